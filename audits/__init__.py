@@ -1,0 +1,1 @@
+"""Evidence about models: checks, explanations, findings, reports."""

@@ -1,0 +1,1 @@
+"""The compute half of audits: explainers, attacks, checks, charts. No Django here."""

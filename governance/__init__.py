@@ -1,0 +1,1 @@
+"""The record: which models and data exist, who decided what, by which rules."""

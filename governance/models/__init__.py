@@ -1,0 +1,36 @@
+"""The entities of the record, one file each."""
+
+from governance.models.dataset import Dataset, DatasetState, DatasetVersion
+from governance.models.evaluation import Evaluation
+from governance.models.event import Event
+from governance.models.idempotency import IdempotencyRecord
+from governance.models.job import Job, JobState
+from governance.models.model_version import ModelVersion, ModelVersionState
+from governance.models.policy import Policy
+from governance.models.registered_model import Alias, RegisteredModel, Tier
+from governance.models.review import Decision, Evidence, Review, ReviewState
+from governance.models.stored_file import StoredFile
+from governance.models.training import Training
+
+__all__ = [
+    "Alias",
+    "Dataset",
+    "DatasetState",
+    "DatasetVersion",
+    "Decision",
+    "Evaluation",
+    "Event",
+    "Evidence",
+    "IdempotencyRecord",
+    "Job",
+    "JobState",
+    "ModelVersion",
+    "ModelVersionState",
+    "Policy",
+    "RegisteredModel",
+    "Review",
+    "ReviewState",
+    "StoredFile",
+    "Tier",
+    "Training",
+]

@@ -1,0 +1,1 @@
+"""Evidence about data: profile, expectations, validation, cleaning."""

@@ -1,0 +1,103 @@
+"""The schema of a data set: its modality and, for each column, a role and a type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+MODALITIES = ("tabular", "image", "text", "interactions")
+ROLES = ("feature", "target", "protected", "id", "timestamp", "split", "ignore")
+TYPES = ("float", "integer", "boolean", "category", "string", "datetime", "image", "text", "tokens")
+NUMERIC_TYPES = ("float", "integer", "boolean", "image", "tokens")
+
+#: Parts of a data set that a split column may name.
+SPLITS = ("train", "validation", "test")
+
+
+class SchemaError(ValueError):
+    """A schema that is not well formed; the message names the column."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: what it is for, what it holds, and the shape of one of its values (empty for a scalar)."""
+
+    role: str
+    type: str
+    shape: tuple[int, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Numbers in one value."""
+        return math.prod(self.shape)
+
+    @property
+    def is_numeric(self) -> bool:
+        return self.type in NUMERIC_TYPES
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Modality and columns, in the order of the file."""
+
+    modality: str
+    columns: Mapping[str, Column]
+
+    @classmethod
+    def from_json(cls, document: Any) -> Self:
+        """Read ``{"modality": ..., "columns": {NAME: {"role": ..., "type": ...}}}``.
+
+        Raises:
+            SchemaError: with the name of the column, when the document is not a schema.
+        """
+        if not isinstance(document, Mapping) or set(document) != {"modality", "columns"}:
+            raise SchemaError("A schema is an object with `modality` and `columns`, and nothing else.")
+        modality, entries = document["modality"], document["columns"]
+        if modality not in MODALITIES:
+            raise SchemaError(f"The modality {modality!r} is not one of {', '.join(MODALITIES)}.")
+        if not isinstance(entries, Mapping) or not entries:
+            raise SchemaError("`columns` is an object with at least one column.")
+        columns = {str(name): _column(str(name), entry) for name, entry in entries.items()}
+        for role in ("target", "split"):
+            names = [name for name, column in columns.items() if column.role == role]
+            if len(names) > 1:
+                raise SchemaError(f"The columns {', '.join(map(repr, names))} all have the role {role}; one may.")
+        return cls(modality=modality, columns=columns)
+
+    def to_json(self) -> dict[str, Any]:
+        columns = {}
+        for name, column in self.columns.items():
+            entry: dict[str, Any] = {"role": column.role, "type": column.type}
+            if column.shape:
+                entry["shape"] = list(column.shape)
+            columns[name] = entry
+        return {"modality": self.modality, "columns": columns}
+
+    def with_role(self, role: str) -> list[str]:
+        """Return the names of the columns of one role, in order."""
+        return [name for name, column in self.columns.items() if column.role == role]
+
+    @property
+    def target(self) -> str | None:
+        return next(iter(self.with_role("target")), None)
+
+    @property
+    def split(self) -> str | None:
+        return next(iter(self.with_role("split")), None)
+
+
+def _column(name: str, entry: Any) -> Column:
+    if not isinstance(entry, Mapping) or not {"role", "type"} <= set(entry) <= {"role", "type", "shape"}:
+        raise SchemaError(f"The column {name!r} is described by `role`, `type` and, for arrays, `shape`.")
+    if entry["role"] not in ROLES:
+        raise SchemaError(f"The column {name!r} has the role {entry['role']!r}; roles are {', '.join(ROLES)}.")
+    if entry["type"] not in TYPES:
+        raise SchemaError(f"The column {name!r} has the type {entry['type']!r}; types are {', '.join(TYPES)}.")
+    shape = entry.get("shape", [])
+    if not isinstance(shape, list) or not all(
+        isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape
+    ):
+        raise SchemaError(f"The column {name!r} has the shape {shape!r}; a shape is a list of sizes above 0.")
+    return Column(role=entry["role"], type=entry["type"], shape=tuple(shape))

@@ -1,0 +1,146 @@
+"""The interface between Assay and a deep-learning framework.
+
+Everything above (training, evaluation, explainers, attacks) sees NumPy arrays and this module only, so that an
+algorithm is written once and runs on every framework. A model is always used through its first output.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.recipe import Recipe
+from workers.signature import Signature
+
+#: Input name -> array of shape (rows, *row_shape).
+Inputs = Mapping[str, NDArray[Any]]
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch of a training: losses and metrics on training rows and, where split off, on validation rows."""
+
+    epoch: int
+    loss: float
+    validation_loss: float | None
+    metrics: Mapping[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Rows to learn from and rows to watch; targets are class numbers (integers) or values (floats)."""
+
+    inputs: Inputs
+    targets: NDArray[Any]
+    validation_inputs: Inputs | None = None
+    validation_targets: NDArray[Any] | None = None
+
+
+@dataclass
+class History:
+    """What a training did: its epochs, the epoch whose weights were kept, and why it ended."""
+
+    epochs: list[EpochRecord] = field(default_factory=list)
+    kept_epoch: int = 0
+    ended_because: str = "all epochs were run"
+
+
+class Model(ABC):
+    """A loaded model. Rows go in as NumPy arrays and are cast to the signature's dtypes; NumPy arrays come out.
+
+    ``forward``, ``logits``, ``loss``, ``loss_gradient`` and ``features`` run in inference mode (no dropout, running
+    statistics of batch normalisation), in chunks, and change nothing.
+    """
+
+    framework: ClassVar[str]
+    signature: Signature
+    device: str
+
+    @abstractmethod
+    def forward(self, inputs: Inputs) -> FloatArray:
+        """Return the first output as the model gives it: float32 of shape (rows, outputs)."""
+
+    @abstractmethod
+    def logits(self, inputs: Inputs) -> FloatArray:
+        """Return the scores before the final softmax or sigmoid, shape (rows, outputs), whatever the model gives.
+
+        A model whose output is ``probabilities`` gives the tensor that goes into its last softmax or sigmoid; where
+        that cannot be found, the logarithm of the probabilities (log-odds for a single output), which differs from it
+        by a constant a row only. A ``value`` or ``embedding`` comes back unchanged.
+        """
+
+    @abstractmethod
+    def loss_gradient(self, inputs: Inputs, targets: NDArray[Any]) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """Return the loss of each row, shape (rows,), and its gradient for each input, shaped like the input.
+
+        The loss is cross-entropy on logits for class numbers and squared error for values.
+        """
+
+    @abstractmethod
+    def logits_gradient(self, inputs: Inputs, output: int) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """Return one logit of each row, shape (rows,), and its gradient for each input, shaped like the input."""
+
+    @abstractmethod
+    def features(self, inputs: Inputs) -> FloatArray:
+        """Return what enters the last layer with weights, flattened: shape (rows, features)."""
+
+    @abstractmethod
+    def fit(
+        self,
+        rows: TrainingRows,
+        recipe: Recipe,
+        *,
+        on_epoch: Callable[[EpochRecord], None],
+    ) -> History:
+        """Train in place. The same seed and rows give the same weights on CPU.
+
+        Raises:
+            JobError: code ``loss_not_finite`` with the epoch, when the loss is NaN or infinite.
+        """
+
+    @abstractmethod
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Return every parameter and buffer by a stable name, as copies."""
+
+    @abstractmethod
+    def set_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Replace parameters and buffers by name; used to randomise and to restore."""
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write the model in its code-free format (``.keras`` or ``.pt2``)."""
+
+    @abstractmethod
+    def layers(self) -> list[dict[str, Any]]:
+        """Describe the layers or operators in order: ``{"name", "kind", "output_shape", "parameter_count"}``."""
+
+
+class Framework(ABC):
+    """How one framework loads a model. A plug-in of the group ``assay.frameworks`` is one such class."""
+
+    name: ClassVar[str]
+    formats: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def load(self, path: Path, *, signature: Signature | None, device: str, seed: int) -> Model:
+        """Load a rewritten artefact. Random state is seeded *before* loading (Keras draws Dropout's state then).
+
+        ``signature`` is the version's; None reads it from the artefact (outputs of unknown kind are guessed from the
+        last operation: softmax and sigmoid give ``probabilities``, an integer target decides otherwise).
+
+        Raises:
+            JobError: code ``model_does_not_load``, when the framework refuses the artefact.
+        """
+
+    @abstractmethod
+    def environment(self) -> dict[str, Any]:
+        """Versions, device names and numeric settings that a result depends on."""
