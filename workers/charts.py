@@ -1,8 +1,8 @@
 """Draw a Vega-Lite specification as one clean SVG in the house style, and keep both as evidence of a job.
 
 The drawing is right alone, in print and in a PDF: its colours are plain attributes out of a small palette, each of
-which the stylesheet maps for dark screens. It refers to nothing outside itself and holds no script and no inline style, so a
-strict Content-Security-Policy lets it stand in a page as it is. The same specification gives the same bytes.
+which the stylesheet maps for dark screens. It refers to nothing outside itself and holds no script and no inline style,
+so a strict Content-Security-Policy lets it stand in a page as it is. The same specification gives the same bytes.
 
 Write marks with the colours named here, put names into the data (never into field names, where Vega-Lite reads dots and
 brackets), and leave the title out: the caption of a chart is a sentence in the page.
@@ -41,9 +41,9 @@ PASSED = "#14695f"
 
 #: Every colour that the stylesheet maps for dark screens.
 PALETTE = frozenset(
-    [INK, INK_QUIET, AXIS, GRID, PAPER, BLUE, BLUE_MIDDLE, BLUE_TINT, OCHRE, OCHRE_MIDDLE, OCHRE_TINT]
-    + [GREY, GREY_MIDDLE, FAILED, FAILED_TINT, PASSED]
-)
+    {INK, INK_QUIET, AXIS, GRID, PAPER, BLUE, BLUE_MIDDLE, BLUE_TINT, OCHRE, OCHRE_MIDDLE, OCHRE_TINT, GREY,
+     GREY_MIDDLE, FAILED, FAILED_TINT, PASSED}
+)  # fmt: skip
 #: Low to high: five steps from ochre over grey to blue.
 RAMP = (OCHRE, OCHRE_MIDDLE, GREY_MIDDLE, BLUE_MIDDLE, BLUE)
 #: Below to above zero: seven steps from blue over paper to ochre, each darker the farther from zero.
@@ -110,13 +110,17 @@ HOUSE_CONFIG: Spec = {
 }
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
-_ELEMENTS = frozenset("svg g path line rect circle text tspan defs clipPath linearGradient stop".split())
-_NUMERIC_ATTRIBUTES = frozenset("transform d x y x1 x2 y1 y2 cx cy r offset".split())
-_ATTRIBUTES = _NUMERIC_ATTRIBUTES | frozenset(
-    "width height viewBox dx dy rx ry id clip-path stop-color gradientUnits text-anchor dominant-baseline font-size "
-    "font-weight font-style fill fill-opacity stroke stroke-opacity stroke-width stroke-dasharray stroke-linecap "
-    "stroke-linejoin opacity".split()
+# fmt: off
+_ELEMENTS = frozenset(
+    {"svg", "g", "path", "line", "rect", "circle", "text", "tspan", "defs", "clipPath", "linearGradient", "stop"}
 )
+_NUMERIC_ATTRIBUTES = frozenset({"transform", "d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "offset"})
+_ATTRIBUTES = _NUMERIC_ATTRIBUTES | frozenset(
+    {"width", "height", "viewBox", "dx", "dy", "rx", "ry", "id", "clip-path", "stop-color", "gradientUnits",
+     "text-anchor", "dominant-baseline", "font-size", "font-weight", "font-style", "fill", "fill-opacity", "stroke",
+     "stroke-opacity", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity"}
+)
+# fmt: on
 _INHERITED_DEFAULTS = frozenset(
     (("opacity", "1"), ("fill-opacity", "1"), ("stroke-opacity", "1"), ("rx", "0"), ("ry", "0"))
 )
@@ -289,9 +293,9 @@ def _clean_element(element: ElementTree.Element, names: Mapping[str, str]) -> No
 
 
 def _is_invisible(element: ElementTree.Element) -> bool:
-    """Tell whether an element draws nothing: hidden, or one of the renderer's empty backgrounds."""
+    """Tell whether an element draws nothing: hidden (a label that overlaps), or an empty background."""
     attributes = element.attrib
-    if attributes.get("display") == "none":
+    if attributes.get("display") == "none" or attributes.get("opacity") == "0":
         return True
     is_background = attributes.get("class") in ("background", "foreground")
     return is_background and attributes.get("fill", "none") == "none" and attributes.get("stroke", "none") == "none"
