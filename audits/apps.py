@@ -1,7 +1,49 @@
+"""The app of model evidence: its job kinds, its events, its kinds of evidence."""
+
 from django.apps import AppConfig
+
+EVENTS = (
+    "explanation.requested",
+    "explanation.ended",
+    "audit.requested",
+    "audit.ended",
+    "finding.raised",
+    "finding.changed",
+    "finding.commented",
+)
 
 
 class AuditsConfig(AppConfig):
     name = "audits"
     verbose_name = "Model evidence"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from audits import gates, results
+        from audits.models import Audit, Explanation
+        from audits.services.audits import record_audit
+        from audits.services.explanations import record_explanation
+        from governance import evidence, job_kinds
+        from governance.services import events
+
+        events.register(*EVENTS)
+        job_kinds.register(
+            job_kinds.JobKind(
+                name="explanation",
+                title="Explanation",
+                runner="audits.engine.explanation:run",
+                result_schema=results.EXPLANATION,
+                record=record_explanation,
+            )
+        )
+        job_kinds.register(
+            job_kinds.JobKind(
+                name="audit",
+                title="Audit",
+                runner="audits.engine.audit:run",
+                result_schema=results.AUDIT,
+                record=record_audit,
+            )
+        )
+        evidence.register(evidence.of_model("explanation", Explanation, problem=gates.explanation_problem))
+        evidence.register(evidence.of_model("audit", Audit, problem=gates.audit_problem))

@@ -1,0 +1,1 @@
+"""The verbs of model evidence, one file a topic."""

@@ -1,0 +1,66 @@
+"""What a validation and a cleaning job may answer: the JSON schemas that a result has to follow before it is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DIGEST = {"type": "string", "pattern": r"^sha256:[0-9a-f]{64}$"}
+COUNT = {"type": "integer", "minimum": 0}
+
+VALIDATION: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["success", "statistics", "results", "row_count"],
+    "properties": {
+        "success": {"type": "boolean"},
+        "row_count": COUNT,
+        "statistics": {
+            "type": "object",
+            "required": ["evaluated", "passed", "failed", "errored", "by_severity"],
+            "properties": {name: COUNT for name in ("evaluated", "passed", "failed", "errored")},
+        },
+        "results": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["id", "type", "kwargs", "severity", "status", "message", "sentence"],
+                "properties": {
+                    "id": {"type": "string"},
+                    "type": {"type": "string"},
+                    "kwargs": {"type": "object"},
+                    "severity": {"enum": ["critical", "warning", "info"]},
+                    "status": {"enum": ["passed", "failed", "error"]},
+                    "unexpected_count": {"type": ["integer", "null"], "minimum": 0},
+                    "message": {"type": "string"},
+                    "sentence": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+CLEANING: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["plan", "report", "content_digest", "row_count", "schema", "profile", "examples"],
+    "properties": {
+        "plan": {"type": "array", "items": {"type": "object"}},
+        "report": {
+            "type": "object",
+            "required": ["rows_in", "rows_out", "rows_quarantined", "rows_dropped", "cells_changed", "steps"],
+            "properties": {
+                "rows_in": COUNT,
+                "rows_out": COUNT,
+                "rows_quarantined": COUNT,
+                "rows_dropped": COUNT,
+                "cells_changed": COUNT,
+                "steps": {"type": "array", "items": {"type": "object"}},
+            },
+        },
+        "content_digest": DIGEST,
+        "row_count": COUNT,
+        "schema": {"type": "object"},
+        "profile": {"type": "object"},
+        "examples": {"type": "object"},
+    },
+}
