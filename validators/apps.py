@@ -1,7 +1,46 @@
+"""The app of data evidence: its job kinds, its events, its kind of evidence."""
+
 from django.apps import AppConfig
+
+EVENTS = (
+    "suite.created",
+    "suite.required",
+    "validation.requested",
+    "validation.ended",
+    "waiver.granted",
+    "cleaning.requested",
+    "dataset.cleaned",
+)
 
 
 class ValidatorsConfig(AppConfig):
     name = "validators"
     verbose_name = "Data evidence"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from governance import evidence, job_kinds
+        from governance.services import events
+        from validators import gates, results, services
+        from validators.models import Validation
+
+        events.register(*EVENTS)
+        job_kinds.register(
+            job_kinds.JobKind(
+                name="validation",
+                title="Validation",
+                runner="validators.engine.validation:run",
+                result_schema=results.VALIDATION,
+                record=services.record_validation,
+            )
+        )
+        job_kinds.register(
+            job_kinds.JobKind(
+                name="cleaning",
+                title="Cleaning",
+                runner="validators.engine.cleaning:run",
+                result_schema=results.CLEANING,
+                record=services.record_cleaning,
+            )
+        )
+        evidence.register(evidence.of_model("validation", Validation, problem=gates.validation_problem))

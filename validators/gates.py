@@ -80,3 +80,17 @@ def _failed_count(validation: Validation) -> str:
     if errored:
         parts.append(f"{errored} could not be run")
     return " and ".join(parts)
+
+
+def validation_problem(validation: Validation) -> str | None:
+    """Say why a validation is not, or no longer, a reason to go on; None when it passed or is waived."""
+    if validation.success:
+        return None
+    if validation.success is None:
+        return f"Validation {validation.pk} has not ended."
+    if Waiver.objects.in_force().filter(validation=validation).exists():
+        return None
+    expired = validation.waivers.first()
+    if expired is not None:
+        return f"The waiver of validation {validation.pk} ended on {expired.expires_at:%d %b %Y}."
+    return f"Validation {validation.pk} failed: {_failed_count(validation)}."
