@@ -1,9 +1,15 @@
-"""Settings of the tests: the product's own, over a throw-away home."""
+"""Settings of the tests: the product's own, over a throw-away home; ``ASSAY_TEST_DATABASE=postgresql`` starts a cluster."""
 
 import os
 import tempfile
 
 os.environ.setdefault("ASSAY_HOME", tempfile.mkdtemp(prefix="assay-test-"))
+
+if os.environ.get("ASSAY_TEST_DATABASE") == "postgresql" and "ASSAY_DATABASE_URL" not in os.environ:
+    from tests import postgresql
+
+    # pytest-xdist's workers inherit the address and share the cluster, each with a database of its own.
+    os.environ["ASSAY_DATABASE_URL"] = postgresql.start()
 
 from governance.settings import *  # noqa: E402, F403
 
