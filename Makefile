@@ -3,7 +3,6 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-export ASSAY_HOME ?= $(CURDIR)/.assay
 # The frameworks say a lot at import; what matters is said by Assay itself.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
