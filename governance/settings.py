@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "governance.middleware.ContentSecurityPolicyMiddleware",
+    "governance.middleware.UserActionMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 

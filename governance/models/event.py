@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 from django.db import models
+
+_APPEND_ONLY = "Events are never changed or deleted."
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    """Events can be read and created, nothing else."""
+
+    def update(self, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - Django's signature
+        raise TypeError(_APPEND_ONLY)
+
+    def delete(self) -> NoReturn:
+        raise TypeError(_APPEND_ONLY)
 
 
 class Event(models.Model):
@@ -23,8 +37,18 @@ class Event(models.Model):
     previous = models.CharField(max_length=64)
     mac = models.CharField(max_length=64, unique=True)
 
+    objects = EventQuerySet.as_manager()
+
     class Meta:
         ordering = ["-sequence"]
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.name} {self.subject}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError(_APPEND_ONLY)
+        super().save(*args, **{**kwargs, "force_insert": True})
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - Django's signature
+        raise TypeError(_APPEND_ONLY)

@@ -1,0 +1,49 @@
+"""Every address: the API that each app registers, its pages, the admin.
+
+The apps are named by string, so that nothing here imports upward.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+from django.utils.module_loading import module_has_submodule
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.routers import SimpleRouter
+
+handler400 = "governance.problems.bad_request"
+handler403 = "governance.problems.permission_denied"
+handler404 = "governance.problems.page_not_found"
+handler500 = "governance.problems.server_error"
+
+#: Each has ``api`` with ``register(router)``; pages stand in ``urls``, those of governance in ``views.urls``.
+APPS = ("governance", "validators", "audits")
+
+
+def api_router() -> SimpleRouter:
+    """Return one router with the collections of every app."""
+    router = SimpleRouter(use_regex_path=False)
+    for name in APPS:
+        if module_has_submodule(import_module(name), "api"):
+            import_module(f"{name}.api").register(router)
+    return router
+
+
+def pages() -> list[URLPattern | URLResolver]:
+    """Return the pages of every app."""
+    patterns: list[URLPattern | URLResolver] = []
+    for package, module in (("governance.views", "urls"), *((name, "urls") for name in APPS[1:])):
+        if module_has_submodule(import_module(package), module):
+            patterns.append(path("", include(f"{package}.{module}")))
+    return patterns
+
+
+urlpatterns = [
+    path("api/v1/", include((api_router().urls, "api"))),
+    path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("admin/", admin.site.urls),
+    *pages(),
+]

@@ -1,0 +1,76 @@
+"""The cast of all tests, and a store for each test.
+
+Alice owns models, Bob approves, Dave audits, Erin administers, Carol has no rights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from rest_framework.test import APIClient
+
+from tests import factories
+
+
+@pytest.fixture(autouse=True)
+def own_folders(settings, tmp_path: Path) -> None:
+    """Give each test a store and job folders of its own."""
+    settings.ASSAY_STORE_FOLDER = tmp_path / "store"
+    settings.ASSAY_JOBS_FOLDER = tmp_path / "jobs"
+
+
+@pytest.fixture
+def alice(db) -> User:
+    return factories.person("alice", "engineers")
+
+
+@pytest.fixture
+def bob(db) -> User:
+    return factories.person("bob", "approvers")
+
+
+@pytest.fixture
+def carol(db) -> User:
+    return factories.person("carol")
+
+
+@pytest.fixture
+def dave(db) -> User:
+    return factories.person("dave", "auditors")
+
+
+@pytest.fixture
+def erin(db) -> User:
+    return factories.person("erin", "administrators", is_staff=True)
+
+
+@pytest.fixture
+def anonymous_api() -> APIClient:
+    return APIClient()
+
+
+@pytest.fixture
+def alice_api(alice: User) -> APIClient:
+    return factories.api_client(alice)
+
+
+@pytest.fixture
+def bob_api(bob: User) -> APIClient:
+    return factories.api_client(bob)
+
+
+@pytest.fixture
+def carol_api(carol: User) -> APIClient:
+    return factories.api_client(carol)
+
+
+@pytest.fixture
+def dave_api(dave: User) -> APIClient:
+    return factories.api_client(dave)
+
+
+@pytest.fixture
+def erin_api(erin: User) -> APIClient:
+    return factories.api_client(erin)
