@@ -1,0 +1,149 @@
+"""One training of an exported torch program: its step, its measurements, its optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import fx
+from torch.nn import functional
+
+from workers.frameworks.base import Inputs, TrainingRows
+from workers.frameworks.fitting import Objective, Trainer, fit_targets
+from workers.frameworks.rows import chunk_rows, chunks, conform
+from workers.protocol import JobError
+from workers.recipe import Recipe
+from workers.signature import Signature
+
+
+class PyTorchTrainer(Trainer):
+    """Trains ``module``; ``watcher`` is its inference variant and ``holder`` has the weights of both."""
+
+    def __init__(
+        self,
+        *,
+        module: fx.GraphModule,
+        watcher: fx.GraphModule,
+        holder: torch.nn.Module,
+        as_scores: Callable[[torch.Tensor], torch.Tensor],
+        signature: Signature,
+        rows: TrainingRows,
+        recipe: Recipe,
+        objective: Objective,
+        device: str,
+    ) -> None:
+        self._module, self._watcher, self._holder, self._as_scores = module, watcher, holder, as_scores
+        self._objective, self._metrics, self._device = objective, recipe.metrics, torch.device(device)
+        self._chunk_rows = chunk_rows(signature)
+        self._autocasts = recipe.precision == "bfloat16"
+        self._inputs, self._targets = self._on_device(rows.inputs, rows.targets, signature)
+        self._watched: tuple[list[torch.Tensor], torch.Tensor] | None = None
+        if rows.validation_inputs is not None and rows.validation_targets is not None:
+            self._watched = self._on_device(rows.validation_inputs, rows.validation_targets, signature)
+        self._parameters = [parameter for parameter in holder.parameters() if parameter.requires_grad]
+        if not self._parameters:
+            raise JobError("nothing_to_train", "The model has no trainable parameters.")
+        self._optimizer = _optimizer(self._parameters, recipe)
+        self._sums = torch.zeros(1 + len(self._metrics), dtype=torch.float64, device=self._device)
+
+    def step(self, rows: NDArray[np.int64]) -> None:
+        picked = torch.from_numpy(rows).to(self._device)
+        targets = self._targets[picked]
+        self._optimizer.zero_grad(set_to_none=True)
+        losses, sums = self._measure(self._module, [tensor[picked] for tensor in self._inputs], targets)
+        losses.mean().backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self._sums += sums
+
+    def take_sums(self) -> dict[str, float]:
+        values = self._sums.tolist()
+        self._sums.zero_()
+        return dict(zip(("loss", *self._metrics), values, strict=True))
+
+    def measure_validation(self) -> dict[str, float]:
+        assert self._watched is not None
+        inputs, targets = self._watched
+        sums = torch.zeros_like(self._sums)
+        with torch.no_grad():
+            for rows in chunks(len(targets), self._chunk_rows):
+                sums += self._measure(self._watcher, [tensor[rows].clone() for tensor in inputs], targets[rows])[1]
+        return dict(zip(("loss", *self._metrics), sums.tolist(), strict=True))
+
+    def snapshot(self) -> list[torch.Tensor]:
+        return [tensor.detach().clone() for tensor in self._state()]
+
+    def restore(self, snapshot: Any) -> None:
+        with torch.no_grad():
+            for tensor, kept in zip(self._state(), snapshot, strict=True):
+                tensor.copy_(kept)
+
+    def _state(self) -> list[torch.Tensor]:
+        return [*self._holder.parameters(), *self._holder.buffers()]
+
+    def _on_device(
+        self, inputs: Inputs, targets: NDArray[Any], signature: Signature
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        tensors = [
+            torch.from_numpy(array).to(device=self._device, dtype=getattr(torch, spec.dtype))
+            for array, spec in zip(conform(inputs, signature), signature.inputs, strict=True)
+        ]
+        return tensors, torch.from_numpy(fit_targets(targets, signature)).to(self._device)
+
+    def _measure(
+        self, module: fx.GraphModule, inputs: list[torch.Tensor], targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss of each row, and the sums over rows of loss and metrics."""
+        if self._autocasts:
+            with torch.autocast(self._device.type, dtype=torch.bfloat16):
+                answer = module(*inputs)
+        else:
+            answer = module(*inputs)
+        scores = self._as_scores(answer)
+        losses = _losses(self._objective, scores, targets)
+        with torch.no_grad():
+            sums = [losses.sum(), *(_metric(name, scores, targets) for name in self._metrics)]
+            return losses, torch.stack([value.double() for value in sums])
+
+
+def _losses(objective: Objective, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    if objective == "softmax":
+        return functional.cross_entropy(scores, targets, reduction="none")
+    if objective == "sigmoid":
+        return functional.binary_cross_entropy_with_logits(scores[:, 0], targets.to(scores.dtype), reduction="none")
+    if objective == "mean_squared_error":
+        return ((scores - targets) ** 2).mean(1)
+    if objective == "mean_absolute_error":
+        return (scores - targets).abs().mean(1)
+    return functional.huber_loss(scores, targets, reduction="none").mean(1)
+
+
+def _metric(name: str, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    if name == "accuracy":
+        predicted = scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > 0).long()
+        return (predicted == targets).sum()
+    if name == "mean_squared_error":
+        return ((scores - targets) ** 2).mean(1).sum()
+    return (scores - targets).abs().mean(1).sum()
+
+
+def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    given: dict[str, Any] = dict(recipe.optimizer_parameters)
+    renamed: dict[str, Any] = {"lr": given.pop("learning_rate")}
+    if "beta_1" in given or "beta_2" in given:
+        renamed["betas"] = (given.pop("beta_1", 0.9), given.pop("beta_2", 0.999))
+    for ours, theirs in (("epsilon", "eps"), ("rho", "alpha")):
+        if ours in given:
+            renamed[theirs] = given.pop(ours)
+    classes = {
+        "sgd": torch.optim.SGD,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "rmsprop": torch.optim.RMSprop,
+    }
+    try:
+        return classes[recipe.optimizer](parameters, **given, **renamed)  # type: ignore[abstract]
+    except ValueError as error:
+        raise JobError("recipe_does_not_fit", f"PyTorch refuses the optimizer: {error}.", place="optimizer") from error
