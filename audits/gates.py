@@ -12,7 +12,7 @@ from governance.models import ModelVersion, Policy, Review
 
 
 def audit_passed(*, version: ModelVersion, review: Review) -> list[str]:
-    """Return the reasons against an approval: the review has to cite a passed audit of this version that still holds."""
+    """Return the reasons against an approval: the review cites no passed audit of it that still holds."""
     cited = Audit.objects.filter(
         pk__in=review.evidence.filter(kind="audit").values("object_id"), version=version
     ).order_by("-pk")
@@ -34,8 +34,8 @@ def audit_passed(*, version: ModelVersion, review: Review) -> list[str]:
 def audit_problem(audit: Audit) -> str | None:
     """Say why an audit is no longer, or never was, a reason to approve; None when it is.
 
-    It has to have passed; the version must still be what was audited; no finding of a severity that blocks may have come up
-    since; and the newest number of its policy must judge its recorded results as passed too.
+    It has to have passed; the version must still be what was audited; no finding of a severity that blocks may have
+    come up since; and the newest number of its policy must judge its recorded results as passed too.
     """
     if audit.verdict != Verdict.PASSED:
         return f"Audit {audit.pk} {audit.get_verdict_display() or 'has not ended'}: {audit.verdict_reason}"

@@ -54,7 +54,9 @@ def start() -> str:
     data = str(home / "data")
     run(str(folder / "initdb"), "--pgdata", data, "--username", "assay", "--auth", "trust", "--no-sync")
     # Durability is PostgreSQL's own promise, not what these tests ask; without it they are three times as fast.
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c fsync=off -c max_connections=200"
+    options = (
+        f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c fsync=off -c max_connections=200"
+    )
     run(str(folder / "pg_ctl"), "--pgdata", data, "--options", options, "--log", str(home / "log"), "--wait", "start")
 
     owner = os.getpid()

@@ -1,4 +1,7 @@
-"""Settings of the tests: the product's own, over a throw-away home; ``ASSAY_TEST_DATABASE=postgresql`` starts a cluster."""
+"""Settings of the tests: the product's own, over a throw-away home.
+
+``ASSAY_TEST_DATABASE=postgresql`` starts a cluster.
+"""
 
 import os
 import tempfile
@@ -11,6 +14,6 @@ if os.environ.get("ASSAY_TEST_DATABASE") == "postgresql" and "ASSAY_DATABASE_URL
     # pytest-xdist's workers inherit the address and share the cluster, each with a database of its own.
     os.environ["ASSAY_DATABASE_URL"] = postgresql.start()
 
-from governance.settings import *  # noqa: E402, F403
+from governance.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -28,7 +28,7 @@ def validation_state(dataset: DatasetVersion) -> dict[str, Any]:
     if required is None:
         return {
             "status": "none",
-            "reason": f"No suite is required of {dataset.dataset.name} yet: validate {dataset.ref} against a suite first.",
+            "reason": f"{dataset.dataset.name} requires no suite yet: validate {dataset.ref} against one first.",
         }
     suite = required.suite
     validation = (
@@ -46,7 +46,11 @@ def validation_state(dataset: DatasetVersion) -> dict[str, Any]:
         }
     known = {"id": validation.pk, "suite": suite.ref, "dataset_digest": validation.dataset_digest}
     if validation.success:
-        return {**known, "status": "passed", "reason": f"Validation {validation.pk} of {dataset.ref} passed {suite.ref}."}
+        return {
+            **known,
+            "status": "passed",
+            "reason": f"Validation {validation.pk} of {dataset.ref} passed {suite.ref}.",
+        }
     waiver = Waiver.objects.in_force().filter(validation=validation).select_related("granted_by").first()
     if waiver is not None:
         return {

@@ -17,7 +17,7 @@ VALIDATION: dict[str, Any] = {
         "statistics": {
             "type": "object",
             "required": ["evaluated", "passed", "failed", "errored", "by_severity"],
-            "properties": {name: COUNT for name in ("evaluated", "passed", "failed", "errored")},
+            "properties": dict.fromkeys(("evaluated", "passed", "failed", "errored"), COUNT),
         },
         "results": {
             "type": "array",

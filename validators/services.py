@@ -176,7 +176,9 @@ def record_cleaning(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
     """Make the cleaned version; runs in the transaction that ends the job."""
     cleaning = Cleaning.objects.select_related("dataset__dataset").get(job=job)
     origin = cleaning.dataset
-    last = DatasetVersion.objects.select_for_update().filter(dataset=origin.dataset).aggregate(last=Max("number"))["last"]
+    last = (
+        DatasetVersion.objects.select_for_update().filter(dataset=origin.dataset).aggregate(last=Max("number"))["last"]
+    )
     cleaned = DatasetVersion.objects.create(
         dataset=origin.dataset,
         number=last + 1,

@@ -229,7 +229,7 @@ class Result:
 
 
 def is_plain_name(name: str) -> bool:
-    """Tell whether a name is one safe path component: letters, digits, ``.``, ``_`` and ``-``, not starting with a dot."""
+    """Tell whether a name is one safe path component: letters, digits, ``.``, ``_``, ``-``; no dot in front."""
     return 0 < len(name) <= 128 and name[0] != "." and all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
 
 

@@ -34,7 +34,7 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop when ``monitor`` (``validation_loss`` or ``loss``) has not fallen by ``min_delta`` for ``patience`` epochs."""
+    """Stop when ``monitor`` (``validation_loss``, ``loss``) has not fallen by ``min_delta`` for ``patience`` epochs."""
 
     patience: int
     min_delta: float = 0.0
@@ -66,7 +66,17 @@ class Recipe:
         """
         if not isinstance(document, Mapping):
             raise RecipeError("A recipe is an object with at least `loss`.")
-        known = {"loss", "optimizer", "epochs", "batch_size", "metrics", "seed", "precision", "early_stopping", "validation_split"}
+        known = {
+            "loss",
+            "optimizer",
+            "epochs",
+            "batch_size",
+            "metrics",
+            "seed",
+            "precision",
+            "early_stopping",
+            "validation_split",
+        }
         unknown = set(document) - known
         if unknown:
             raise RecipeError(f"Unknown key {sorted(unknown)[0]!r}; a recipe has {', '.join(sorted(known))}.")
@@ -161,7 +171,9 @@ def _early_stopping(entry: Any) -> EarlyStopping | None:
         return None
     known = {"patience", "min_delta", "monitor", "restore_best"}
     if not isinstance(entry, Mapping) or set(entry) - known or "patience" not in entry:
-        raise RecipeError(f"`early_stopping` is null or an object with `patience` and, if wanted, {', '.join(sorted(known))}.")
+        raise RecipeError(
+            f"`early_stopping` is null or an object with `patience` and, if wanted, {', '.join(sorted(known))}."
+        )
     min_delta, monitor = entry.get("min_delta", 0.0), entry.get("monitor", "validation_loss")
     if isinstance(min_delta, bool) or not isinstance(min_delta, int | float) or min_delta < 0:
         raise RecipeError("`early_stopping.min_delta` is a number from 0 upwards.")

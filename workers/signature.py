@@ -121,7 +121,8 @@ class Signature:
                     )
                 if artefact.dtype != person.dtype:
                     sentences.append(
-                        f"{side}: {artefact.name!r} has dtype {artefact.dtype} in the artefact, {person.dtype} as stated."
+                        f"{side}: {artefact.name!r} has dtype {artefact.dtype} in the artefact, "
+                        f"{person.dtype} as stated."
                     )
         return sentences
 

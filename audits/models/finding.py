@@ -36,7 +36,9 @@ class Finding(models.Model):
     remedy = models.TextField(blank=True)
     disposition = models.CharField(max_length=20, choices=Disposition, default=Disposition.OPEN)
     accepted_until = models.DateTimeField(null=True, blank=True)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="findings", null=True, blank=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="findings", null=True, blank=True
+    )
     due = models.DateField(null=True, blank=True)
     raised_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     raised_at = models.DateTimeField(auto_now_add=True)

@@ -36,8 +36,8 @@ def request_audit(
 ) -> Audit:
     """Lock the criteria and start a job that measures a version against them.
 
-    The policy defaults to the newest one of the model's tier, the training data to what the version was trained on. Checks of
-    the policy that are not selected stay in the criteria and end as skipped: a partial audit cannot pass.
+    The policy defaults to the newest one of the model's tier, the training data to what the version was trained on.
+    Checks of the policy that are not selected stay in the criteria and end as skipped: a partial audit cannot pass.
     """
     permissions.require(by, Action.REQUEST_AUDIT, version)
     policy = policy or policies.newest_for_tier(version.model.tier)

@@ -39,8 +39,8 @@ def request_explanation(
 ) -> Explanation:
     """Start a job that explains rows of a data set.
 
-    The background defaults to the data that the version was trained on, else to the data set itself; where a data set has a
-    split column, rows come from ``test`` and the background from ``train``.
+    The background defaults to the data that the version was trained on, else to the data set itself; where a data set
+    has a split column, rows come from ``test`` and the background from ``train``.
     """
     permissions.require(by, Action.REQUEST_EXPLANATION, version)
     background = background or version.training_data or dataset

@@ -100,7 +100,5 @@ def comment_on_finding(*, finding: Finding, text: str, by: User) -> FindingComme
         raise InvalidInput("A comment says something.", errors=[{"place": "text", "detail": "It is empty."}])
     with transaction.atomic():
         comment = FindingComment.objects.create(finding=finding, text=text, by=by)
-        events.record(
-            name="finding.commented", subject=finding.version.ref, by=by, detail={"finding": finding.pk}
-        )
+        events.record(name="finding.commented", subject=finding.version.ref, by=by, detail={"finding": finding.pk})
     return comment

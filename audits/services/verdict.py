@@ -45,7 +45,9 @@ def judge(checks: Sequence[JudgedCheck], *, required: Iterable[str], blocks: Ite
     warned = sum(check.status == CheckStatus.FAILED for check in checks) - len(failed)
     blocking = (*failed, *no_result)
     if failed:
-        reason = f"{_count(len(failed), 'check')} did not meet {_their(len(failed))} condition at a severity that blocks"
+        reason = (
+            f"{_count(len(failed), 'check')} did not meet {_their(len(failed))} condition at a severity that blocks"
+        )
         if no_result:
             reason += f", and {_count(len(no_result), 'check')} gave no result"
         return Judgement(Verdict.FAILED, reason[0].upper() + reason[1:] + ".", blocking)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import data
-from client import Client, Refused
+from client import Client, RefusedError
 from installation import ROOT, manage, running, tokens
 
 RECIPE = {
@@ -59,7 +59,13 @@ SUBJECTS = (
                 {"name": "features", "shape": [-1, 30], "dtype": "float32", "columns": data.feature_names()},
             ],
             "outputs": [
-                {"name": "answer", "shape": [-1, 2], "dtype": "float32", "kind": "logits", "classes": ["malignant", "benign"]},
+                {
+                    "name": "answer",
+                    "shape": [-1, 2],
+                    "dtype": "float32",
+                    "kind": "logits",
+                    "classes": ["malignant", "benign"],
+                },
             ],
         },
         intended_use="Sort fine-needle biopsies for a second look by a pathologist, who decides.",
@@ -204,7 +210,7 @@ class Demo:
             client.post(
                 "trainings/", {"model": f"{model}/1", "dataset": dataset, "recipe": RECIPE}, key=f"demo-{model}-refused"
             )
-        except Refused as refusal:
+        except RefusedError as refusal:
             if refusal.status != 409:
                 raise
             self.screen.say(subject.name, f"training on {dataset} is refused: {' '.join(refusal.reasons)}")
@@ -251,7 +257,9 @@ class Demo:
         def watch(job: dict[str, Any]) -> None:
             self.screen.watch(name, job)
 
-        started = alice.post("trainings/", {"model": first, "dataset": dataset, "recipe": RECIPE}, key=f"demo-{name}-training")
+        started = alice.post(
+            "trainings/", {"model": first, "dataset": dataset, "recipe": RECIPE}, key=f"demo-{name}-training"
+        )
         training = alice.finish(started, f"trainings/{started['id']}/", watch=watch)
         new = str(training["produced"])
         self.screen.say(name, f"retrained {first} to {new}: {len(training['history'])} epochs")
@@ -262,7 +270,8 @@ class Demo:
         after = next(m for m in evaluation["metrics"] if m["name"] == "accuracy" and not m["slice"])
         gain = next(m for m in evaluation["comparison"]["metrics"] if m["name"] == "accuracy" and not m["slice"])
         self.screen.say(
-            name, f"accuracy {interval(after)}, n = {after['n']}; against {first}: {interval(gain, 'difference')}, paired"
+            name,
+            f"accuracy {interval(after)}, n = {after['n']}; against {first}: {interval(gain, 'difference')}, paired",
         )
         started = dave.post(
             "explanations/", {"model": new, "dataset": dataset, "rows": 24}, key=f"demo-{name}-explanation"
@@ -271,14 +280,18 @@ class Demo:
         self.screen.say(
             name, f"explanation {explanation['id']} is {'admitted' if explanation['admitted'] else 'not admitted'}"
         )
-        started = dave.post("audits/", {"model": new, "dataset": dataset, "policy": "standard/1"}, key=f"demo-{name}-audit")
+        started = dave.post(
+            "audits/", {"model": new, "dataset": dataset, "policy": "standard/1"}, key=f"demo-{name}-audit"
+        )
         audit = dave.finish(started, f"audits/{started['id']}/", watch=watch)
         report = self.folder / "reports" / f"{new.replace('/', '-')}.html"
         report.parent.mkdir(exist_ok=True)
         for form in ("html", "json"):
             report.with_suffix(f".{form}").write_bytes(dave.download(f"audits/{audit['id']}/report/?format={form}"))
         failed = [check["id"] for check in audit["checks"] if check["status"] not in ("passed", "not_applicable")]
-        self.screen.say(name, f"audit {audit['id']}: {audit['verdict']}{'; see ' + ', '.join(failed) if failed else ''}")
+        self.screen.say(
+            name, f"audit {audit['id']}: {audit['verdict']}{'; see ' + ', '.join(failed) if failed else ''}"
+        )
         version = alice.get(f"models/{new.replace('/', '/versions/')}/")
         return Row(
             model=name,
@@ -307,7 +320,7 @@ class Demo:
                 f"reviews/{review['id']}/decide/",
                 {"decision": "approve", "comment": "The audit passed; intended use and limits are clear."},
             )
-        except Refused as refusal:
+        except RefusedError as refusal:
             if refusal.status != 409:
                 raise
             self.screen.say(name, f"approval is refused: {' '.join(refusal.reasons) or refusal.problem['detail']}")
@@ -325,16 +338,22 @@ def table(rows: list[Row]) -> str:
     """Lay the rows out under their headings."""
     head = ["model", "versions", "digest", "accuracy, 95 %", "gain, paired", "audit", "champion", "seconds", "report"]
     cells = [
-        [r.model, r.versions, r.digest, r.after, r.before, r.verdict, r.decision, f"{r.seconds:.0f}", r.report] for r in rows
+        [r.model, r.versions, r.digest, r.after, r.before, r.verdict, r.decision, f"{r.seconds:.0f}", r.report]
+        for r in rows
     ]
     widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in [head, *cells]]
+    lines = [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in [head, *cells]
+    ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
 def make_models(folder: Path) -> None:
     """Train the first versions in a process of its own: this one needs no framework."""
-    if all((folder / f"{name}.{suffix}").exists() for name in ("breast-cancer", "digits") for suffix in ("keras", "pt2")):
+    if all(
+        (folder / f"{name}.{suffix}").exists() for name in ("breast-cancer", "digits") for suffix in ("keras", "pt2")
+    ):
         return
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     ended = subprocess.run(
@@ -374,8 +393,12 @@ def main() -> None:
             pool.map(lambda item: demo.go(*item[0], item[1], clean[item[0][0].name]), zip(pairs, first, strict=True))
         )
     total = time.monotonic() - screen.started
-    print(f"\n{table(rows)}\n\n{total:.0f} seconds in all. Open a report in a browser: it needs no server and no network.")
-    print("`make run` serves the same home on http://127.0.0.1:8000; its first start prints the administrator's password.")
+    print(
+        f"\n{table(rows)}\n\n{total:.0f} seconds in all. Open a report in a browser: it needs no server and no network."
+    )
+    print(
+        "`make run` serves the same home on http://127.0.0.1:8000; its first start prints the administrator's password."
+    )
 
 
 if __name__ == "__main__":

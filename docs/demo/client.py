@@ -12,7 +12,7 @@ import requests
 POLL_SECONDS = 0.5
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The API said no; the problem document says why."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
@@ -25,7 +25,7 @@ class Refused(Exception):
         return [str(reason) for reason in self.problem.get("reasons", [])]
 
 
-class JobEnded(Exception):
+class JobEndedError(Exception):
     """A job did not succeed."""
 
 
@@ -43,7 +43,7 @@ class Client:
     def get_or_none(self, path: str) -> Any | None:
         try:
             return self.get(path)
-        except Refused as refusal:
+        except RefusedError as refusal:
             if refusal.status == 404:
                 return None
             raise
@@ -80,7 +80,7 @@ class Client:
             time.sleep(POLL_SECONDS)
         if job["state"] != "succeeded":
             error = job.get("error") or {}
-            raise JobEnded(f"Job {number} ({job['kind']}) is {job['state']}: {error.get('detail', '')}")
+            raise JobEndedError(f"Job {number} ({job['kind']}) is {job['state']}: {error.get('detail', '')}")
         return self.get(path)
 
     def _answer(self, response: requests.Response) -> Any:
@@ -90,4 +90,4 @@ class Client:
             problem = response.json()
         except requests.JSONDecodeError:
             problem = {"title": response.reason, "detail": response.text[:500]}
-        raise Refused(response.status_code, problem)
+        raise RefusedError(response.status_code, problem)

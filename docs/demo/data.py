@@ -27,7 +27,7 @@ def splits(count: int, generator: np.random.Generator) -> list[str]:
 
 
 def write_breast_cancer(path: Path) -> None:
-    """Write 569 patients and the faults: 24 missing values, 6 negative areas, 4 slipped decimal points, 7 repeated rows."""
+    """Write 569 patients and the faults: 24 missing values, 6 negative areas, 4 slipped points, 7 repeated rows."""
     generator = np.random.default_rng(SEED)
     bunch = load_breast_cancer()
     names = feature_names()
@@ -43,7 +43,9 @@ def write_breast_cancer(path: Path) -> None:
     for index in faulty[24:30]:
         rows[index][columns.index("mean_area")] = "-1"
     for index in faulty[30:34]:
-        rows[index][columns.index("mean_smoothness")] = f"{float(rows[index][columns.index('mean_smoothness')]) * 100:.6g}"
+        rows[index][columns.index("mean_smoothness")] = (
+            f"{float(rows[index][columns.index('mean_smoothness')]) * 100:.6g}"
+        )
     rows += [list(rows[index]) for index in faulty[40:47]]
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -104,12 +106,22 @@ def breast_cancer_suite() -> dict[str, Any]:
                 "expect_column_values_to_not_be_null", {"action": "impute", "method": "median"}, column="mean_texture"
             ),
             expectation(
-                "expect_column_values_to_be_between", {"action": "quarantine"}, column="mean_area", min_value=0, max_value=4000
+                "expect_column_values_to_be_between",
+                {"action": "quarantine"},
+                column="mean_area",
+                min_value=0,
+                max_value=4000,
             ),
             expectation(
-                "expect_column_values_to_be_between", {"action": "quarantine"}, column="mean_smoothness", min_value=0, max_value=1
+                "expect_column_values_to_be_between",
+                {"action": "quarantine"},
+                column="mean_smoothness",
+                min_value=0,
+                max_value=1,
             ),
-            expectation("expect_column_values_to_be_in_set", {"action": "quarantine"}, column="diagnosis", value_set=[0, 1]),
+            expectation(
+                "expect_column_values_to_be_in_set", {"action": "quarantine"}, column="diagnosis", value_set=[0, 1]
+            ),
             expectation("expect_table_row_count_to_be_between", min_value=300, max_value=1000),
         ],
     }

@@ -45,9 +45,15 @@ class DatasetVersion(models.Model):
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=20, choices=DatasetState, default=DatasetState.IMPORTING)
     state_reason = models.TextField(blank=True)
-    filename = models.CharField(max_length=255, blank=True, help_text="the name that the upload had; never used as a path")
-    upload = models.ForeignKey("governance.StoredFile", on_delete=models.PROTECT, related_name="+", null=True, blank=True)
-    table = models.ForeignKey("governance.StoredFile", on_delete=models.PROTECT, related_name="+", null=True, blank=True)
+    filename = models.CharField(
+        max_length=255, blank=True, help_text="the name that the upload had; never used as a path"
+    )
+    upload = models.ForeignKey(
+        "governance.StoredFile", on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    table = models.ForeignKey(
+        "governance.StoredFile", on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
     content_digest = models.CharField(max_length=71, blank=True, db_index=True)
     stated_schema = models.JSONField(null=True, blank=True)
     schema = models.JSONField(null=True, blank=True)

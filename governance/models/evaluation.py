@@ -10,7 +10,9 @@ class Evaluation(models.Model):
     """Metrics with intervals, by slice; with ``compare_with``, paired differences on the same rows."""
 
     version = models.ForeignKey("governance.ModelVersion", on_delete=models.PROTECT, related_name="evaluations")
-    compare_with = models.ForeignKey("governance.ModelVersion", on_delete=models.PROTECT, related_name="+", null=True, blank=True)
+    compare_with = models.ForeignKey(
+        "governance.ModelVersion", on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
     dataset = models.ForeignKey("governance.DatasetVersion", on_delete=models.PROTECT, related_name="evaluations")
     slices = models.JSONField(default=list, blank=True, help_text="names of columns")
     metrics = models.JSONField(default=list, blank=True)

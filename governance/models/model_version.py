@@ -32,7 +32,9 @@ class ModelVersion(models.Model):
     state_reason = models.TextField(blank=True, help_text="why it was rejected or is quarantined")
     filename = models.CharField(max_length=255, help_text="the name that the upload had; never used as a path")
     artifact = models.ForeignKey("governance.StoredFile", on_delete=models.PROTECT, related_name="+")
-    rewritten = models.ForeignKey("governance.StoredFile", on_delete=models.PROTECT, related_name="+", null=True, blank=True)
+    rewritten = models.ForeignKey(
+        "governance.StoredFile", on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
     weights_digest = models.CharField(max_length=71, blank=True, help_text="canonical digest of weights and structure")
     framework = models.CharField(max_length=20, blank=True)
     format = models.CharField(max_length=20, blank=True)
@@ -46,7 +48,9 @@ class ModelVersion(models.Model):
     training_data = models.ForeignKey(
         "governance.DatasetVersion", on_delete=models.PROTECT, related_name="trained_versions", null=True, blank=True
     )
-    retrained_from = models.ForeignKey("self", on_delete=models.PROTECT, related_name="retrained_to", null=True, blank=True)
+    retrained_from = models.ForeignKey(
+        "self", on_delete=models.PROTECT, related_name="retrained_to", null=True, blank=True
+    )
     job = models.ForeignKey("governance.Job", on_delete=models.PROTECT, related_name="+", null=True, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -19,7 +19,9 @@ class Policy(models.Model):
     tier = models.CharField(max_length=10, choices=Tier)
     document = models.JSONField()
     digest = models.CharField(max_length=71)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -9,7 +9,8 @@ from django.db import models
 #: Names stand in references such as ``credit-scorer/3`` and in addresses.
 name_validator = RegexValidator(
     r"\A[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?\Z",
-    "A name has up to 100 lower-case letters, digits, dots, underscores and hyphens, and begins and ends with a letter or digit.",
+    "A name has up to 100 lower-case letters, digits, dots, underscores and hyphens, and begins and ends with a letter "
+    "or digit.",
 )
 
 

@@ -26,9 +26,7 @@ def create_user(*, username: str, groups: list[str], is_superuser: bool = False)
         raise NotFound(f"There is no group {unknown[0]!r}; groups are {', '.join(sorted(known))}.")
     password = secrets.token_urlsafe(12)
     with transaction.atomic():
-        user = User.objects.create_user(
-            username=username, password=password, is_staff=True, is_superuser=is_superuser
-        )
+        user = User.objects.create_user(username=username, password=password, is_staff=True, is_superuser=is_superuser)
         user.groups.set(known[name] for name in groups)
         events.record(name="user.created", subject=username, by=user, detail={"groups": sorted(groups)})
     return user, password
