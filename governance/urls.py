@@ -6,6 +6,7 @@ The apps are named by string, so that nothing here imports upward.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
@@ -18,8 +19,9 @@ handler403 = "governance.problems.permission_denied"
 handler404 = "governance.problems.page_not_found"
 handler500 = "governance.problems.server_error"
 
-#: Each has ``api`` with ``register(router)``; pages stand in ``urls``, those of governance in ``views.urls``.
+#: Each has ``api`` with ``register(router)``.
 APPS = ("governance", "validators", "audits")
+PAGES = ("governance.page_urls", "validators.urls", "audits.urls")
 
 
 def api_router() -> SimpleRouter:
@@ -33,11 +35,7 @@ def api_router() -> SimpleRouter:
 
 def pages() -> list[URLPattern | URLResolver]:
     """Return the pages of every app."""
-    patterns: list[URLPattern | URLResolver] = []
-    for package, module in (("governance.views", "urls"), *((name, "urls") for name in APPS[1:])):
-        if module_has_submodule(import_module(package), module):
-            patterns.append(path("", include(f"{package}.{module}")))
-    return patterns
+    return [path("", include(module)) for module in PAGES if find_spec(module) is not None]
 
 
 urlpatterns = [

@@ -1,0 +1,71 @@
+"""How bodies are read: bounded, strict JSON, and uploads that go straight to the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import JSONRenderer
+
+
+class StrictJSONParser(BaseParser):
+    """JSON of a bounded size, without what readers disagree on: NaN, a key twice, half a surrogate pair, a NUL."""
+
+    media_type = "application/json"
+    renderer_class = JSONRenderer
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,  # noqa: ARG002 - the signature of a parser
+        parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002 - the signature of a parser
+    ) -> Any:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        content = stream.read(limit + 1)
+        if len(content) > limit:
+            raise RequestDataTooBig
+        try:
+            document = json.loads(
+                content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_without_repeated_keys
+            )
+            _demand_storable(document)
+        except RecursionError:
+            raise ParseError("The JSON is nested too deeply.") from None
+        except ValueError as error:
+            raise ParseError(f"The body is not JSON that can be kept: {error}.") from error
+        return document
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return document
+
+
+def _demand_storable(value: Any) -> None:
+    """Refuse text that a database or UTF-8 cannot hold, and numbers that JSON readers round differently."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            _demand_storable(key)
+            _demand_storable(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            _demand_storable(entry)
+    elif isinstance(value, str):
+        value.encode("utf-8")
+        if "\0" in value:
+            raise ValueError("a text holds the character NUL")
+    elif isinstance(value, float) and value in (float("inf"), float("-inf")):
+        raise ValueError("a number is too large")
