@@ -1,0 +1,328 @@
+"""Keras: ``.keras`` archives, loaded in safe mode on TensorFlow, run, trained and saved again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from workers.frameworks.base import EpochRecord, FloatArray, Framework, History, Inputs, Model, TrainingRows
+from workers.frameworks.fitting import fit_targets, objective_of, run_epochs
+from workers.frameworks.keras_tracing import all_layers, last_activation, watching_features, without_activation
+from workers.frameworks.keras_training import KerasTrainer, Precision
+from workers.frameworks.rows import chunk_rows, chunks, conform, is_differentiable
+from workers.protocol import JobError
+from workers.recipe import Recipe
+from workers.signature import OutputKind, OutputSpec, Signature, TensorSpec
+
+Answer = Literal["output", "logits", "features"]
+
+
+class KerasModel(Model):
+    """A loaded Keras model and the TensorFlow functions compiled from it, which share its weights."""
+
+    framework: ClassVar[str] = "keras"
+
+    def __init__(self, model: Any, *, signature: Signature, device: str) -> None:
+        self.signature = signature
+        self.device = device
+        self._model = model
+        self._place = _place(device)
+        self._activation = last_activation(model)
+        self._functions: dict[str, Any] = {}
+
+    def forward(self, inputs: Inputs) -> FloatArray:
+        return self._run(inputs, "output")
+
+    def logits(self, inputs: Inputs) -> FloatArray:
+        return self._run(inputs, "logits")
+
+    def features(self, inputs: Inputs) -> FloatArray:
+        return self._run(inputs, "features")
+
+    def loss_gradient(self, inputs: Inputs, targets: NDArray[Any]) -> tuple[FloatArray, dict[str, FloatArray]]:
+        expected = fit_targets(targets, self.signature)
+        shape = [None] if self.signature.output.class_count else [None, expected.shape[1]]
+
+        def losses(tensors: list[Any], wanted: Any) -> Any:
+            scores = self._scores(tensors, False)
+            if not self.signature.output.class_count:
+                return tf.reduce_sum(tf.square(scores - wanted), 1)
+            if scores.shape[1] == 1:
+                labels = tf.cast(wanted, tf.float32)
+                return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=scores[:, 0])
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=scores)
+
+        return self._with_gradient("loss", inputs, losses, expected, tf.TensorSpec(shape, expected.dtype))
+
+    def logits_gradient(self, inputs: Inputs, output: int) -> tuple[FloatArray, dict[str, FloatArray]]:
+        def logit(tensors: list[Any], wanted: Any) -> Any:
+            return tf.gather(self._scores(tensors, False), wanted[0], axis=1)
+
+        arrays = next(iter(inputs.values()))
+        chosen = np.full(len(arrays), output, np.int64)
+        return self._with_gradient("logit", inputs, logit, chosen, tf.TensorSpec([None], tf.int64))
+
+    def fit(self, rows: TrainingRows, recipe: Recipe, *, on_epoch: Callable[[EpochRecord], None]) -> History:
+        objective = objective_of(recipe, self.signature)
+        _seed_dropout(self._model, recipe.seed)
+        with Precision(self._model, recipe.precision):
+            trainer = KerasTrainer(
+                model=self._model,
+                scores=self._scores,
+                signature=self.signature,
+                rows=rows,
+                recipe=recipe,
+                objective=objective,
+                device=self._place,
+            )
+            return run_epochs(trainer, rows, recipe, on_epoch=on_epoch)
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        return {name: _to_numpy(variable) for name, variable in self._variables().items()}
+
+    def set_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        variables = self._variables()
+        unknown = set(weights) - set(variables)
+        if unknown:
+            raise KeyError(f"The model has no weights named {sorted(unknown)[0]!r}.")
+        for name, array in weights.items():
+            variables[name].assign(np.asarray(array))
+
+    def save(self, path: Path) -> None:
+        self._model.save(path)
+
+    def layers(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": layer.name,
+                "kind": type(layer).__name__,
+                "output_shape": _shape_of(layer),
+                "parameter_count": int(layer.count_params()),
+            }
+            for layer in all_layers(self._model)
+            if not isinstance(layer, keras.layers.InputLayer)
+        ]
+
+    def _scores(self, tensors: list[Any], training: bool) -> Any:
+        """Return logits, or the values of a regression, as float32 of shape (rows, outputs)."""
+        wanted = self.signature.output.kind == "probabilities"
+        found = wanted and self._activation is not None
+        with without_activation(self._activation) if found else nullcontext():
+            scores = self._flat(self._call(tensors, training))
+        if not wanted or found:
+            return scores
+        tiny = np.finfo(np.float32).tiny
+        if scores.shape[1] > 1:
+            return tf.math.log(tf.maximum(scores, tiny))
+        return tf.math.log(tf.maximum(scores, tiny)) - tf.math.log(tf.maximum(1 - scores, tiny))
+
+    def _call(self, tensors: list[Any], training: bool) -> Any:
+        model = self._model
+        structure = getattr(model, "_functional", None) or model
+        packed = keras.tree.pack_sequence_as(structure._inputs_struct, tensors)
+        answer = model(packed, training=training)
+        return keras.tree.flatten(answer)[0]
+
+    def _flat(self, answer: Any) -> Any:
+        width = int(np.prod(self.signature.output.shape[1:], dtype=int))
+        return tf.reshape(tf.cast(answer, tf.float32), [-1, width])
+
+    def _features(self, tensors: list[Any]) -> Any:
+        with watching_features(self._model) as entered:
+            self._call(tensors, False)
+        if not entered:
+            raise JobError("no_features", "The model has no layer with weights, so it has no features.")
+        features = tf.cast(keras.tree.flatten(entered[-1])[0], tf.float32)
+        return tf.reshape(features, [tf.shape(features)[0], int(np.prod(features.shape[1:], dtype=int))])
+
+    def _run(self, inputs: Inputs, answer: Answer) -> FloatArray:
+        arrays = conform(inputs, self.signature)
+        if answer not in self._functions:
+            run = {
+                "output": lambda tensors: self._flat(self._call(tensors, False)),
+                "logits": lambda tensors: self._scores(tensors, False),
+                "features": self._features,
+            }[answer]
+            self._functions[answer] = tf.function(run, input_signature=[self._specs()])
+        function = self._functions[answer]
+        slices = list(chunks(len(arrays[0]), chunk_rows(self.signature))) or [slice(0, 0)]
+        with tf.device(self._place):
+            parts = [function(self._tensors(arrays, rows)).numpy() for rows in slices]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _with_gradient(
+        self, name: str, inputs: Inputs, run: Callable[[list[Any], Any], Any], expected: NDArray[Any], spec: Any
+    ) -> tuple[FloatArray, dict[str, FloatArray]]:
+        specs = self.signature.inputs
+        arrays = conform(inputs, self.signature)
+        wanted = [index for index, spec in enumerate(specs) if is_differentiable(spec)]
+        if not wanted:
+            raise JobError("no_gradient", "Every input of the model is a whole number; there is no gradient to take.")
+        if name not in self._functions:
+
+            def differentiate(tensors: list[Any], expected: Any) -> tuple[Any, list[Any]]:
+                leaves = [tensors[index] for index in wanted]
+                with tf.GradientTape() as tape:
+                    tape.watch(leaves)
+                    values = run(tensors, expected)
+                found = tape.gradient(values, leaves, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+                return tf.cast(values, tf.float32), [tf.cast(gradient, tf.float32) for gradient in found]
+
+            self._functions[name] = tf.function(differentiate, input_signature=[self._specs(), spec])
+        function = self._functions[name]
+        values = np.empty(len(arrays[0]), np.float32)
+        gradients = {specs[index].name: np.empty(arrays[index].shape, np.float32) for index in wanted}
+        with tf.device(self._place):
+            for rows in chunks(len(arrays[0]), chunk_rows(self.signature)):
+                found_values, found = function(self._tensors(arrays, rows), tf.constant(expected[rows]))
+                values[rows] = found_values.numpy()
+                for index, gradient in zip(wanted, found, strict=True):
+                    gradients[specs[index].name][rows] = gradient.numpy()
+        return values, gradients
+
+    def _specs(self) -> list[Any]:
+        return [tf.TensorSpec([None, *spec.row_shape], spec.dtype) for spec in self.signature.inputs]
+
+    def _tensors(self, arrays: list[NDArray[Any]], rows: slice) -> list[Any]:
+        return [
+            tf.cast(tf.constant(array[rows]), spec.dtype)
+            for array, spec in zip(arrays, self.signature.inputs, strict=True)
+        ]
+
+    def _variables(self) -> dict[str, Any]:
+        """Return the weights by path; a path that stands twice gets a number, in the order of the layers."""
+        variables: dict[str, Any] = {}
+        for variable in self._model.weights:
+            name, number = variable.path, 1
+            while name in variables:
+                number += 1
+                name = f"{variable.path}#{number}"
+            variables[name] = variable
+        return variables
+
+
+class KerasFramework(Framework):
+    """Keras 3 on TensorFlow."""
+
+    name: ClassVar[str] = "keras"
+    formats: ClassVar[tuple[str, ...]] = ("keras",)
+
+    def load(self, path: Path, *, signature: Signature | None, device: str, seed: int) -> KerasModel:
+        place = _place(device)
+        _prepare_devices(device)
+        # Before loading: a Dropout draws its state when it is built.
+        keras.utils.set_random_seed(seed)
+        tf.config.experimental.enable_op_determinism()
+        try:
+            with tf.device(place):
+                model = keras.saving.load_model(path, safe_mode=True, compile=False)
+        except Exception as error:
+            # Keras raises whatever a config leads it to; all of it means the same to the person who uploaded the file.
+            reason = f"Keras does not load {path.name}: {type(error).__name__}: {error}"
+            raise JobError("model_does_not_load", reason, place=path.name) from error
+        found = read_signature(model)
+        if signature is not None:
+            differences = found.differences(signature)
+            if differences:
+                raise JobError("signature_does_not_fit", " ".join(differences), place=path.name)
+        return KerasModel(model, signature=signature or found, device=device)
+
+    def environment(self) -> dict[str, Any]:
+        return {
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "devices": [
+                str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
+                for gpu in tf.config.list_physical_devices("GPU")
+            ],
+            "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
+            "deterministic": True,
+            "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+        }
+
+
+def read_signature(model: Any) -> Signature:
+    """Read names, shapes and dtypes from a model; the kind of the first output is guessed from its last activation.
+
+    Raises:
+        JobError: ``model_does_not_load``, when the model states no inputs and outputs, or an inner size is open.
+    """
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        raise JobError(
+            "model_does_not_load", f"The {type(model).__name__} in the archive has no stated inputs and outputs."
+        )
+    inputs = tuple(
+        TensorSpec(tensor.name, _shape(tensor, "input"), keras.backend.standardize_dtype(tensor.dtype))
+        for tensor in model.inputs
+    )
+    names = getattr(model, "output_names", None) or [tensor._keras_history.operation.name for tensor in model.outputs]
+    outputs = []
+    for index, (name, tensor) in enumerate(zip(names, model.outputs, strict=True)):
+        shape = _shape(tensor, "output")
+        kind: OutputKind = "embedding"
+        if index == 0:
+            width = int(np.prod(shape[1:], dtype=int))
+            kind = "probabilities" if last_activation(model) is not None else "logits" if width > 1 else "value"
+        outputs.append(OutputSpec(name, shape, keras.backend.standardize_dtype(tensor.dtype), kind))
+    return Signature(inputs=inputs, outputs=tuple(outputs))
+
+
+def _shape(tensor: Any, side: str) -> tuple[int, ...]:
+    batch, *sizes = tensor.shape
+    if batch is not None or None in sizes:
+        raise JobError(
+            "model_does_not_load",
+            f"The {side} {tensor.name!r} has the shape {list(tensor.shape)}; the first size, the batch, has to be open "
+            "and no other may be.",
+            place=tensor.name,
+        )
+    return (-1, *sizes)
+
+
+def _shape_of(layer: Any) -> list[int]:
+    try:
+        tensor = keras.tree.flatten(layer.output)[0]
+    except (AttributeError, ValueError):
+        # A layer inside another, or one that is used several times, has no one output.
+        return []
+    return [-1 if size is None else int(size) for size in tensor.shape]
+
+
+def _place(device: str) -> str:
+    kind, _, number = device.partition(":")
+    return f"/GPU:{number or 0}" if kind == "cuda" else "/CPU:0"
+
+
+def _prepare_devices(device: str) -> None:
+    gpus = tf.config.list_physical_devices("GPU")
+    if device.startswith("cuda") and len(gpus) <= int(device.partition(":")[2] or 0):
+        raise JobError(
+            "device_missing", f"The job asks for {device}; TensorFlow finds {len(gpus)} CUDA devices.", place=device
+        )
+    for gpu in gpus:
+        if not tf.config.experimental.get_memory_growth(gpu):
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def _seed_dropout(model: Any, seed: int) -> None:
+    """Seed each layer's own random state, so that a training does not depend on what ran before it."""
+    keras.utils.set_random_seed(seed)
+    generators = [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
+    for number, state in enumerate(generators):
+        state.assign(np.array([seed, number], dtype=state.dtype))
+
+
+def _to_numpy(variable: Any) -> NDArray[Any]:
+    array = variable.numpy()
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array.copy()
