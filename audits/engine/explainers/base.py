@@ -1,0 +1,215 @@
+"""What an explainer is, and what it gives: attributions with the error of every value."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audits.engine.explainers.players import Players
+from workers.frameworks.base import Inputs, Model
+from workers.protocol import JobError
+
+if TYPE_CHECKING:
+    import shap
+
+FloatArray = NDArray[np.float64]
+Scale = Literal["logits", "probabilities"]
+
+#: Called with rows done, rows in all, and a few words.
+ProgressCallback = Callable[[float, float, str], None]
+
+#: Rows of one forward pass: large enough to keep a framework busy, small enough for the processor's cache.
+CHUNK_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Shapley values of rows, each with its standard error.
+
+    Attributes:
+        values: shape (rows, *features, outputs). With the base they add up to the score.
+        base_values: the mean score over the background rows, shape (rows, outputs).
+        errors: the standard error of each value, shaped like ``values``; 0 where a value is exact.
+        data: the value of each feature, shape (rows, *features).
+        feature_names: one a feature, in C order of the feature axes.
+        output_names: one an output of ``values``.
+        output_numbers: which of the model's outputs each one is, shape (rows, outputs).
+        evaluations: model rows computed for each explained row, shape (rows,).
+        scale: ``logits`` or ``probabilities``.
+    """
+
+    values: FloatArray
+    base_values: FloatArray
+    errors: FloatArray
+    data: FloatArray
+    feature_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    output_numbers: NDArray[np.intp]
+    evaluations: NDArray[np.int64]
+    scale: Scale = "logits"
+
+    @property
+    def row_count(self) -> int:
+        return len(self.values)
+
+    @property
+    def flat_values(self) -> FloatArray:
+        """The values with one feature axis: (rows, features, outputs)."""
+        values: FloatArray = self.values.reshape(self.row_count, len(self.feature_names), -1)
+        return values
+
+    @property
+    def flat_errors(self) -> FloatArray:
+        """The standard errors with one feature axis."""
+        errors: FloatArray = self.errors.reshape(self.row_count, len(self.feature_names), -1)
+        return errors
+
+    @property
+    def scores(self) -> FloatArray:
+        """What base and values add up to, shape (rows, outputs)."""
+        scores: FloatArray = self.base_values + self.flat_values.sum(axis=1)
+        return scores
+
+    def relative_errors(self) -> FloatArray:
+        """Return two standard errors of the worst value over the largest value of its row, shape (rows,)."""
+        widest = 2 * self.flat_errors.max(axis=(1, 2))
+        largest = np.abs(self.flat_values).max(axis=(1, 2))
+        relative: FloatArray = np.divide(widest, largest, out=np.where(widest > 0, np.inf, 0.0), where=largest > 0)
+        return relative
+
+    def to_shap(self) -> shap.Explanation:
+        """Return the same as ``shap.Explanation``, for shap's own plots; a single output has no axis there."""
+        import shap
+
+        one = len(self.output_names) == 1
+        is_flat = self.values.ndim == 3
+        return shap.Explanation(
+            values=self.values[..., 0] if one else self.values,
+            base_values=self.base_values[:, 0] if one else self.base_values,
+            data=self.data,
+            feature_names=list(self.feature_names) if is_flat else None,
+            output_names=None if one else list(self.output_names),
+            error_std=self.errors[..., 0] if one else self.errors,
+        )
+
+
+class Explainer(ABC):
+    """A way to attribute a model's scores to its features. A plug-in of ``assay.explainers`` is one such class.
+
+    ``parameters`` is a dataclass of the explainer's own settings; an instance of it is given to the constructor.
+    """
+
+    name: ClassVar[str]
+    parameters: ClassVar[type[Any]]
+
+    def __init__(self, settings: Any = None) -> None:
+        self.settings = self.parameters() if settings is None else settings
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Make an explainer with settings by name.
+
+        Raises:
+            JobError: ``unknown_parameter``, or ``parameter_out_of_range`` when the dataclass refuses a value.
+        """
+        known = [entry.name for entry in fields(cls.parameters)]
+        for name in document:
+            if name not in known:
+                raise JobError(
+                    "unknown_parameter",
+                    f"The explainer {cls.name!r} has no parameter {name!r}; it has {', '.join(known) or 'none'}.",
+                    place=name,
+                )
+        try:
+            return cls(cls.parameters(**document))
+        except (TypeError, ValueError) as error:
+            raise JobError("parameter_out_of_range", str(error), place=cls.name) from error
+
+    @abstractmethod
+    def explain(
+        self,
+        model: Model,
+        rows: Inputs,
+        background: Inputs,
+        *,
+        players: Players,
+        outputs: NDArray[np.intp],
+        output_names: tuple[str, ...],
+        seed: int,
+        scale: Scale = "logits",
+        progress: ProgressCallback | None = None,
+    ) -> Attribution:
+        """Attribute the scores of each row to the players, against the background rows.
+
+        ``outputs`` has shape (rows, outputs): the numbers of the model's outputs to explain, for each row.
+
+        Raises:
+            JobError: no rows, no background rows, a score that is not a number, or too many features for the method.
+        """
+
+
+def check_rows(rows: Inputs, background: Inputs) -> None:
+    """Refuse an explanation of nothing, or against nothing."""
+    if not len(next(iter(rows.values()))):
+        raise JobError("no_rows", "There is no row to explain; choose a split that has rows.", place="rows")
+    if not len(next(iter(background.values()))):
+        raise JobError(
+            "no_background_rows",
+            "There is no background row; attributions compare with the background and need at least one.",
+            place="background",
+        )
+
+
+class Scores:
+    """The scores of a model on one scale, as float64 of shape (rows, outputs), refused when not numbers."""
+
+    def __init__(self, model: Model, scale: Scale) -> None:
+        self.model = model
+        self.scale = scale
+
+    def __call__(self, inputs: Inputs) -> FloatArray:
+        if self.scale == "logits":
+            scores = np.asarray(self.model.logits(inputs), dtype=np.float64)
+        else:
+            scores = self._probabilities(inputs)
+        scores = scores.reshape(len(scores), -1)
+        if not np.isfinite(scores).all():
+            raise JobError(
+                "score_not_finite",
+                "The model gives a score that is not a number for a row mixed from the data and the background; such a "
+                "model has no attributions.",
+                place=self.model.signature.output.name,
+            )
+        return scores
+
+    def _probabilities(self, inputs: Inputs) -> FloatArray:
+        kind = self.model.signature.output.kind
+        answer = np.asarray(self.model.forward(inputs), dtype=np.float64)
+        if kind == "probabilities":
+            return answer
+        if kind != "logits":
+            raise JobError(
+                "no_probabilities",
+                f"The output {self.model.signature.output.name!r} is of kind {kind!r}; it has no probabilities.",
+                place="scale",
+            )
+        if answer.shape[-1] == 1:
+            single: FloatArray = 1 / (1 + np.exp(-answer))
+            return single
+        shifted = np.exp(answer - answer.max(axis=-1, keepdims=True))
+        shares: FloatArray = shifted / shifted.sum(axis=-1, keepdims=True)
+        return shares
+
+    def in_chunks(self, inputs: Inputs, chunk_rows: int = CHUNK_ROWS) -> FloatArray:
+        """Return the scores of many rows, chunk after chunk."""
+        count = len(next(iter(inputs.values())))
+        parts = [
+            self({name: values[start : start + chunk_rows] for name, values in inputs.items()})
+            for start in range(0, count, chunk_rows)
+        ]
+        return np.concatenate(parts)
