@@ -1,0 +1,79 @@
+"""What a file is, by its first bytes and by what its archive holds; never by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import BinaryIO
+
+TAKEN = "Assay takes .keras files (Keras 3) and .pt2 files (torch.export)."
+
+ZIP_MAGIC = b"PK\x03\x04"
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x89HDF\r\n\x1a\n", "a legacy Keras HDF5 file (.h5)"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"%PDF", "a PDF document"),
+    (b"\x7fELF", "a compiled program or library (ELF)"),
+    (b"MZ", "a Windows program or library"),
+    (b"\x93NUMPY", "a NumPy array (.npy)"),
+    (b"PAR1", "a Parquet table"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"BZh", "a bzip2 file"),
+    (b"\xfd7zXZ\x00", "an xz file"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"PK\x05\x06", "an empty zip archive"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+    (b"#!", "a script"),
+    (b"<", "a markup document"),
+)
+
+
+def describe_content(head: bytes) -> str | None:
+    """Return what a file that is no zip archive seems to be, or None when it is nothing known."""
+    for magic, description in _MAGIC:
+        if head.startswith(magic):
+            return description
+    if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 1:
+        return "a Python pickle (a legacy torch.save, a scikit-learn model or the like)"
+    if len(head) > 10 and head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 100 * 1024 * 1024:
+        return "a safetensors file"
+    if head[257:262] == b"ustar":
+        return "a tar archive"
+    if head.lstrip()[:1] in (b"{", b"["):
+        return "a JSON document"
+    return None
+
+
+def read_head(stream: BinaryIO) -> bytes:
+    """Return the first 512 bytes of a stream."""
+    stream.seek(0)
+    return stream.read(512)
+
+
+def describe_archive(names: Collection[str]) -> str | None:
+    """Return which model format an archive with these entries is, or None when it is none that is known.
+
+    The two that are taken are named ``keras`` and ``pt2``; the others by a description.
+    """
+    inner = {name.partition("/")[2] for name in names}
+    bases = {name.rpartition("/")[2] for name in names}
+    if {"config.json", "metadata.json"} <= set(names):
+        return "keras"
+    if "archive_format" in inner or "models/model.json" in inner:
+        return "pt2"
+    if "assay.toml" in bases:
+        return "a model package (assay.toml)"
+    if "saved_model.pb" in bases or "saved_model.pbtxt" in bases:
+        return "a TensorFlow SavedModel (zip)"
+    if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
+        return "a TorchScript archive (torch.jit.save)"
+    if "data.pkl" in inner:
+        return "a PyTorch pickle archive (torch.save: a state dict or a whole module)"
+    if "serialized_exported_program.json" in bases:
+        return "a torch.export archive of an older PyTorch (save it again with PyTorch 2.13)"
+    if names and all(name.endswith(".npy") for name in names):
+        return "a NumPy archive (.npz)"
+    return None
