@@ -1,0 +1,229 @@
+"""The content-addressed store: a folder in which every file is named by the SHA-256 of its bytes.
+
+``ab/cd/<hex>`` under the store's folder; a file is written under ``incoming/``, made durable, and then given its
+name, so that a name in the store always stands for whole content, whenever the power went.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+from django.http import UnreadablePostError
+
+from governance.exceptions import IntegrityFailure, StorageFull, UnreadableUpload, UploadTooLarge
+from governance.models import StoredFile
+from workers.protocol import fsync_folder
+
+CHUNK_BYTES = 1024 * 1024
+
+#: Temporary files live here, on the same file system as the content, so that naming them is one step.
+INCOMING = "incoming"
+
+#: A temporary file that nobody has locked for this long was left by a process that died.
+ORPHAN_SECONDS = 3600
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class ContentStore:
+    """Files by digest on a local or shared file system.
+
+    Example::
+
+        stored = store().put(upload.chunks())
+        with store().open(stored.digest) as stream: ...
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+
+    def put(
+        self, chunks: Iterable[bytes], *, max_bytes: int | None = None, expected_bytes: int | None = None
+    ) -> StoredFile:
+        """Store a stream and return its row; bytes that the store already holds are kept once.
+
+        Args:
+            chunks: the content, in pieces that fit into memory.
+            max_bytes: refuse more than this; the installation's limit where not given.
+            expected_bytes: how long the stream was said to be, where that is known.
+
+        Raises:
+            UploadTooLarge: the stream goes on after the limit.
+            UnreadableUpload: the stream broke off, or is not as long as it was said to be.
+            StorageFull: the disk, or the quota on it, is full. Nothing is left behind in any of these cases.
+        """
+        limit = self.max_bytes if max_bytes is None else max_bytes
+        incoming = self.folder / INCOMING
+        try:
+            incoming.mkdir(parents=True, exist_ok=True)
+            temporary = incoming / f"{uuid.uuid4().hex}.part"
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _told(error) from error
+        try:
+            # Held until the descriptor is closed: the sweep takes no file that a living process writes.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            digest, size = _write(descriptor, chunks, limit)
+            if expected_bytes is not None and size != expected_bytes:
+                raise UnreadableUpload(
+                    f"The upload ended after {size:,} of {expected_bytes:,} bytes; send the whole file again."
+                )
+            try:
+                os.fchmod(descriptor, 0o440)
+                os.fsync(descriptor)
+                self._name(temporary, self.path(digest), size)
+            except OSError as error:
+                raise _told(error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(descriptor)
+        stored, _ = StoredFile.objects.get_or_create(digest=digest, defaults={"size_bytes": size})
+        return stored
+
+    def path(self, digest: str) -> Path:
+        """Return where the content of a digest is, or would be."""
+        if not _DIGEST.fullmatch(digest):
+            raise ValueError(f"{digest!r} is not sha256:<64 lower-case hexadecimal digits>")
+        hexadecimal = digest.removeprefix("sha256:")
+        return self.folder / hexadecimal[:2] / hexadecimal[2:4] / hexadecimal
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open content for reading.
+
+        Raises:
+            IntegrityFailure: the store does not hold it.
+        """
+        try:
+            return self.path(digest).open("rb")
+        except FileNotFoundError as error:
+            raise IntegrityFailure(
+                f"The store does not hold {digest}, which the record names; restore it from a backup."
+            ) from error
+
+    def copy_to(self, digest: str, target: Path, *, on_chunk: Callable[[], None] | None = None) -> int:
+        """Copy content to a new file, check its digest on the way, and return its size.
+
+        ``on_chunk`` is called after each piece: whoever holds a lease renews it there.
+
+        Raises:
+            IntegrityFailure: the store's bytes are not what their name says.
+            StorageFull: there is no room for the copy.
+        """
+        hasher = hashlib.sha256()
+        size = 0
+        with self.open(digest) as source:
+            try:
+                descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o440)
+            except OSError as error:
+                raise _told(error) from error
+            try:
+                with os.fdopen(descriptor, "wb") as sink:
+                    while chunk := source.read(CHUNK_BYTES):
+                        hasher.update(chunk)
+                        sink.write(chunk)
+                        size += len(chunk)
+                        if on_chunk is not None:
+                            on_chunk()
+            except OSError as error:
+                target.unlink()
+                raise _told(error) from error
+        if f"sha256:{hasher.hexdigest()}" != digest:
+            target.unlink()
+            raise _changed(digest)
+        return size
+
+    def verify(self, digest: str) -> None:
+        """Read content again and compare it with its name.
+
+        Raises:
+            IntegrityFailure: it is gone, or it is another content.
+        """
+        with self.open(digest) as stream:
+            if "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+                raise _changed(digest)
+
+    def sweep(self, *, older_than_seconds: float = ORPHAN_SECONDS) -> int:
+        """Remove temporary files that dead processes left; return how many."""
+        removed = 0
+        for path in (self.folder / INCOMING).glob("*.part"):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(descriptor).st_mtime >= older_than_seconds:
+                    path.unlink(missing_ok=True)
+                    removed += 1
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(descriptor)
+        return removed
+
+    def _name(self, temporary: Path, target: Path, size: int) -> None:
+        """Give a durable file its name; where the name is taken, the content is there already."""
+        for folder in (target.parent.parent, target.parent):
+            if not folder.is_dir():
+                folder.mkdir(exist_ok=True)
+                fsync_folder(folder.parent)
+        try:
+            # A link, unlike a rename, never replaces what is there.
+            target.hardlink_to(temporary)
+        except FileExistsError:
+            if target.stat().st_size != size:
+                raise _changed(f"sha256:{target.name}") from None
+            return
+        fsync_folder(target.parent)
+
+
+def store() -> ContentStore:
+    """Return the store of this installation."""
+    return ContentStore(settings.ASSAY_STORE_FOLDER, max_bytes=settings.ASSAY_MAX_UPLOAD_BYTES)
+
+
+def _write(descriptor: int, chunks: Iterable[bytes], limit: int) -> tuple[str, int]:
+    hasher = hashlib.sha256()
+    size = 0
+    for chunk in _arriving(chunks):
+        size += len(chunk)
+        if size > limit:
+            raise UploadTooLarge(f"The upload is larger than {limit:,} bytes, the most that this installation accepts.")
+        hasher.update(chunk)
+        try:
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(descriptor, view) :]
+        except OSError as error:
+            raise _told(error) from error
+    return f"sha256:{hasher.hexdigest()}", size
+
+
+def _arriving(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Tell an upload that broke off apart from a disk that failed: Django's error for the first is an OSError too."""
+    try:
+        yield from chunks
+    except UnreadablePostError as error:
+        raise UnreadableUpload("The upload broke off before its end; send the whole file again.") from error
+
+
+def _told(error: OSError) -> Exception:
+    if error.errno in _NO_SPACE:
+        return StorageFull("The disk of the store is full; nothing was kept. Free space, then try again.")
+    return error
+
+
+def _changed(digest: str) -> IntegrityFailure:
+    return IntegrityFailure(f"The stored bytes of {digest} are no longer what their name says; restore a backup.")
