@@ -15,6 +15,7 @@ from governance.exceptions import InvalidInput, StateConflict
 from governance.models import Dataset, DatasetState, DatasetVersion, Job, StoredFile
 from governance.permissions import Action
 from governance.services import events, jobs
+from governance.services.subjects import dataset_input, kept_file
 from validators.engine.plans import plan_from_suite
 from validators.engine.suites import check_suite, with_ids
 from validators.models import Cleaning, ExpectationSuite, RequiredSuite, Validation, Waiver
@@ -69,7 +70,6 @@ def request_validation(*, dataset: DatasetVersion, suite: ExpectationSuite, by: 
     training has something to ask for; from then on only ``require_suite`` changes it.
     """
     permissions.require(by, Action.REQUEST_VALIDATION, dataset)
-    _demand_ready(dataset)
     with transaction.atomic():
         required, is_new = RequiredSuite.objects.get_or_create(
             dataset=dataset.dataset, defaults={"suite": suite, "set_by": by}
@@ -81,7 +81,7 @@ def request_validation(*, dataset: DatasetVersion, suite: ExpectationSuite, by: 
         job = jobs.submit(
             kind="validation",
             parameters={"suite": suite.document, "schema": dataset.schema},
-            inputs={"dataset": ("table.parquet", _table(dataset))},
+            inputs={"dataset": dataset_input(dataset)},
             subject=f"{dataset.ref} against {suite.ref}",
             by=by,
         )
@@ -103,7 +103,7 @@ def record_validation(job: Job, value: dict[str, Any], files: Mapping[str, Store
     validation.success = value["success"]
     validation.statistics = value["statistics"]
     validation.results = value["results"]
-    validation.rows = files["rows.parquet"]
+    validation.rows = kept_file(files, "rows.parquet")
     validation.row_count = value["row_count"]
     validation.digest = digest_of_json(
         {"dataset": validation.dataset_digest, "suite": validation.suite.digest, "value": value}
@@ -148,7 +148,6 @@ def request_cleaning(
 ) -> Cleaning:
     """Start a job that makes a cleaned version, by an explicit plan or by what the suite's ``meta.clean`` says."""
     permissions.require(by, Action.REQUEST_CLEANING, dataset)
-    _demand_ready(dataset)
     if (suite is None) == (plan is None):
         raise InvalidInput("A cleaning takes either a suite or a plan.")
     if suite is not None:
@@ -163,7 +162,7 @@ def request_cleaning(
                 "plan": plan if suite is None else None,
                 "schema": dataset.schema,
             },
-            inputs={"dataset": ("table.parquet", _table(dataset))},
+            inputs={"dataset": dataset_input(dataset)},
             subject=dataset.ref,
             by=by,
         )
@@ -183,7 +182,7 @@ def record_cleaning(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
         dataset=origin.dataset,
         number=last + 1,
         state=DatasetState.READY,
-        table=files["clean.parquet"],
+        table=kept_file(files, "clean.parquet"),
         content_digest=value["content_digest"],
         schema=value["schema"],
         row_count=value["row_count"],
@@ -195,8 +194,8 @@ def record_cleaning(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
     cleaning.cleaned_to = cleaned
     cleaning.plan = value["plan"]
     cleaning.report = {**value["report"], "examples": value["examples"]}
-    cleaning.quarantine = files["quarantine.parquet"]
-    cleaning.changes = files["changes.parquet"]
+    cleaning.quarantine = kept_file(files, "quarantine.parquet")
+    cleaning.changes = kept_file(files, "changes.parquet")
     cleaning.save()
     events.record(
         name="dataset.cleaned",
@@ -204,14 +203,3 @@ def record_cleaning(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
         by=job.created_by,
         detail={"cleaning": cleaning.pk, "from": origin.ref, "digest": cleaned.content_digest},
     )
-
-
-def _demand_ready(dataset: DatasetVersion) -> None:
-    if dataset.state != DatasetState.READY:
-        raise StateConflict(f"{dataset.ref} is {dataset.get_state_display()}; only a ready version can be used.")
-
-
-def _table(dataset: DatasetVersion) -> StoredFile:
-    if dataset.table is None:
-        raise StateConflict(f"{dataset.ref} has no table: the import of its upload has not ended.")
-    return dataset.table

@@ -10,14 +10,20 @@ from django.db import transaction
 from audits.engine import catalogue
 from audits.models import Audit, CheckResult, CheckStatus, Finding, Severity
 from audits.services import reports
-from audits.services.explanations import charts_with_digests
-from audits.services.subjects import dataset_input, demand_fit, demand_target, model_input, split_or_all
 from audits.services.verdict import JudgedCheck, coverage, judge
 from governance import permissions
 from governance.exceptions import InvalidInput
 from governance.models import DatasetVersion, Job, ModelVersion, Policy, StoredFile
 from governance.permissions import Action
 from governance.services import events, jobs, policies
+from governance.services.subjects import (
+    charts_with_digests,
+    dataset_input,
+    demand_fit,
+    demand_target,
+    model_input,
+    split_or_all,
+)
 from validators.gates import validation_state
 from workers.protocol import digest_of_json
 

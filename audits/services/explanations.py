@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from audits.models import Explanation
-from audits.services.subjects import dataset_input, demand_fit, model_input, split_or_all
 from governance import permissions
 from governance.models import DatasetVersion, Job, ModelVersion, StoredFile
 from governance.permissions import Action
 from governance.services import events, jobs
+from governance.services.subjects import charts_with_digests, dataset_input, demand_fit, model_input, split_or_all
 from workers.protocol import digest_of_json
 
 if TYPE_CHECKING:
@@ -112,11 +112,3 @@ def record_explanation(job: Job, value: dict[str, Any], files: Mapping[str, Stor
         by=job.created_by,
         detail={"explanation": explanation.pk, "admitted": explanation.admitted, "digest": explanation.digest},
     )
-
-
-def charts_with_digests(charts: list[dict[str, Any]], files: Mapping[str, StoredFile]) -> list[dict[str, Any]]:
-    """Name the stored drawing and spec of each chart by digest."""
-    return [
-        {**chart, "svg_digest": files[chart["svg"]].digest, "spec_digest": files[chart["spec"]].digest}
-        for chart in charts
-    ]

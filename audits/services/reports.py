@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 
-from governance.storage import store
-
 from audits.models import Audit, Report
 from audits.reports.document import build_json
 from audits.reports.page import build_html
+from governance.storage import store
 
 
 def freeze(audit: Audit) -> list[Report]:
