@@ -324,5 +324,5 @@ def _seed_dropout(model: Any, seed: int) -> None:
 
 
 def _to_numpy(variable: Any) -> NDArray[Any]:
-    array = variable.numpy()
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array.copy()
+    array: NDArray[Any] = np.array(variable.numpy())
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

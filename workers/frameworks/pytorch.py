@@ -34,7 +34,7 @@ class PyTorchModel(Model):
         self.device = device
         self._program = program
         placed = program if device == "cpu" else _moved(program, device)
-        self._module: fx.GraphModule = placed.module(check_guards=False)  # type: ignore[assignment]
+        self._module: fx.GraphModule = placed.module(check_guards=False)
         self._variants: dict[tuple[bool, Answer], fx.GraphModule] = {}
 
     def forward(self, inputs: Inputs) -> FloatArray:

@@ -79,8 +79,8 @@ def variant(module: fx.GraphModule, *, training: bool, answer: Answer) -> fx.Gra
     result = _first_output(graph)
     if answer == "logits":
         activation = last_activation(graph)
-        if activation is not None:
-            scores = activation.args[0]
+        scores = None if activation is None else activation.args[0]
+        if activation is not None and isinstance(scores, fx.Node):
             activation.replace_all_uses_with(scores)
             graph.erase_node(activation)
             result = scores if activation is result else result

@@ -137,13 +137,13 @@ def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.op
     for ours, theirs in (("epsilon", "eps"), ("rho", "alpha")):
         if ours in given:
             renamed[theirs] = given.pop(ours)
-    classes = {
+    classes: dict[str, Callable[..., torch.optim.Optimizer]] = {
         "sgd": torch.optim.SGD,
         "adam": torch.optim.Adam,
         "adamw": torch.optim.AdamW,
         "rmsprop": torch.optim.RMSprop,
     }
     try:
-        return classes[recipe.optimizer](parameters, **given, **renamed)  # type: ignore[abstract]
+        return classes[recipe.optimizer](parameters, **given, **renamed)
     except ValueError as error:
         raise JobError("recipe_does_not_fit", f"PyTorch refuses the optimizer: {error}.", place="optimizer") from error
