@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from audits.engine.references import references_of
 from audits.models import Audit, CheckResult, CheckStatus, Disposition, Finding, Severity, Verdict
 from audits.services.verdict import JudgedCheck, judge
 from governance.presentation.numbers import is_number, value_of_metric
@@ -17,7 +18,7 @@ from governance.presentation.numbers import is_number, value_of_metric
 #: The families of the catalogue, in its order.
 FAMILIES = ("ART", "DAT", "PER", "CAL", "OOD", "ROB", "PRI", "BKD", "FAIR", "EXP", "REP", "LOG")
 #: What stands in a check's ``detail`` for the report itself and not among its facts.
-_OWN_FACTS = ("limits", "seed", "references")
+_OWN_FACTS = ("limits", "seed")
 
 _CONSEQUENCE = {
     Verdict.PASSED: "An approval may rest on this audit.",
@@ -72,8 +73,8 @@ class Check:
 
     @property
     def references(self) -> list[str]:
-        """The references of its findings and of itself, each once."""
-        of_check = self.result.detail.get("references") or []
+        """What the check is evidence towards, by the data of the catalogue and by its findings, each once."""
+        of_check = [reference.to_json() for reference in references_of(self.id)]
         every = [*of_check, *(entry for finding in self.findings for entry in finding.references)]
         return list(dict.fromkeys(reference_words(entry) for entry in every))
 
@@ -236,12 +237,12 @@ def previous_audit(audit: Audit) -> Audit | None:
 
 
 def reference_words(entry: Any) -> str:
-    """Write a reference as people read it, whether it came as text or as an object."""
-    if isinstance(entry, Mapping):
-        ordered = [entry.get(key) for key in ("framework", "source", "name", "id", "title")]
-        words = [str(part) for part in ordered if part]
-        return " ".join(dict.fromkeys(words)) or ", ".join(f"{key} {value}" for key, value in entry.items())
-    return str(entry)
+    """Write a reference as people read it: framework and id, with a star where the id was only transcribed."""
+    if not isinstance(entry, Mapping):
+        return str(entry)
+    words = " ".join(str(entry[key]) for key in ("framework", "id") if entry.get(key))
+    star = "*" if entry.get("checked") == "transcribed" else ""
+    return words + star if words else ", ".join(f"{key} {value}" for key, value in entry.items())
 
 
 def environment_words(environment: Any) -> tuple[tuple[str, str], ...]:

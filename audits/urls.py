@@ -1,0 +1,21 @@
+"""Addresses of the pages about models and their evidence."""
+
+from django.urls import path
+
+from audits.views import audits, explanations, findings, home, models, reviews, versions
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("models/<str:name>/", models.model, name="model"),
+    path("models/<str:name>/<int:number>/", versions.version, name="version"),
+    path("explanations/", explanations.explanation_list, name="explanation-list"),
+    path("explanations/<int:pk>/", explanations.explanation, name="explanation"),
+    path("audits/", audits.audit_list, name="audit-list"),
+    path("audits/<int:pk>/", audits.audit, name="audit"),
+    path("audits/<int:pk>/report.<str:format>", audits.audit_report, name="audit-report"),
+    path("audits/report.schema.json", audits.report_schema, name="report-schema"),
+    path("findings/<int:pk>/", findings.finding, name="finding"),
+    path("reviews/", reviews.review_list, name="review-list"),
+    path("reviews/<int:pk>/", reviews.review, name="review"),
+    path("reviews/<int:pk>/decide/", reviews.review_decide, name="review-decide"),
+]
