@@ -1,0 +1,334 @@
+"""Which checks exist: id, title, severity, parameters, default condition, references.
+
+The one place that says so. Both halves read it: the control half to show and to lock criteria, the checks to know their
+own defaults. So it needs the standard library only; what a check *does* is in `audits.engine.checks`.
+
+A condition is a small object. ``max`` or ``min`` is what the value is held against; ``high_above`` or ``high_below`` is
+where a failure becomes severe. Other keys belong to one check and are told with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, get_args, get_origin, get_type_hints
+
+from audits.engine.references import Reference, references_of
+
+
+class CriteriaError(ValueError):
+    """Parameters or a condition that a check does not take; the message names the check and the key."""
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence[str] = (),
+) -> Any:
+    """Declare one parameter of a check: its default, a sentence for the form, and what it may be."""
+    about = {"description": description, "minimum": minimum, "maximum": maximum, "choices": tuple(choices)}
+    return field(default=default, metadata=about)
+
+
+@dataclass(frozen=True)
+class NoParameters:
+    """A check that leaves nothing to set."""
+
+
+@dataclass(frozen=True)
+class DuplicateParameters:
+    """How near two images are to be the same picture."""
+
+    hash_distance: int = setting(6, "Bits of 64 in which two difference hashes may differ.", minimum=0, maximum=32)
+    pixel_difference: float = setting(
+        0.03, "Mean absolute difference of two near duplicates, as a share of the range.", minimum=0, maximum=1
+    )
+
+
+@dataclass(frozen=True)
+class PerformanceParameters:
+    """Which number stands for performance."""
+
+    metric: str = setting(
+        "default",
+        "The number that is judged; default is accuracy, or r2 for a regression.",
+        choices=("default", "accuracy", "balanced_accuracy", "r2"),
+    )
+    minimum_rows: int = setting(30, "With fewer rows the check is skipped.", minimum=2)
+
+
+@dataclass(frozen=True)
+class CalibrationParameters:
+    """How probabilities are grouped."""
+
+    bins: int = setting(15, "Bins of equal mass.", minimum=2, maximum=1000)
+    minimum_rows: int = setting(100, "With fewer rows the check is skipped.", minimum=2)
+
+
+@dataclass(frozen=True)
+class RobustnessParameters:
+    """How strong the attack is."""
+
+    eps: float = setting(
+        0.1, "Largest change of a feature, in its standard deviations; of an image, in its range.", minimum=1e-9
+    )
+    l2_factor: float = setting(
+        5.0, "Euclidean length of the L2 attack, as a multiple of eps (5 means 0.5 at eps 0.1).", minimum=1e-9
+    )
+    rows: int = setting(256, "Rows that are attacked, drawn once, stratified by label.", minimum=1)
+    steps: int = setting(20, "Gradient steps of one start.", minimum=1, maximum=10_000)
+    restarts: int = setting(
+        2, "Starts; the first from the row itself on cross-entropy, then random ones, every other on the margin.",
+        minimum=1, maximum=1000,
+    )  # fmt: skip
+    curve: tuple[float, ...] = setting(
+        (0.25, 0.5, 1.0, 2.0), "Sizes at which the curve is measured, as multiples of eps.", minimum=1e-9
+    )
+    fixed_columns: tuple[str, ...] = setting((), "Columns that an attacker cannot change.")
+    minimum_rows: int = setting(50, "With fewer rows that are right without an attack the check is skipped.", minimum=2)
+
+
+@dataclass(frozen=True)
+class MembershipParameters:
+    """How many rows the attack is tried on."""
+
+    rows: int = setting(5000, "At most so many members and as many others.", minimum=2)
+    false_positive_rate: float = setting(
+        0.01, "At which false positive rate the true positive rate is told.", minimum=1e-6, maximum=0.5
+    )
+    minimum_rows: int = setting(100, "With fewer members or fewer others the check is skipped.", minimum=2)
+
+
+@dataclass(frozen=True)
+class FairnessParameters:
+    """How groups are formed and which class is the favourable one."""
+
+    positive_class: str = setting(
+        "", "The favourable class; empty means the second of two, and each in turn of more than two."
+    )
+    bands: int = setting(4, "Bands of equal mass for a protected column of many numbers.", minimum=2, maximum=100)
+    minimum_group: int = setting(30, "A rate of fewer rows is not compared.", minimum=2)
+
+
+@dataclass(frozen=True)
+class ExplanationParameters:
+    """What is explained to see whether explanations hold."""
+
+    rows: int = setting(10, "Rows that are explained.", minimum=1, maximum=1000)
+    background_rows: int = setting(50, "Background rows, at most.", minimum=2, maximum=10_000)
+    tolerance: float = setting(
+        0.05, "Two standard errors of the worst value, as a share of the largest one.", minimum=1e-6, maximum=1
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One check as the catalogue knows it. `severity` is that of a failure, where the condition does not say more."""
+
+    id: str
+    title: str
+    measures: str
+    severity: str
+    default_condition: Mapping[str, Any]
+    parameters: type[Any] = NoParameters
+
+    @property
+    def default_parameters(self) -> dict[str, Any]:
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self.parameters()).items()
+        }
+
+    @property
+    def parameter_schema(self) -> dict[str, Any]:
+        """The JSON schema of the parameters, from which API and admin show a form."""
+        hints = get_type_hints(self.parameters)
+        properties = {
+            entry.name: _schema(hints[entry.name], entry.default, entry.metadata) for entry in fields(self.parameters)
+        }
+        return {"type": "object", "additionalProperties": False, "properties": properties}
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        return references_of(self.id)
+
+    def read_parameters(self, document: Mapping[str, Any]) -> Any:
+        """Return an instance of the parameter class; what is not given has its default.
+
+        Raises:
+            CriteriaError: an unknown key, a wrong type, a value out of range.
+        """
+        hints = get_type_hints(self.parameters)
+        known = {entry.name: entry for entry in fields(self.parameters)}
+        values = {}
+        for name, value in document.items():
+            if name not in known:
+                raise CriteriaError(f"{self.id} has no parameter {name!r}; it has {', '.join(known) or 'none'}.")
+            values[name] = _read(f"{self.id}: `{name}`", value, hints[name], known[name].metadata)
+        return self.parameters(**values)
+
+    def read_condition(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the condition with the defaults filled in.
+
+        Raises:
+            CriteriaError: an unknown key, or a value of another type than the default's.
+        """
+        condition = dict(self.default_condition)
+        for name, value in document.items():
+            if name not in condition:
+                raise CriteriaError(f"The condition of {self.id} has no {name!r}; it has {', '.join(condition)}.")
+            default = condition[name]
+            if isinstance(default, bool) or not isinstance(default, int | float):
+                fits = isinstance(value, type(default))
+            else:
+                fits = _is_number(value)
+            if not fits:
+                raise CriteriaError(f"The condition of {self.id} has {name} = {value!r}; it is like {default!r}.")
+            condition[name] = value
+        return condition
+
+
+def _entries(*entries: Entry) -> dict[str, Entry]:
+    return {entry.id: entry for entry in entries}
+
+
+#: The built-in checks by id, in the order of the catalogue.
+ENTRIES: dict[str, Entry] = _entries(
+    Entry(
+        "ART-01", "Code in the artefact", "findings of the inspection about code in the file", "critical", {"max": 0}
+    ),
+    Entry(
+        "DAT-03",
+        "Audited rows seen in training",
+        "share of the audited rows that are also in the training data",
+        "medium",
+        {"max": 0.001, "high_above": 0.01},
+        DuplicateParameters,
+    ),
+    Entry(
+        "DAT-04",
+        "Validation of the training data",
+        "how the training data stand against the suite that they require",
+        "high",
+        {"accepts": ["passed"]},
+    ),
+    Entry(
+        "PER-01",
+        "Task performance",
+        "lower end of the interval against the floor and a trivial baseline",
+        "high",
+        {"min": 0.0, "above_baseline": True},
+        PerformanceParameters,
+    ),
+    Entry(
+        "CAL-01",
+        "Calibration",
+        "expected calibration error",
+        "medium",
+        {"max": 0.05, "high_above": 0.15},
+        CalibrationParameters,
+    ),
+    Entry(
+        "ROB-01",
+        "Accuracy under white-box attack",
+        "accuracy under attack over accuracy without",
+        "medium",
+        {"min": 0.5, "high_below": 0.25},
+        RobustnessParameters,
+    ),
+    Entry(
+        "PRI-01",
+        "Membership by loss threshold",
+        "area under the ROC curve of the attack",
+        "medium",
+        {"max": 0.6, "high_above": 0.7},
+        MembershipParameters,
+    ),
+    Entry(
+        "FAIR-01",
+        "Differences between groups of a protected column",
+        "largest difference of a rate between two groups",
+        "medium",
+        {"max": 0.1, "high_above": 0.2},
+        FairnessParameters,
+    ),
+    Entry(
+        "EXP-01",
+        "Explanation admission",
+        "measures of explanation quality that are outside their bounds",
+        "medium",
+        {"max": 0, "bounds": {}},
+        ExplanationParameters,
+    ),
+)
+
+
+def condition_in_words(condition: Mapping[str, Any]) -> str:
+    """Say a condition as a report does: `at most 0.05; high above 0.15`."""
+    words = {
+        "max": "at most {}",
+        "min": "at least {}",
+        "high_above": "high above {}",
+        "high_below": "high below {}",
+        "accepts": "{}",
+        "above_baseline": "above the baseline",
+        "bounds": "",
+    }
+    parts = []
+    for name, value in condition.items():
+        if value in (False, {}, []) and not _is_number(value):
+            continue
+        shown = ", ".join(map(str, value)) if isinstance(value, list | tuple | dict) else _number(value)
+        parts.append(words.get(name, f"{name} {{}}").format(shown) or f"bounds on {shown}")
+    return "; ".join(parts)
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if _is_number(value) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _schema(hint: Any, default: Any, about: Mapping[str, Any]) -> dict[str, Any]:
+    limits = {key: about[key] for key in ("minimum", "maximum") if about.get(key) is not None}
+    if about.get("choices"):
+        limits["enum"] = list(about["choices"])
+    described = {"description": about.get("description", "")}
+    if get_origin(hint) is tuple:
+        of_items = {"type": _json_type(get_args(hint)[0]), **limits}
+        return {"type": "array", "items": of_items, "default": list(default), **described}
+    return {"type": _json_type(hint), "default": default, **limits, **described}
+
+
+def _json_type(hint: Any) -> str:
+    return {int: "integer", float: "number", str: "string", bool: "boolean"}[hint]
+
+
+def _read(place: str, value: Any, hint: Any, about: Mapping[str, Any]) -> Any:
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise CriteriaError(f"{place} is a list, not {value!r}.")
+        return tuple(_read(place, item, get_args(hint)[0], about) for item in value)
+    kinds: dict[Any, tuple[str, bool]] = {
+        int: ("a whole number", isinstance(value, int) and not isinstance(value, bool)),
+        float: ("a number", _is_number(value)),
+        str: ("a text", isinstance(value, str)),
+        bool: ("true or false", isinstance(value, bool)),
+    }
+    wanted, fits = kinds[hint]
+    if not fits:
+        raise CriteriaError(f"{place} is {wanted}, not {value!r}.")
+    low, high = about.get("minimum"), about.get("maximum")
+    if low is not None and value < low:
+        raise CriteriaError(f"{place} is at least {low:g}, not {value!r}.")
+    if high is not None and value > high:
+        raise CriteriaError(f"{place} is at most {high:g}, not {value!r}.")
+    if about.get("choices") and value not in about["choices"]:
+        raise CriteriaError(f"{place} is one of {', '.join(about['choices'])}, not {value!r}.")
+    return float(value) if hint is float else value

@@ -1,0 +1,77 @@
+"""Intervals that checks need beside those of `workers.statistics`: a difference and a ratio of shares, an area."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.statistics import Interval, wilson
+
+FloatArray = NDArray[np.float64]
+
+
+def difference_of_shares(first: int, first_n: int, second: int, second_n: int) -> Interval:
+    """Return the difference of two independent shares with Newcombe's interval (both shares with Wilson's).
+
+    Source: R. G. Newcombe, Interval estimation for the difference between independent proportions, Statistics in
+    Medicine 17 (1998), 873-890, method 10.
+    """
+    if not first_n or not second_n:
+        return Interval(None, None, None, first_n + second_n, "a group has no rows")
+    below_first, above_first = _arms(first, first_n)
+    below_second, above_second = _arms(second, second_n)
+    difference = first / first_n - second / second_n
+    low = max(-1.0, difference - math.hypot(below_first, above_second))
+    high = min(1.0, difference + math.hypot(above_first, below_second))
+    return Interval(difference, low, high, first_n + second_n, "Newcombe, 95%")
+
+
+def _arms(successes: int, n: int) -> tuple[float, float]:
+    """Return how far Wilson's interval of a share of some rows reaches below and above it."""
+    interval = wilson(successes, n)
+    share = successes / n
+    return share - (interval.low or 0.0), (share if interval.high is None else interval.high) - share
+
+
+def ratio_of_shares(first: int, first_n: int, second: int, second_n: int, confidence: float = 0.95) -> Interval:
+    """Return the ratio of two independent shares with the interval of its logarithm.
+
+    Source: D. Katz et al., Obtaining confidence intervals for the risk ratio in cohort studies, Biometrics 34 (1978).
+    """
+    n = first_n + second_n
+    if not first_n or not second_n or not second:
+        return Interval(None, None, None, n, "the share below is 0")
+    ratio = (first / first_n) / (second / second_n)
+    if not first:
+        return Interval(0.0, None, None, n, "no interval for a share of 0")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    spread = math.exp(z * math.sqrt(1 / first - 1 / first_n + 1 / second - 1 / second_n))
+    return Interval(ratio, ratio / spread, ratio * spread, n, f"Katz, {confidence:.0%}")
+
+
+def area_under_curve(positives: FloatArray, negatives: FloatArray, confidence: float = 0.95) -> Interval:
+    """Return the chance that a positive scores above a negative (ties count half), with DeLong's interval.
+
+    Source: DeLong, DeLong, Clarke-Pearson, Comparing the areas under two or more correlated receiver operating
+    characteristic curves, Biometrics 44 (1988), 837-845.
+    """
+    n = len(positives) + len(negatives)
+    if not len(positives) or not len(negatives):
+        return Interval(None, None, None, n, "a side has no rows")
+    of_positives, of_negatives = _placements(positives, negatives), 1 - _placements(negatives, positives)
+    area = float(of_positives.mean())
+    if len(positives) == 1 or len(negatives) == 1:
+        return Interval(area, None, None, n, "no interval from one row")
+    variance = of_positives.var(ddof=1) / len(positives) + of_negatives.var(ddof=1) / len(negatives)
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(variance)
+    return Interval(area, max(0.0, area - half), min(1.0, area + half), n, f"DeLong, {confidence:.0%}")
+
+
+def _placements(values: FloatArray, among: FloatArray) -> FloatArray:
+    """Return the share of the others that each value lies above, ties counted half."""
+    ordered = np.sort(among)
+    below, upto = np.searchsorted(ordered, values, side="left"), np.searchsorted(ordered, values, side="right")
+    return np.asarray((below + upto) / (2 * len(among)), dtype=np.float64)
