@@ -4,6 +4,7 @@ from django.apps import AppConfig
 
 EVENTS = (
     "user.created",
+    "token.created",
     "model.registered",
     "version.uploaded",
     "version.inspected",
@@ -19,12 +20,6 @@ EVENTS = (
     "review.voided",
     "alias.moved",
     "policy.created",
-    "token.created",
-    "job.submitted",
-    "job.started",
-    "job.retried",
-    "job.cancel_requested",
-    "job.ended",
 )
 
 
@@ -34,7 +29,45 @@ class GovernanceConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from governance import gates  # noqa: F401 - its system check registers itself
-        from governance.services import events
+        from governance import evidence, gates, job_kinds, results  # noqa: F401 - gates registers a system check
+        from governance.models import Evaluation, Training
+        from governance.services import datasets, evaluations, events, registry, trainings
 
         events.register(*EVENTS)
+        for kind in (
+            job_kinds.JobKind(
+                name="model_inspection",
+                title="Inspection",
+                runner="workers.artifacts.job:run",
+                result_schema=results.MODEL_INSPECTION,
+                record=registry.record_inspection,
+                record_failure=registry.record_failed_inspection,
+            ),
+            job_kinds.JobKind(
+                name="dataset_import",
+                title="Import",
+                runner="workers.datasets.importing:run",
+                result_schema=results.DATASET_IMPORT,
+                record=datasets.record_import,
+                record_failure=datasets.record_failed_import,
+            ),
+            job_kinds.JobKind(
+                name="training",
+                title="Training",
+                runner="workers.training:run",
+                result_schema=results.TRAINING,
+                record=trainings.record_training,
+            ),
+            job_kinds.JobKind(
+                name="evaluation",
+                title="Evaluation",
+                runner="workers.evaluation:run",
+                result_schema=results.EVALUATION,
+                record=evaluations.record_evaluation,
+            ),
+        ):
+            job_kinds.register(kind)
+        evidence.register(
+            evidence.of_model("training", Training, digest=trainings.digest_of, problem=trainings.training_problem)
+        )
+        evidence.register(evidence.of_model("evaluation", Evaluation, problem=evaluations.evaluation_problem))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from django.db import models
@@ -50,6 +51,7 @@ def of_model(
     model: type[ModelT],
     *,
     problem: Callable[[ModelT], str | None],
+    digest: Callable[[ModelT], str] = attrgetter("digest"),
     says: Callable[[ModelT], str] = str,
     url: Callable[[ModelT], str] | None = None,
 ) -> EvidenceKind:
@@ -57,9 +59,6 @@ def of_model(
 
     def find(object_id: int) -> ModelT | None:
         return model._default_manager.filter(pk=object_id).first()
-
-    def digest(found: Any) -> str:
-        return str(found.digest)
 
     return EvidenceKind(name=name, find=find, digest=digest, says=says, problem=problem, url=url or _api_address(name))
 

@@ -87,3 +87,9 @@ class IntegrityFailure(AssayError):
     code = "integrity_failure"
     status = 500
     title = "The stored content is not what the record says."
+
+
+class RefusedResult(AssayError):
+    code = "refused_result"
+    status = 500
+    title = "The answer of the job does not follow what its kind may answer."

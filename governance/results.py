@@ -1,0 +1,186 @@
+"""What the jobs of the record may answer: the JSON schemas that a result has to follow before it is stored.
+
+The child that answers has run somebody else's model: what a schema does not allow is not kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+TEXT = {"type": "string"}
+SHORT_TEXT = {"type": "string", "maxLength": 300}
+DIGEST = {"type": "string", "pattern": r"^sha256:[0-9a-f]{64}$"}
+COUNT = {"type": "integer", "minimum": 0}
+NUMBER_OR_NULL = {"type": ["number", "null"]}
+SECONDS = {"type": "number", "minimum": 0}
+#: A file of the job's outputs; that it exists is checked when it is kept.
+FILE_NAME = {"type": "string", "pattern": r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$"}
+
+
+def closed(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the schema of an object with these properties and no other."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(required),
+        "properties": {**required, **(optional or {})},
+    }
+
+
+def list_of(entry: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": entry}
+
+
+FORMATS = {"keras": "keras", "pt2": "pytorch"}
+
+FINDING = closed(
+    {
+        "id": {"type": "string", "minLength": 1, "maxLength": 50},
+        "severity": {"enum": ["critical", "high", "medium", "low", "info"]},
+        "title": {"type": "string", "minLength": 1, "maxLength": 300},
+        "detail": TEXT,
+        "place": TEXT,
+        "references": {"type": "array"},
+    }
+)
+
+LAYER = closed(
+    {
+        "name": SHORT_TEXT,
+        "kind": SHORT_TEXT,
+        "output_shape": {"type": ["array", "null"]},
+        "parameter_count": {"type": ["integer", "null"], "minimum": 0},
+    }
+)
+
+CHART = closed(
+    {
+        "id": SHORT_TEXT,
+        "caption": TEXT,
+        "label": TEXT,
+        "svg": FILE_NAME,
+        "spec": FILE_NAME,
+        "table": closed({"columns": {"type": "array"}, "rows": list_of({"type": "array"})}),
+    }
+)
+
+MODEL_INSPECTION: dict[str, Any] = {
+    **closed(
+        {
+            "verdict": {"enum": ["registered", "rejected", "quarantined"]},
+            "reason": TEXT,
+            "framework": {"type": ["string", "null"], "enum": ["", None, *FORMATS.values()]},
+            "format": {"type": ["string", "null"], "enum": ["", None, *FORMATS]},
+            "findings": list_of(FINDING),
+            "signature": {"type": ["object", "null"]},
+            "recipe": {"type": ["object", "null"]},
+            "layers": list_of(LAYER),
+            "parameter_count": {"type": ["integer", "null"], "minimum": 0},
+            "weights_digest": {"anyOf": [DIGEST, {"enum": ["", None]}]},
+            "rewritten": {"anyOf": [{"enum": [f"rewritten.{name}" for name in FORMATS]}, {"type": "null"}]},
+        }
+    ),
+    "allOf": [
+        {
+            # Only what was written anew, from an artefact without a blocking finding, may be registered.
+            "if": {"properties": {"verdict": {"const": "registered"}}},
+            "then": {
+                "properties": {
+                    "framework": {"enum": list(FORMATS.values())},
+                    "format": {"enum": list(FORMATS)},
+                    "signature": {"type": "object"},
+                    "parameter_count": COUNT,
+                    "weights_digest": DIGEST,
+                    "rewritten": {"type": "string"},
+                    "findings": list_of({"properties": {"severity": {"not": {"const": "critical"}}}}),
+                }
+            },
+            "else": {"properties": {"reason": {"type": "string", "minLength": 1}, "rewritten": {"type": "null"}}},
+        },
+        *(
+            {
+                "if": {"properties": {"format": {"const": name}}},
+                "then": {
+                    "properties": {
+                        "framework": {"const": framework},
+                        "rewritten": {"enum": [f"rewritten.{name}", None]},
+                    }
+                },
+            }
+            for name, framework in FORMATS.items()
+        ),
+    ],
+}
+
+PROFILE: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "object"}}
+
+DATASET_IMPORT = closed(
+    {"content_digest": DIGEST, "row_count": COUNT, "schema": {"type": "object"}, "profile": PROFILE}
+)
+
+EPOCH = closed(
+    {
+        "epoch": {"type": "integer", "minimum": 1},
+        "loss": {"type": "number"},
+        "validation_loss": NUMBER_OR_NULL,
+        "metrics": {"type": "object", "additionalProperties": NUMBER_OR_NULL},
+        "seconds": SECONDS,
+    }
+)
+
+TRAINING: dict[str, Any] = {
+    **closed(
+        {
+            "history": {"type": "array", "minItems": 1, "items": EPOCH},
+            "summary": closed(
+                {
+                    "rows": {"type": "integer", "minimum": 1},
+                    "validation_rows": COUNT,
+                    "kept_epoch": {"type": "integer", "minimum": 1},
+                    "ended_because": TEXT,
+                    "seconds": SECONDS,
+                }
+            ),
+            "signature": {"type": "object"},
+            "weights_digest": DIGEST,
+            "parameter_count": COUNT,
+            "layers": list_of(LAYER),
+            "format": {"enum": list(FORMATS)},
+            "file": {"enum": [f"model.{name}" for name in FORMATS]},
+            "charts": list_of(CHART),
+        }
+    ),
+    "allOf": [
+        {
+            "if": {"properties": {"format": {"const": name}}},
+            "then": {"properties": {"file": {"const": f"model.{name}"}}},
+        }
+        for name in FORMATS
+    ],
+}
+
+_INTERVAL = {
+    "name": SHORT_TEXT,
+    "slice": {"type": ["string", "null", "object"]},
+    "low": NUMBER_OR_NULL,
+    "high": NUMBER_OR_NULL,
+    "n": COUNT,
+    "method": TEXT,
+}
+METRIC = closed({**_INTERVAL, "value": NUMBER_OR_NULL}, {"note": TEXT})
+DIFFERENCE = closed(
+    {**_INTERVAL, "difference": NUMBER_OR_NULL, "significant": {"type": ["boolean", "null"]}}, {"note": TEXT}
+)
+
+EVALUATION = closed(
+    {
+        "metrics": {"type": "array", "minItems": 1, "items": METRIC},
+        "comparison": {
+            "anyOf": [
+                {"type": "null"},
+                closed({"metrics": {"type": "array", "minItems": 1, "items": DIFFERENCE}, "sentence": TEXT}),
+            ]
+        },
+        "row_count": {"type": "integer", "minimum": 1},
+    }
+)

@@ -1,0 +1,132 @@
+"""Ask for a retraining, and keep the version that it made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from governance import gates, permissions
+from governance.exceptions import GateClosed, InvalidInput
+from governance.models import DatasetVersion, Job, ModelVersion, StoredFile, Training
+from governance.permissions import Action
+from governance.services import events, jobs
+from governance.services.registry import add_version
+from governance.services.subjects import (
+    charts_with_digests,
+    dataset_input,
+    demand_fit,
+    demand_target,
+    kept_file,
+    model_input,
+    read_recipe,
+    split_or_all,
+)
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+def request_training(
+    *, version: ModelVersion, dataset: DatasetVersion, by: User, recipe: Any = None, devices: str = "cpu"
+) -> Training:
+    """Start a job that trains a version further on a data set, by the given recipe or the version's own.
+
+    Raises:
+        InvalidInput: when the data set cannot feed the model (with names and shapes), or there is no recipe.
+        StateConflict: when the version is not registered or the data set not ready.
+        GateClosed: with the reasons of the gate ``training``.
+    """
+    permissions.require(by, Action.REQUEST_TRAINING, version)
+    inputs = {"model": model_input(version), "dataset": dataset_input(dataset)}
+    signature, schema = demand_fit(version, dataset)
+    demand_target(dataset, schema)
+    if recipe is None and version.recipe is None:
+        raise InvalidInput(
+            f"{version.ref} has no recipe of its own, so the training needs one.",
+            errors=[{"place": "recipe", "detail": "Give an object with at least `loss`."}],
+        )
+    chosen = read_recipe(version.recipe if recipe is None else recipe)
+    with transaction.atomic():
+        reasons = gates.ask("training", version=version, dataset=dataset)
+        if reasons:
+            raise GateClosed(f"{dataset.ref} may not be used to train {version.ref}: {reasons[0]}", reasons=reasons)
+        job = jobs.submit(
+            kind="training",
+            parameters={
+                "framework": version.framework,
+                "signature": signature.to_json(),
+                "schema": schema.to_json(),
+                "recipe": chosen.to_json(),
+                "split": split_or_all(schema, "train"),
+            },
+            inputs=inputs,
+            subject=f"{version.ref} on {dataset.ref}",
+            by=by,
+            devices=devices,
+            seed=chosen.seed,
+        )
+        training = Training.objects.create(
+            version=version, dataset=dataset, recipe=chosen.to_json(), job=job, created_by=by
+        )
+        events.record(
+            name="training.requested",
+            subject=version,
+            by=by,
+            detail={"training": training.pk, "dataset": dataset.ref, "dataset_digest": dataset.digest},
+        )
+    return training
+
+
+def record_training(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile]) -> None:
+    """Make the new version and start its inspection; in the transaction that ends the job.
+
+    What the child wrote is as little trusted as an upload: the version is quarantined until it has been inspected and
+    rewritten. Columns and class labels are those of the version that it came from.
+    """
+    training = Training.objects.select_related("version__model", "dataset__dataset", "created_by").get(job=job)
+    origin = training.version
+    produced = add_version(
+        model=origin.model,
+        file=kept_file(files, value["file"]),
+        filename=value["file"],
+        stated_signature=origin.signature,
+        stated_recipe=None,
+        recipe=training.recipe,
+        training_data=training.dataset,
+        retrained_from=origin,
+        by=training.created_by,
+    )
+    training.produced = produced
+    training.history = value["history"]
+    training.summary = {
+        **value["summary"],
+        "weights_digest": value["weights_digest"],
+        "charts": charts_with_digests(value["charts"], files),
+    }
+    training.save(update_fields=["produced", "history", "summary"])
+    events.record(
+        name="training.ended",
+        subject=produced,
+        by=training.created_by,
+        detail={
+            "training": training.pk,
+            "retrained_from": origin.ref,
+            "dataset": training.dataset.ref,
+            "digest": produced.digest,
+            "weights_digest": value["weights_digest"],
+        },
+    )
+
+
+def training_problem(training: Training) -> str | None:
+    """Say why a training cannot be rested on; None when it made a version."""
+    if training.produced is None:
+        return f"{str(training).capitalize()} has made no version: its job is {training.job.get_state_display()}."
+    return None
+
+
+def digest_of(training: Training) -> str:
+    """Return what a training is cited by: the digest of the version that it made, empty until there is one."""
+    return "" if training.produced is None else training.produced.digest
