@@ -136,3 +136,9 @@ def drawing(chart: Mapping[str, Any]) -> SafeString:
     except (OSError, AssayError):
         why = "The drawing is not in the store."
     return format_html('<p class="empty">{} {}</p>', why, "Its numbers stand in the table beneath.")
+
+
+@register.filter
+def share_met(percent: Any) -> str:
+    """Write what is left of a percentage of unexpected rows."""
+    return numbers.share(1 - percent / 100) if numbers.is_number(percent) else numbers.MISSING
