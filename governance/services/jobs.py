@@ -290,7 +290,8 @@ def _tell_failure(job: Job, error: ErrorReport) -> None:
     try:
         with transaction.atomic():
             record_failure(job, error)
-    except Exception:  # noqa: BLE001 - whatever breaks in the kind's code, the job has ended and must not run for ever
+    except Exception:
+        # Whatever breaks in the code of the kind, the job has ended and must not run for ever.
         logger.exception("What failed with job %s could not be recorded.", job.pk)
 
 

@@ -1,0 +1,73 @@
+"""The child: ``python -m workers JOB_FOLDER`` runs one job folder, for a dispatcher or by hand.
+
+Exit status: 0 the job succeeded, 1 it failed and ``result.json`` says why, 2 the folder is no job folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from workers import child
+from workers.protocol import MESSAGE_DESCRIPTOR, SPEC_FILE, JobSpec, ProtocolError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m workers", description="Run the job that lies in a folder.")
+    parser.add_argument("folder", type=Path, help="the job folder: spec.json, and the input files under inputs/")
+    parser.add_argument(
+        "--runner-package",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="a package beside Assay's own in which runners may live; may be given more than once",
+    )
+    # What a dispatcher adds: a lifeline on standard input, messages on descriptor 3, and when it started the child.
+    parser.add_argument("--dispatched", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--started-at", type=float, default=time.monotonic(), help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+
+    parent = os.getppid()
+    if options.dispatched:
+        _hold_lifeline()
+    folder = options.folder.resolve()
+    try:
+        spec = JobSpec.read(folder)
+    except (OSError, ValueError, ProtocolError) as error:
+        print(f"{folder / SPEC_FILE} cannot be read: {error}", file=sys.stderr)
+        return 2
+    os.chdir(folder)
+    return child.run(
+        spec=spec,
+        folder=folder,
+        runner_packages=options.runner_package,
+        message_descriptor=MESSAGE_DESCRIPTOR if options.dispatched else None,
+        parent_pid=parent if options.dispatched else None,
+        started_at=options.started_at,
+    )
+
+
+def _hold_lifeline() -> None:
+    """Leave behind a process that kills the whole group when the dispatcher is gone: its end of the pipe closes then.
+
+    A process and not a thread: native code that keeps the interpreter to itself would keep a thread from running, and
+    the kernel's parent-death signal reaches this process alone and none that it starts.
+    """
+    if os.fork():
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        return
+    os.closerange(1, 256)
+    while os.read(0, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

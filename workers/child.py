@@ -1,0 +1,256 @@
+"""One job from its folder to its result: sandbox, digests, runner, result; every end is told in ``result.json``."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import stat
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import IO
+
+from workers import environment, sandbox
+from workers.context import JobContext, Runner
+from workers.protocol import (
+    INPUTS_FOLDER,
+    OUTPUTS_FOLDER,
+    ErrorReport,
+    JobError,
+    JobSpec,
+    Json,
+    OutputFile,
+    Result,
+    canonical_json,
+    digest_of_file,
+    is_plain_name,
+)
+
+#: The packages of Assay in which runners live.
+RUNNER_PACKAGES = ("workers", "validators.engine", "audits.engine")
+
+#: Where plug-ins name their runners.
+RUNNER_ENTRY_POINTS = "assay.runners"
+
+#: Runners that read an upload without loading it; they may go on where the sandbox is not whole.
+STATIC_RUNNERS = frozenset({"workers.artifacts.job:run"})
+
+_MAX_DETAIL = 4000
+_MAX_TRACEBACK = 20_000
+
+
+def run(
+    *,
+    spec: JobSpec,
+    folder: Path,
+    runner_packages: Sequence[str] = (),
+    message_descriptor: int | None = None,
+    parent_pid: int | None = None,
+    started_at: float | None = None,
+) -> int:
+    """Run a job, write its result, and return the exit status: 0 succeeded, 1 failed.
+
+    Args:
+        message_descriptor: where progress goes as JSON lines; None prints it for a person.
+        started_at: the monotonic time at which the start of this process was asked for.
+    """
+    clock = _Clock(started_at)
+    layers = sandbox.Layers()
+    value: dict[str, Json] | None = None
+    files: dict[str, OutputFile] = {}
+    error: ErrorReport | None = None
+    try:
+        _check_runner(spec.runner, runner_packages)
+        layers = sandbox.enter(
+            folder=folder,
+            limits=spec.limits,
+            packages=_package_folders(spec.runner),
+            uses_gpu=any(device.startswith("cuda") for device in spec.devices),
+            parent_pid=parent_pid,
+        )
+        if spec.runner not in STATIC_RUNNERS:
+            sandbox.require(layers)
+        _check_inputs(spec, folder)
+        clock.lap("start")
+        runner = _load_runner(spec.runner)
+        clock.lap("import")
+        value = runner(_context(spec, folder, message_descriptor))
+        clock.lap("work")
+        if not isinstance(value, dict):
+            raise TypeError(f"The runner returned {type(value).__name__}, not a JSON object")
+        canonical_json(value)
+        files = _list_outputs(folder)
+    except KeyboardInterrupt:
+        print("Interrupted; the job has no result.", file=sys.stderr)
+        return 130
+    except JobError as refusal:
+        error = ErrorReport(refusal.code, refusal.detail[:_MAX_DETAIL], refusal.place[:_MAX_DETAIL])
+    except BaseException as breakage:  # noqa: BLE001 - also SystemExit: a job ends with a result, whatever its runner does
+        error = _report(breakage, spec)
+        print(error.traceback, file=sys.stderr)
+    clock.lap("write" if error is None else "work")
+    result = Result(
+        job_id=spec.job_id,
+        attempt=spec.attempt,
+        status="succeeded" if error is None else "failed",
+        value=value if error is None else None,
+        files=files if error is None else {},
+        error=error,
+        timings=clock.laps,
+        environment=environment.describe(spec=spec, sandbox=layers.to_json()),
+        peak_memory_bytes=environment.peak_memory_bytes(),
+    )
+    result.write(folder)
+    if message_descriptor is None:
+        _tell(result)
+    return 0 if error is None else 1
+
+
+class _Clock:
+    """Seconds a phase."""
+
+    def __init__(self, started_at: float | None) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic() if started_at is None else started_at
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = round(self.laps.get(name, 0.0) + max(0.0, now - self._last), 6)
+        self._last = now
+
+
+class _TerminalContext(JobContext):
+    """A job that a person runs by hand: progress is printed."""
+
+    def progress(self, done: float, total: float, unit: str, message: str = "") -> None:
+        share = f"{done:g} of {total:g} {unit}" if total else f"{done:g} {unit}"
+        print(f"{share}  {message}".rstrip(), file=sys.stderr)
+
+
+def _context(spec: JobSpec, folder: Path, message_descriptor: int | None) -> JobContext:
+    if message_descriptor is None:
+        return _TerminalContext(spec, folder)
+    return JobContext(spec, folder, message_descriptor=message_descriptor)
+
+
+# ------------------------------------------------------------------------------------------------ the runner
+def _check_runner(name: str, extra_packages: Sequence[str]) -> None:
+    """Refuse a runner from anywhere but the compute half, the packages named at start, and declared plug-ins."""
+    module, _, function = name.partition(":")
+    packages = (*RUNNER_PACKAGES, *extra_packages)
+    is_ours = any(module == package or module.startswith(f"{package}.") for package in packages)
+    is_plug_in = any(entry.value == name for entry in entry_points(group=RUNNER_ENTRY_POINTS))
+    if not function.isidentifier() or not (is_ours or is_plug_in):
+        raise JobError(
+            "runner_not_allowed",
+            f"The runner {name!r} is not module:function in {', '.join(packages)} or an entry point of "
+            f"{RUNNER_ENTRY_POINTS}.",
+            place="spec.runner",
+        )
+
+
+def _package_folders(name: str) -> list[Path]:
+    """Import the top packages that a job needs, which hold no code, and return their folders.
+
+    Afterwards, files are read in these folders only, and the folder that holds them can no longer be listed: it may
+    hold the installation's home as well.
+    """
+    folders = []
+    for top in sorted({"workers", "validators", "audits", name.partition(".")[0].partition(":")[0]}):
+        module = importlib.import_module(top)
+        folders += [Path(path) for path in getattr(module, "__path__", ())]
+    return folders
+
+
+def _load_runner(name: str) -> Runner:
+    module, _, function = name.partition(":")
+    try:
+        runner: Runner = getattr(importlib.import_module(module), function)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise JobError(
+            "runner_not_found", f"The runner {name!r} is not there: {error}.", place="spec.runner"
+        ) from error
+    return runner
+
+
+# ----------------------------------------------------------------------------------------- inputs and outputs
+def _check_inputs(spec: JobSpec, folder: Path) -> None:
+    for name, file in spec.inputs.items():
+        path = folder / INPUTS_FOLDER / file.filename
+        if not is_plain_name(file.filename) or not path.is_file():
+            raise JobError("input_missing", f"The input {name!r} is not in the job folder.", place=file.filename)
+        digest = digest_of_file(path)
+        if digest != file.digest:
+            raise JobError(
+                "input_changed",
+                f"The input {name!r} has the digest {digest}, the spec names {file.digest}.",
+                place=file.filename,
+            )
+
+
+def _list_outputs(folder: Path) -> dict[str, OutputFile]:
+    outputs = folder / OUTPUTS_FOLDER
+    files = {}
+    for path in sorted(outputs.iterdir()) if outputs.is_dir() else ():
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or not is_plain_name(path.name):
+            raise JobError("output_not_plain", "An output is a plain file with a plain name.", place=path.name)
+        _make_durable(path)
+        files[path.name] = OutputFile(digest=digest_of_file(path), size_bytes=status.st_size)
+    return files
+
+
+def _make_durable(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+# ---------------------------------------------------------------------------------------------------- errors
+def _report(error: BaseException, spec: JobSpec) -> ErrorReport:
+    """Return a breakage as a report; memory that ran out is told as that."""
+    trace = "".join(traceback.format_exception(error))[-_MAX_TRACEBACK:]
+    if is_out_of_memory(error):
+        # The frames hold what filled the memory; without them there is room to write the result.
+        traceback.clear_frames(error.__traceback__)
+        return ErrorReport(
+            "out_of_memory",
+            f"The job needed more memory than it may use ({spec.limits.memory_bytes / 1024**3:.3g} GiB of address space"
+            " on a CPU, all of the card on a GPU).",
+            errored=True,
+            traceback=trace,
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        detail = "The disk of the job folders is full; free space, then start the work again."
+        return ErrorReport("storage_full", detail, errored=True, traceback=trace)
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        detail = f"The job wrote a file of more than {spec.limits.file_bytes:,} bytes, the most that it may."
+        return ErrorReport("file_limit", detail, place=str(error.filename or ""), errored=True, traceback=trace)
+    if isinstance(error, ValueError) and "JSON compliant" in str(error):
+        detail = "The runner returned a value with NaN or an infinity, which JSON does not have."
+        return ErrorReport("value_not_json", detail, errored=True, traceback=trace)
+    detail = f"The work broke: {type(error).__name__}: {error}"[:_MAX_DETAIL]
+    return ErrorReport("broken", detail, errored=True, traceback=trace)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, in the words of Python, NumPy, Arrow, TensorFlow or torch."""
+    if isinstance(error, MemoryError) or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError"):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError | OSError) and (
+        "can't allocate memory" in text or "not enough memory" in text or "Cannot allocate memory" in text
+    )
+
+
+def _tell(result: Result, stream: IO[str] | None = None) -> None:
+    stream = stream or sys.stderr
+    seconds = ", ".join(f"{name} {value:.3f} s" for name, value in result.timings.items())
+    if result.error is None:
+        print(f"Succeeded ({seconds}); {len(result.files)} files in outputs/, the value in result.json.", file=stream)
+    else:
+        where = f" ({result.error.place})" if result.error.place else ""
+        print(f"Failed: {result.error.detail}{where}", file=stream)

@@ -1,0 +1,1 @@
+"""Where a job folder runs; a child process of this machine is the one that comes with Assay."""
