@@ -53,7 +53,7 @@ def review_decide(request: HttpRequest, *, pk: int) -> HttpResponse:
         raise InvalidInput("A decision is one of approve, reject and request_changes.")
     decided = reviews.decide(
         review=_review(pk),
-        decision=outcome,
+        outcome=outcome,
         comment=request.POST.get("comment", ""),
         by=request.user,  # type: ignore[arg-type]  # signed in, see ``verb``
     )
