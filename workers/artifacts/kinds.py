@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from os import SEEK_END
 from typing import BinaryIO
 
 TAKEN = "Assay takes .keras files (Keras 3) and .pt2 files (torch.export)."
 
 ZIP_MAGIC = b"PK\x03\x04"
 
+#: Endings of names that promise a format which is taken.
+SUFFIXES = {".keras": "keras", ".pt2": "pt2"}
+
+LEGACY_HDF5 = "a legacy Keras HDF5 file (.h5)"
+PICKLE = "a Python pickle (a legacy torch.save, a scikit-learn model or the like)"
+SAFETENSORS = "a safetensors file, which holds weights and no model"
+
+#: What is a model, or a part of one, in a format that is not taken.
+MODEL_DESCRIPTIONS = frozenset({LEGACY_HDF5, PICKLE, SAFETENSORS})
+
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\x89HDF\r\n\x1a\n", "a legacy Keras HDF5 file (.h5)"),
+    (b"\x89HDF\r\n\x1a\n", LEGACY_HDF5),
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
@@ -37,9 +48,9 @@ def describe_content(head: bytes) -> str | None:
         if head.startswith(magic):
             return description
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 1:
-        return "a Python pickle (a legacy torch.save, a scikit-learn model or the like)"
+        return PICKLE
     if len(head) > 10 and head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 100 * 1024 * 1024:
-        return "a safetensors file"
+        return SAFETENSORS
     if head[257:262] == b"ustar":
         return "a tar archive"
     if head.lstrip()[:1] in (b"{", b"["):
@@ -51,6 +62,13 @@ def read_head(stream: BinaryIO) -> bytes:
     """Return the first 512 bytes of a stream."""
     stream.seek(0)
     return stream.read(512)
+
+
+def ends_like_archive(stream: BinaryIO) -> bool:
+    """Tell whether the last bytes are a zip end record, so that a zip reader would take the file."""
+    size = stream.seek(0, SEEK_END)
+    stream.seek(max(0, size - 22))
+    return stream.read(4) == b"PK\x05\x06"
 
 
 def describe_archive(names: Collection[str]) -> str | None:

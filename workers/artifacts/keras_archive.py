@@ -1,0 +1,86 @@
+"""The archive of ``keras.Model.save``: three entries, the config walked, the weights walked, all written anew."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workers.artifacts import hdf5_weights, strict_json
+from workers.artifacts.archive import Archive
+from workers.artifacts.canonical import CanonicalArchive
+from workers.artifacts.findings import Finding, refusal, shown
+from workers.artifacts.keras_config import check_config
+
+_METADATA, _CONFIG, _WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+_ENTRIES = (_METADATA, _CONFIG, _WEIGHTS)
+_MAX_METADATA_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class KerasFile:
+    """A ``.keras`` that was read; nothing of it was loaded."""
+
+    version: str
+    config: dict[str, Any]
+    findings: tuple[Finding, ...]
+
+    @property
+    def compile_config(self) -> dict[str, Any] | None:
+        """How the model was compiled, as Keras wrote it."""
+        value = self.config.get("compile_config")
+        return value if isinstance(value, dict) else None
+
+    def write(self, archive: Archive, target: Path) -> None:
+        """Write the canonical file: the three entries, the arrays of the weights copied one by one."""
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            original, rewritten = Path(folder, "original.h5"), Path(folder, "rewritten.h5")
+            _extract(archive, original)
+            hdf5_weights.rewrite_weights(original, rewritten, _WEIGHTS)
+            with CanonicalArchive(target) as out, rewritten.open("rb") as weights:
+                metadata = {"keras_version": self.version, "date_saved": "1980-01-01@00:00:00"}
+                out.add(_METADATA, json.dumps(metadata).encode())
+                out.add(_CONFIG, json.dumps(self.config, allow_nan=False).encode())
+                pieces = iter(lambda: weights.read(1024 * 1024), b"")
+                out.add_stream(_WEIGHTS, rewritten.stat().st_size, pieces)
+
+
+def read_keras(archive: Archive) -> KerasFile:
+    """Read every entry of a ``.keras``.
+
+    Raises:
+        RefusalError: an entry too many or too few, JSON that is not strict, weights that are more than arrays.
+    """
+    for name in archive.entries:
+        if name.startswith("assets/"):
+            detail = f"The entry {shown(name)} is an asset of a layer; layers with assets are not taken."
+            raise refusal("ART-02.unknown_entry", detail, name)
+        if name not in _ENTRIES:
+            raise refusal("ART-02.unknown_entry", f"The entry {shown(name)} does not belong into a .keras.", name)
+    for name in _ENTRIES:
+        if name not in archive.entries:
+            raise refusal("ART-02.missing_entry", f"A .keras has an entry {name!r}; this one does not.", name)
+    version = _version(strict_json.parse(archive.read(_METADATA, _MAX_METADATA_BYTES), _METADATA))
+    config = strict_json.parse(archive.read(_CONFIG, strict_json.MAX_BYTES), _CONFIG)
+    findings = check_config(config)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder, "weights.h5")
+        _extract(archive, weights)
+        hdf5_weights.check_weights(weights, _WEIGHTS)
+    return KerasFile(version, config, findings)
+
+
+def _extract(archive: Archive, target: Path) -> None:
+    with target.open("wb") as out:
+        for piece in archive.chunks(_WEIGHTS):
+            out.write(piece)
+
+
+def _version(document: Any) -> str:
+    version = document.get("keras_version") if isinstance(document, dict) else None
+    if not isinstance(version, str) or not re.fullmatch(r"3\.[0-9]{1,3}\.[0-9A-Za-z.]{1,20}", version):
+        raise refusal("ART-02.schema", f"The file was written by Keras {shown(version)}; Keras 3 is taken.", _METADATA)
+    return version

@@ -1,0 +1,224 @@
+"""Walks the config of a ``.keras`` file: every class and function has to be one of Keras' own, by exact name.
+
+Keras' ``safe_mode`` refuses lambdas; it still imports what a config names. So each object is looked up by the module
+and name that Keras would resolve, each text in the places where Keras looks up a function, and anything that Keras
+would deserialise in another way (tensors, slices) by the few forms that a saved model has.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from workers.artifacts import keras_names
+from workers.artifacts.findings import MAX_FINDINGS, Finding, finding, refusal, shown
+
+PLACE = "config.json"
+_OBJECT_KEYS = frozenset(
+    {
+        "module",
+        "class_name",
+        "config",
+        "registered_name",
+        "build_config",
+        "compile_config",
+        "shared_object_id",
+        "name",
+        "inbound_nodes",
+    }
+)
+_COMPILE_KEYS = frozenset(
+    {
+        "optimizer",
+        "loss",
+        "loss_weights",
+        "metrics",
+        "weighted_metrics",
+        "run_eagerly",
+        "steps_per_execution",
+        "jit_compile",
+        "auto_scale_loss",
+    }
+)
+#: Objects that stand for values: the keys of their config.
+_VALUES = {
+    "__keras_tensor__": frozenset({"shape", "dtype", "keras_history"}),
+    "__tensor__": frozenset({"value", "dtype"}),
+    "__numpy__": frozenset({"value", "dtype"}),
+    "__slice__": frozenset({"start", "stop", "step"}),
+    "__ellipsis__": frozenset(),
+}
+# fmt: off
+_DTYPES = frozenset(
+    {
+        "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+        "float16", "bfloat16", "float32", "float64", "complex64",
+    }
+)
+# fmt: on
+_ROLES = {"activation": "activation", "recurrent_activation": "activation", "optimizer": "optimizer", "loss": "loss"}
+_SUFFIXES = ("initializer", "regularizer", "constraint")
+
+
+def check_config(document: Any) -> tuple[Finding, ...]:
+    """Return what is wrong with a parsed ``config.json``; nothing is imported.
+
+    Raises:
+        RefusalError: the document is not the config of a Keras 3 model.
+    """
+    if not isinstance(document, dict) or document.get("class_name") not in keras_names.MODELS:
+        name = document.get("class_name") if isinstance(document, dict) else document
+        raise refusal("ART-02.schema", f"The root of the config is {shown(name)}; a Keras model is expected.", PLACE)
+    walk = _Walk()
+    walk.visit(document, f"{PLACE}: model", "")
+    return tuple(walk.findings[:MAX_FINDINGS])
+
+
+class _Walk:
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def visit(self, value: Any, place: str, role: str) -> None:
+        """Visit a value; ``role`` says what a text here would be looked up as."""
+        if isinstance(value, dict):
+            if "class_name" in value:
+                self._object(value, place)
+            else:
+                for key, item in value.items():
+                    self.visit(item, f"{place}.{key}", role or _role_of(key))
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self.visit(item, f"{place}[{index}]", role)
+        elif isinstance(value, str) and role and keras_names.fold(value) not in keras_names.TEXTS[role]:
+            self._refuse("ART-01.keras_function", f"{shown(value)} is no {role} of Keras' own.", place)
+
+    def _refuse(self, identifier: str, detail: str, place: str) -> None:
+        self.findings.append(finding(identifier, detail, place))
+
+    def _object(self, value: dict[str, Any], place: str) -> None:
+        name, config = value["class_name"], value.get("config")
+        if isinstance(config, dict) and isinstance(config.get("name"), str):
+            place = f"{place}/{config['name']}"
+        if name == "__lambda__":
+            self._refuse("ART-01.lambda", "A Python function is stored as bytecode; loading it runs code.", place)
+        elif name in _VALUES:
+            self._value(value, place)
+        elif name == "function":
+            self._function(value, place)
+        else:
+            self._class(value, place)
+
+    def _class(self, value: dict[str, Any], place: str) -> None:
+        name, module, registered = value["class_name"], value.get("module"), value.get("registered_name")
+        if not self._is_known_class(name, module, registered, place):
+            return
+        unknown = set(value) - _OBJECT_KEYS
+        config = value.get("config")
+        if unknown or not isinstance(config, dict):
+            detail = f"The object {name} has the key {shown(min(unknown))}." if unknown else f"{name} has no config."
+            self._refuse("ART-02.schema", detail, place)
+            return
+        for key, item in config.items():
+            self.visit(item, f"{place}.{key}", _role_of(key))
+        self.visit(value.get("inbound_nodes"), f"{place}.inbound_nodes", "")
+        if "build_config" in value and not _is_shapes(value["build_config"]):
+            self._refuse("ART-02.schema", "`build_config` holds more than shapes.", f"{place}.build_config")
+        if value.get("compile_config") is not None:
+            self._compile_config(value["compile_config"], f"{place}.compile_config")
+        if name == "InputLayer":
+            self._input_shape(config, place)
+
+    def _is_known_class(self, name: Any, module: Any, registered: Any, place: str) -> bool:
+        if name in keras_names.CODE_CLASSES:
+            detail = (
+                f"The layer {place.rpartition('/')[2]!r} is a {name} layer: it carries Python code, which is never "
+                "loaded. Replace it by Keras' own layers or operations."
+            )
+            self._refuse("ART-01.lambda", detail, place)
+            return False
+        if (module, name) not in keras_names.CLASSES:
+            if module in keras_names.MODULES and isinstance(name, str) and name.isidentifier():
+                detail = (
+                    f"{shown(f'{module}.{name}')} is not on the list of Keras classes that are known to be harmless."
+                )
+                self._refuse("ART-03.keras_class", detail, place)
+            else:
+                detail = (
+                    f"{shown(name)} of module {shown(module)} is not one of Keras' own classes; loading it needs code "
+                    "that is not in the file."
+                )
+                self._refuse("ART-01.keras_class", detail, place)
+            return False
+        if registered not in (None, name):
+            self._refuse(
+                "ART-01.keras_class", f"The class is registered as {shown(registered)}, a custom object.", place
+            )
+            return False
+        return True
+
+    def _function(self, value: dict[str, Any], place: str) -> None:
+        name, module, registered = value.get("config"), value.get("module"), value.get("registered_name")
+        if (
+            not isinstance(name, str)
+            or name not in keras_names.FUNCTIONS
+            or module not in keras_names.FUNCTION_MODULES
+            or registered not in (None, "function", name)
+        ):
+            detail = f"The function {shown(name)} of module {shown(module)} is not one of Keras' own."
+            self._refuse("ART-01.keras_function", detail, place)
+
+    def _value(self, value: dict[str, Any], place: str) -> None:
+        name, config = value["class_name"], value.get("config")
+        keys = set(config) if isinstance(config, dict) else set()
+        is_plain = config is not None or name == "__ellipsis__"
+        if not set(value) <= {"class_name", "config"} or keys != _VALUES[name] or not is_plain:
+            self._refuse("ART-02.schema", f"A value of class {name} has unknown parts.", place)
+        elif isinstance(config, dict):
+            if "dtype" in config and config["dtype"] not in _DTYPES:
+                self._refuse("ART-02.schema", f"The dtype {shown(config['dtype'])} is not taken.", place)
+            if not all(_is_plain(item) for key, item in config.items() if key != "dtype"):
+                self._refuse("ART-02.schema", f"A value of class {name} holds more than numbers.", place)
+
+    def _compile_config(self, value: Any, place: str) -> None:
+        if not isinstance(value, dict) or not set(value) <= _COMPILE_KEYS:
+            self._refuse("ART-02.schema", "`compile_config` has keys that Keras does not write.", place)
+            return
+        roles = {"optimizer": "optimizer", "loss": "loss", "metrics": "metric", "weighted_metrics": "metric"}
+        for key, item in value.items():
+            self.visit(item, f"{place}.{key}", roles.get(key, ""))
+
+    def _input_shape(self, config: dict[str, Any], place: str) -> None:
+        shape = config.get("batch_shape")
+        if not isinstance(shape, list) or not shape or shape[0] is not None:
+            have = shape[0] if isinstance(shape, list) and shape else shape
+            detail = f"The input has a fixed batch ({shown(have)}); build the model with an open batch (None)."
+            self._refuse("SIG-01.batch", detail, place)
+        elif not all(type(size) is int and size > 0 for size in shape[1:]):
+            detail = f"The input has the shape {shown(shape)}; only the first size, the batch, may be open."
+            self._refuse("SIG-01.shape", detail, place)
+
+
+def _role_of(key: str) -> str:
+    """Return what Keras looks a text up as under this key of a config."""
+    if key == "fn":
+        return "metric"
+    if key in _ROLES:
+        return _ROLES[key]
+    return next((suffix for suffix in _SUFFIXES if key.endswith(f"_{suffix}")), "")
+
+
+def _is_shapes(value: Any) -> bool:
+    if value is None or type(value) is int:
+        return True
+    if isinstance(value, list):
+        return all(map(_is_shapes, value))
+    return isinstance(value, dict) and all(key.isidentifier() and _is_shapes(item) for key, item in value.items())
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value is numbers, truth values, nothing, a layer's name, or lists of these."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str)
