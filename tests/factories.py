@@ -10,6 +10,7 @@ from factory.django import DjangoModelFactory
 from rest_framework.test import APIClient
 
 from governance import models
+from validators.models import ExpectationSuite
 from workers.protocol import digest_of_bytes, digest_of_json
 
 SIGNATURE: dict[str, Any] = {
@@ -202,3 +203,29 @@ class EvidenceFactory(DjangoModelFactory[models.Evidence]):
     kind = "evaluation"
     object_id = factory.LazyFunction(lambda: EvaluationFactory().pk)
     digest = factory.LazyAttribute(lambda evidence: models.Evaluation.objects.get(pk=evidence.object_id).digest)
+
+
+class ExpectationSuiteFactory(DjangoModelFactory[ExpectationSuite]):
+    """One rule: an applicant has an age."""
+
+    class Meta:
+        model = ExpectationSuite
+
+    name = factory.Sequence(lambda n: f"applicants-suite-{n}")
+    number = 1
+    document = factory.LazyAttribute(
+        lambda suite: {
+            "name": suite.name,
+            "expectations": [
+                {
+                    "id": "a-is-known",
+                    "type": "expect_column_values_to_not_be_null",
+                    "kwargs": {"column": "age"},
+                    "severity": "critical",
+                    "meta": {},
+                }
+            ],
+        }
+    )
+    digest = factory.LazyAttribute(lambda suite: digest_of_json(suite.document))
+    created_by = factory.LazyFunction(owner)

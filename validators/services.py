@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,8 @@ from governance.models import Dataset, DatasetState, DatasetVersion, Job, Stored
 from governance.permissions import Action
 from governance.services import events, jobs
 from governance.services.subjects import dataset_input, kept_file
-from validators.engine.plans import plan_from_suite
-from validators.engine.suites import check_suite, with_ids
+from validators.engine.plans import check_plan, plan_from_suite
+from validators.engine.suites import Problem, check_suite, with_ids
 from validators.models import Cleaning, ExpectationSuite, RequiredSuite, Validation, Waiver
 from workers.protocol import digest_of_json
 
@@ -32,13 +32,9 @@ def create_suite(*, name: str, document: Mapping[str, Any], by: User) -> Expecta
         InvalidInput: with one error a problem, each naming the expectation.
     """
     permissions.require(by, Action.CREATE_SUITE)
-    problems = check_suite(document)
-    if problems:
-        raise InvalidInput(
-            f"The suite has {len(problems)} problem{'s' * (len(problems) != 1)}; the first: {problems[0].detail}",
-            errors=[{"place": problem.place, "detail": problem.detail} for problem in problems],
-        )
-    identified = with_ids(document)
+    named = {**document, "name": name}
+    _refuse("suite", check_suite(named))
+    identified = with_ids(named)
     with transaction.atomic():
         last = ExpectationSuite.objects.select_for_update().filter(name=name).aggregate(last=Max("number"))["last"]
         suite = ExpectationSuite(
@@ -152,6 +148,8 @@ def request_cleaning(
         raise InvalidInput("A cleaning takes either a suite or a plan.")
     if suite is not None:
         plan = plan_from_suite(suite.document)
+    else:
+        _refuse("plan", check_plan(plan))
     if not plan:
         raise InvalidInput("There is no step to run: no expectation of the suite says how to clean (`meta.clean`).")
     with transaction.atomic():
@@ -203,3 +201,12 @@ def record_cleaning(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
         by=job.created_by,
         detail={"cleaning": cleaning.pk, "from": origin.ref, "digest": cleaned.content_digest},
     )
+
+
+def _refuse(what: str, problems: Sequence[Problem]) -> None:
+    """Raise InvalidInput when there are problems, with one error each."""
+    if problems:
+        raise InvalidInput(
+            f"The {what} has {len(problems)} problem{'s' * (len(problems) != 1)}; the first: {problems[0].detail}",
+            errors=[{"place": problem.place, "detail": problem.detail} for problem in problems],
+        )

@@ -104,7 +104,7 @@ def lock_criteria(policy: Policy, *, selected: Sequence[str] | None = None) -> d
     """Return what an audit under a policy will be judged by: each check with its parameters and condition filled in.
 
     Raises:
-        InvalidInput: when a selected check is not one of the policy's.
+        InvalidInput: when a selected check is not one of the policy's, or a check does not take what the policy says.
     """
     document = policy.document
     unknown = sorted(set(selected or ()) - set(document["checks"]))
@@ -113,14 +113,10 @@ def lock_criteria(policy: Policy, *, selected: Sequence[str] | None = None) -> d
             f"The policy {policy.ref} has no check {unknown[0]!r}.",
             errors=[{"place": "checks", "detail": f"It has {', '.join(sorted(document['checks']))}."}],
         )
-    checks = {}
-    for check_id, asked in sorted(document["checks"].items()):
-        entry = catalogue.ENTRIES.get(check_id)
-        checks[check_id] = {
-            "parameters": {**(entry.default_parameters if entry else {}), **asked.get("parameters", {})},
-            "condition": asked.get("condition") or dict(entry.default_condition if entry else {}),
-            "selected": selected is None or check_id in selected,
-        }
+    checks = {
+        check_id: {**_criterion(check_id, asked), "selected": selected is None or check_id in selected}
+        for check_id, asked in sorted(document["checks"].items())
+    }
     return {
         "policy": policy.ref,
         "policy_digest": policy.digest,
@@ -128,6 +124,22 @@ def lock_criteria(policy: Policy, *, selected: Sequence[str] | None = None) -> d
         "blocks": list(document.get("blocks", ["critical", "high"])),
         "checks": checks,
     }
+
+
+def _criterion(check_id: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in parameters and condition of one check; those of a plug-in stay as the policy has them."""
+    parameters, condition = asked.get("parameters", {}), asked.get("condition", {})
+    entry = catalogue.ENTRIES.get(check_id)
+    if entry is None:
+        return {"parameters": parameters, "condition": condition}
+    try:
+        entry.read_parameters(parameters)
+        return {
+            "parameters": {**entry.default_parameters, **parameters},
+            "condition": entry.read_condition(condition),
+        }
+    except catalogue.CriteriaError as error:
+        raise InvalidInput(f"The policy cannot be audited against: {error}") from error
 
 
 def record_audit(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile]) -> None:
