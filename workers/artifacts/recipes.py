@@ -42,34 +42,35 @@ def merge_recipes(
     """
     if stated is None:
         return (None, ()) if artefact is None else (Recipe.from_json(artefact).to_json(), ())
-    read = Recipe.from_json(stated if artefact is None else {**artefact, **stated}).to_json()
-    if artefact is None:
-        return read, ()
+    if artefact is None or not isinstance(stated, Mapping):
+        return Recipe.from_json(stated).to_json(), ()
+    whole = {**artefact, **stated}
+    optimizer = {"name": whole["optimizer"]} if isinstance(whole["optimizer"], str) else whole["optimizer"]
+    if isinstance(optimizer, Mapping) and optimizer.get("name") == artefact["optimizer"]["name"]:
+        # What a person leaves out is what the model was compiled with, not the default of a recipe.
+        whole["optimizer"] = {**artefact["optimizer"], **optimizer}
+    read = Recipe.from_json(whole).to_json()
     findings = [
         finding("SIG-01.recipe", f"The artefact was compiled with {ours}; the stated recipe says {theirs}.", _PLACE)
-        for ours, theirs in _differences(artefact, stated, read)
+        for ours, theirs in _differences(artefact, read)
     ]
-    merged = {**artefact["optimizer"], **(stated.get("optimizer") and read["optimizer"] or {})}
-    return {**read, "optimizer": merged}, tuple(findings)
+    return read, tuple(findings)
 
 
-def _differences(
-    artefact: Mapping[str, Any], stated: Mapping[str, Any], read: Mapping[str, Any]
-) -> list[tuple[str, str]]:
+def _differences(artefact: Mapping[str, Any], read: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what both state and where they differ, as two texts a difference."""
+    ours, theirs = artefact["optimizer"], read["optimizer"]
     differences = []
-    if "loss" in stated and read["loss"] != artefact["loss"]:
+    if read["loss"] != artefact["loss"]:
         differences.append((f"the loss {artefact['loss']}", read["loss"]))
-    if "optimizer" in stated:
-        ours, theirs = artefact["optimizer"], read["optimizer"]
-        if ours["name"] != theirs["name"]:
-            differences.append((f"the optimizer {ours['name']}", theirs["name"]))
-        else:
-            differences.extend(
-                (f"the {ours['name']} parameter {name} = {ours[name]}", str(theirs[name]))
-                for name in sorted(set(ours) & set(theirs) - {"name"})
-                if not math.isclose(float(ours[name]), float(theirs[name]), rel_tol=1e-5)
-            )
+    if ours["name"] != theirs["name"]:
+        differences.append((f"the optimizer {ours['name']}", theirs["name"]))
+    else:
+        differences.extend(
+            (f"the {ours['name']} parameter {name} = {ours[name]}", str(theirs[name]))
+            for name in sorted(set(ours) & set(theirs) - {"name"})
+            if not math.isclose(float(ours[name]), float(theirs[name]), rel_tol=1e-5)
+        )
     return differences
 
 

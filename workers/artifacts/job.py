@@ -1,0 +1,137 @@
+"""The job ``model_inspection``: inspect an upload, write its canonical copy, load that copy, and say what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from workers.artifacts.findings import Finding, finding, verdict_of
+from workers.artifacts.inspection import Inspection, inspect, reason_of
+from workers.artifacts.keras_archive import KerasFile
+from workers.artifacts.recipes import merge_recipes, recipe_of
+from workers.artifacts.rewrite import REWRITTEN_NAMES, rewrite
+from workers.context import JobContext
+from workers.frameworks.base import Model
+from workers.frameworks.loading import load_model
+from workers.frameworks.weights import digest_of_weights, parameter_count
+from workers.protocol import JobError
+from workers.recipe import RecipeError
+from workers.signature import OutputSpec, Signature, SignatureError, TensorSpec
+
+
+def run(context: JobContext) -> dict[str, Any]:
+    """Inspect the input ``artifact``; a file that is not taken is a result with the verdict ``rejected``.
+
+    Raises:
+        JobError: ``signature_invalid`` or ``recipe_invalid``, when what was stated beside the file is not well formed.
+    """
+    filename = str(context.parameters["filename"])
+    stated_signature = _stated_signature(context.parameters.get("stated_signature"))
+    stated_recipe = context.parameters.get("stated_recipe")
+    source = context.input("artifact")
+    context.progress(0, 3, "steps", "Inspecting the file")
+    inspection = inspect(source, filename=filename)
+    # The parts of a recipe are read before anything is loaded, so that a mistake in the stated one is told at once.
+    compiled, reasons = recipe_of(_compile_config(inspection))
+    try:
+        recipe, differences = merge_recipes(compiled, stated_recipe)
+    except RecipeError as error:
+        raise JobError("recipe_invalid", f"The stated recipe is not valid: {error}", place="recipe") from error
+    findings = [*inspection.findings, *differences, *reasons]
+    result = _result(inspection, findings)
+    result["recipe"] = recipe
+    if verdict_of(findings) != "registered":
+        return result
+
+    name = REWRITTEN_NAMES[inspection.format]
+    target = context.output(name)
+    context.progress(1, 3, "steps", "Writing the canonical copy")
+    rewrite(source, inspection, target)
+    context.progress(2, 3, "steps", "Loading the canonical copy")
+    try:
+        model = load_model(
+            target, framework=inspection.framework, signature=None, device=context.device, seed=context.spec.seed
+        )
+        findings.extend(_differences(model.signature, stated_signature))
+    except JobError as error:
+        if error.code != "model_does_not_load":
+            raise
+        findings.append(finding("SIG-01.load", error.detail, error.place or filename))
+        model = None
+    if model is None or verdict_of(findings) != "registered":
+        target.unlink()
+        return {**_result(inspection, findings), "recipe": recipe}
+    context.progress(3, 3, "steps", "Inspected")
+    return {**result, **_facts(model, stated_signature), "rewritten": name}
+
+
+def merge_signatures(artefact: Signature, stated: Signature | None) -> Signature:
+    """Return what holds: names, shapes and dtypes of the artefact; columns, class labels and kinds as stated.
+
+    A stated input without columns is fed by the column of its stated name, as that is what the person wrote.
+    """
+    if stated is None:
+        return artefact
+    inputs = tuple(
+        replace(ours, columns=_columns(ours, theirs))
+        for ours, theirs in zip(artefact.inputs, stated.inputs, strict=True)
+    )
+    outputs: tuple[OutputSpec, ...] = tuple(
+        replace(ours, kind=theirs.kind, classes=theirs.classes)
+        for ours, theirs in zip(artefact.outputs, stated.outputs, strict=True)
+    )
+    return Signature(inputs=inputs, outputs=outputs)
+
+
+def _columns(ours: TensorSpec, theirs: TensorSpec) -> tuple[str, ...]:
+    if theirs.columns or theirs.name == ours.name:
+        return theirs.columns
+    return (theirs.name,)
+
+
+def _stated_signature(document: Any) -> Signature | None:
+    if document is None:
+        return None
+    try:
+        return Signature.from_json(document)
+    except SignatureError as error:
+        detail = f"The stated signature is not valid: {error}"
+        raise JobError("signature_invalid", detail, place="signature") from error
+
+
+def _compile_config(inspection: Inspection) -> Mapping[str, Any] | None:
+    content = inspection.content
+    return content.compile_config if isinstance(content, KerasFile) else None
+
+
+def _differences(artefact: Signature, stated: Signature | None) -> list[Finding]:
+    if stated is None:
+        return []
+    return [finding("SIG-01.signature", sentence, "signature") for sentence in artefact.differences(stated)]
+
+
+def _result(inspection: Inspection, findings: list[Finding]) -> dict[str, Any]:
+    return {
+        "verdict": verdict_of(findings),
+        "reason": reason_of(findings),
+        "framework": inspection.framework,
+        "format": inspection.format,
+        "findings": [entry.to_json() for entry in findings],
+        "signature": None,
+        "recipe": None,
+        "layers": [],
+        "parameter_count": None,
+        "weights_digest": "",
+        "rewritten": None,
+    }
+
+
+def _facts(model: Model, stated: Signature | None) -> dict[str, Any]:
+    weights = model.weights()
+    return {
+        "signature": merge_signatures(model.signature, stated).to_json(),
+        "layers": model.layers(),
+        "parameter_count": parameter_count(weights),
+        "weights_digest": digest_of_weights(weights),
+    }
