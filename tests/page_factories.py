@@ -1,0 +1,411 @@
+"""Evidence that has ended, as pages and reports show it: validations, cleanings, explanations, audits with drawn charts."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from audits.models import Audit, CheckResult, Explanation, Finding
+from governance.models import DatasetVersion, Job, JobState, ModelVersion, Policy, StoredFile
+from governance.storage import store
+from tests import factories
+from validators.models import Cleaning, ExpectationSuite, RequiredSuite, Validation
+from workers.charts import BLUE, draw, house_spec
+from workers.protocol import digest_of_json
+
+ENVIRONMENT = {"python": "3.11.7", "packages": {"torch": "2.13.0", "numpy": "2.4.6"}, "device": "cpu", "sandbox": True}
+
+
+def stored(content: bytes | str) -> StoredFile:
+    """Put content into the store of the test."""
+    return store().put([content.encode() if isinstance(content, str) else content])
+
+
+def ended_job(kind: str, *, state: str = JobState.SUCCEEDED, ago: timedelta = timedelta(hours=1), **fields: Any) -> Job:
+    """Return a job that ended some time ago."""
+    now = timezone.now()
+    defaults: dict[str, Any] = {
+        "state": state,
+        "attempt": 1,
+        "devices": ["cpu"],
+        "worker": "worker-a",
+        "started_at": now - ago,
+        "finished_at": now - ago + timedelta(seconds=47),
+        "environment": ENVIRONMENT,
+        "timings": {"import": 1.31, "work": 44.2, "store": 0.02},
+        "peak_memory_bytes": 611_000_000,
+    }
+    return factories.JobFactory(kind=kind, **{**defaults, **fields})
+
+
+def chart(id: str, caption: str, points: list[dict[str, Any]], *, x: str, y: str, mark: str = "line") -> dict[str, Any]:
+    """Draw and store a chart, as a job that has ended leaves it."""
+    label = f"{caption} {len(points)} points."
+    spec = house_spec(
+        {
+            "width": 420,
+            "height": 170,
+            "description": label,
+            "data": {"values": points},
+            "mark": {"type": mark, "color": BLUE},
+            "encoding": {
+                "x": {"field": "x", "type": "quantitative", "title": x},
+                "y": {"field": "y", "type": "quantitative", "title": y},
+            },
+        }
+    )
+    return {
+        "id": id,
+        "caption": caption,
+        "label": label,
+        "svg": f"{id}.svg",
+        "spec": f"{id}.vl.json",
+        "svg_digest": stored(draw(spec)).digest,
+        "spec_digest": stored(json.dumps(spec)).digest,
+        "table": {"columns": [x, y], "rows": [[point["x"], point["y"]] for point in points]},
+    }
+
+
+def robustness_chart() -> dict[str, Any]:
+    points = [{"x": eps / 100, "y": 0.93 - 0.052 * eps} for eps in range(0, 16, 3)]
+    return chart("curve", "Accuracy halves near eps 0.09. n = 171 rows.", points, x="eps", y="accuracy")
+
+
+def metric(name: str, value: float | None, low: float | None, high: float | None, n: int, **more: Any) -> dict[str, Any]:
+    return {"name": name, "value": value, "low": low, "high": high, "n": n, "unit": "", "note": "", **more}
+
+
+def check_results() -> list[dict[str, Any]]:
+    """Return one check of each status, two of them failed: one at a severity that blocks, one not."""
+    return [
+        {
+            "check_id": "ART-01",
+            "title": "Code in the artefact",
+            "status": "passed",
+            "reason": "The inspection read 31 entries and found no code.",
+            "metrics": [metric("findings", 0, None, None, 31)],
+            "condition": {"max": 0},
+            "detail": {"limits": "What the model computes.", "seed": 0},
+            "seconds": 0.02,
+        },
+        {
+            "check_id": "DAT-03",
+            "title": "Rows of the evaluation data in the training data",
+            "status": "failed",
+            "severity": "medium",
+            "reason": "0.58 % of the audited rows are also in the training data.",
+            "metrics": [metric("share of rows", 0.0058, 0.001, 0.032, 171)],
+            "condition": {"max": 0.001, "high_above": 0.01},
+            "detail": {"limits": "Rows that are the same person with other numbers.", "seed": 0},
+            "seconds": 0.4,
+        },
+        {
+            "check_id": "PER-01",
+            "title": "Task performance against floor and baseline",
+            "status": "passed",
+            "reason": "The lower bound lies above the baseline of 0.632.",
+            "metrics": [metric("accuracy", 0.959, 0.918, 0.98, 171), metric("balanced accuracy", 0.953, 0.911, 0.982, 171)],
+            "condition": {"min": 0.632},
+            "parameters": {"metric": "default", "minimum_rows": 30},
+            "detail": {"limits": "How the model does on other hospitals.", "seed": 0, "baseline": 0.632},
+            "seconds": 0.7,
+        },
+        {
+            "check_id": "ROB-01",
+            "title": "Accuracy under white-box attack",
+            "status": "failed",
+            "severity": "high",
+            "reason": "Robust accuracy is 0.18 of clean accuracy at eps 0.10; the condition asks for 0.50.",
+            "metrics": [metric("robust / clean", 0.18, 0.12, 0.25, 164, note="PGD, 2 restarts")],
+            "condition": {"min": 0.5, "high_below": 0.25},
+            "parameters": {"eps": 0.1, "restarts": 2},
+            "charts": [robustness_chart()],
+            "detail": {"limits": "Attacks that change several features beyond eps.", "seed": 20261120},
+            "seconds": 41.2,
+        },
+        {
+            "check_id": "PRI-01",
+            "title": "Membership inference by loss threshold",
+            "status": "error",
+            "reason": "The losses of 3 rows are not finite (rows 18, 40, 77).",
+            "condition": {"max": 0.6},
+            "detail": {"limits": "Stronger attacks with shadow models.", "seed": 0},
+            "seconds": 1.1,
+        },
+        {
+            "check_id": "FAIR-01",
+            "title": "Differences between groups of a protected column",
+            "status": "not_applicable",
+            "reason": "The data set has no column of role protected.",
+            "condition": {"max": 0.1},
+            "detail": {"limits": "", "seed": 0},
+        },
+        {
+            "check_id": "EXP-01",
+            "title": "Explanation admission",
+            "status": "skipped",
+            "reason": "The check was not selected for this audit; its policy asks for it.",
+            "condition": {"max": 0.05},
+            "detail": {},
+        },
+    ]
+
+
+def audit(
+    *,
+    version: ModelVersion | None = None,
+    dataset: DatasetVersion | None = None,
+    policy: Policy | None = None,
+    checks: list[dict[str, Any]] | None = None,
+    verdict: str = "failed",
+    ago: timedelta = timedelta(hours=1),
+) -> Audit:
+    """Return an audit that has ended, with its results and the finding of its failed checks."""
+    version = version or factories.ModelVersionFactory()
+    dataset = dataset or factories.DatasetVersionFactory()
+    checks = check_results() if checks is None else checks
+    by_id = {check["check_id"]: check for check in checks}
+    criteria = {
+        "policy": "standard/1",
+        "blocks": ["critical", "high"],
+        "checks": {
+            id: {"condition": check.get("condition", {}), "parameters": check.get("parameters", {}), "selected": True}
+            for id, check in by_id.items()
+        },
+    }
+    statuses = [check["status"] for check in checks]
+    made = Audit.objects.create(
+        version=version,
+        dataset=dataset,
+        training_data=version.training_data,
+        policy=policy or Policy.objects.filter(name="standard").first() or factories.PolicyFactory(name="standard"),
+        criteria=criteria,
+        criteria_digest=digest_of_json(criteria),
+        version_digest=version.digest,
+        dataset_digest=dataset.digest,
+        verdict=verdict,
+        verdict_reason="One check did not meet its condition at a severity that blocks, and two checks gave no result.",
+        coverage={
+            "selected": len(checks),
+            "applicable": sum(status != "not_applicable" for status in statuses),
+            "with_result": sum(status in ("passed", "failed") for status in statuses),
+            "by_status": {status: statuses.count(status) for status in set(statuses)},
+        },
+        digest=digest_of_json({"audit": str(version), "checks": checks}),
+        job=ended_job("audit", ago=ago, subject=f"{version.ref} on {dataset.ref}"),
+        created_by=factories.person("dave", "auditors"),
+    )
+    CheckResult.objects.bulk_create(CheckResult(audit=made, **check) for check in checks)
+    Finding.objects.bulk_create(
+        Finding(
+            audit=made,
+            version=version,
+            dataset_digest=dataset.digest,
+            check_id=check["check_id"],
+            severity=check["severity"],
+            title=f"{check['title']}: condition not met",
+            detail=check["reason"],
+            remedy="Train with adversarial examples, or narrow the intended use.",
+            references=[{"framework": "ATLAS", "id": "AML.T0015", "title": "MITRE ATLAS", "checked": "transcribed"}],
+            owner=version.model.owner,
+            raised_by=made.created_by,
+        )
+        for check in checks
+        if check["status"] == "failed"
+    )
+    return made
+
+
+def explanation(*, version: ModelVersion | None = None, dataset: DatasetVersion | None = None) -> Explanation:
+    """Return an admitted explanation of three rows of two features."""
+    version = version or factories.ModelVersionFactory()
+    dataset = dataset or factories.DatasetVersionFactory()
+    rows = {
+        "scale": "logits",
+        "feature_names": ["age", "income"],
+        "output_names": ["no", "yes"],
+        "grid": [],
+        "rows": [_row(7, 1.9, "yes"), _row(18, -0.1, "no"), _row(31, -2.4, "yes", errors=(0.2, 0.1))],
+    }
+    measures = [
+        {
+            "name": "additivity_residual",
+            "title": "Additivity residual, largest",
+            "note": "values plus base give back the model's output",
+            "value": 3.1e-6,
+            "bound": 1e-4,
+            "n": 3,
+            "unit": "rows",
+            "met": True,
+            "applicable": True,
+        }
+    ]
+    files = {
+        "attributions.npz": stored(b"npz").digest,
+        "rows.json": stored(json.dumps(rows)).digest,
+    }
+    points = [{"x": 0.41, "y": 1.0}, {"x": 0.2, "y": 2.0}]
+    return Explanation.objects.create(
+        version=version,
+        dataset=dataset,
+        background=dataset,
+        parameters={"method": "permutation", "tolerance": 0.05, "seed": 41, "rows": 3},
+        quality={"additivity_residual": 3.1e-6},
+        admitted=True,
+        reasons=[],
+        summary={
+            "measures": measures,
+            "sentence": "All 1 bounded measures are within their bounds. A report may rest on these values.",
+            "unit": "logit of yes",
+            "feature_names": ["age", "income"],
+            "rows": 3,
+            "split": "test",
+            "background_rows": 40,
+            "background_digest": dataset.digest,
+        },
+        charts=[chart("importance", "One feature carries 67 %. Mean over 3 rows.", points, x="mean", y="place", mark="bar")],
+        files=files,
+        digest=digest_of_json({"explanation": version.ref, "files": files}),
+        job=ended_job("explanation", subject=f"{version.ref} on {dataset.ref}"),
+        created_by=factories.person("dave", "auditors"),
+    )
+
+
+def _row(number: int, score: float, target: str, *, errors: tuple[float, float] = (0.01, 0.01)) -> dict[str, Any]:
+    predicted = int(score > 0)
+    return {
+        "row": number,
+        "id": None,
+        "target": target,
+        "logits": [-score / 2, score / 2],
+        "predicted": predicted,
+        "predicted_label": ("no", "yes")[predicted],
+        "output": 1,
+        "output_name": "yes",
+        "unit": "logit of yes",
+        "base": 0.1,
+        "values": [score * 0.7, score * 0.3],
+        "errors": list(errors),
+        "data": [41.0, 31_200.0],
+    }
+
+
+SUITE_RESULTS: list[dict[str, Any]] = [
+    {
+        "id": "a",
+        "type": "expect_column_values_to_not_be_null",
+        "kwargs": {"column": "repaid"},
+        "severity": "critical",
+        "status": "passed",
+        "observed": None,
+        "unexpected_count": 0,
+        "element_count": 40,
+        "unexpected_percent": 0.0,
+        "mostly": 1.0,
+        "message": "",
+        "sentence": "Values of repaid are not missing.",
+    },
+    {
+        "id": "b",
+        "type": "expect_column_values_to_be_between",
+        "kwargs": {"column": "age", "min_value": 18, "max_value": 100},
+        "severity": "warning",
+        "status": "failed",
+        "observed": None,
+        "unexpected_count": 3,
+        "element_count": 40,
+        "unexpected_percent": 7.5,
+        "mostly": 1.0,
+        "message": "",
+        "sentence": "Values of age are between 18 and 100.",
+    },
+]
+
+PROFILE: dict[str, Any] = {
+    "age": {
+        "missing": 2,
+        "distinct": 31,
+        "lowest": 16,
+        "highest": 90,
+        "median": 42,
+        "mean": 43.1,
+        "histogram": [{"low": low, "high": low + 10, "count": count} for low, count in zip(range(10, 90, 10), (1, 5, 9, 11, 7, 4, 2, 1), strict=True)],
+    },
+    "income": {"missing": 0, "distinct": 40, "lowest": 7200.0, "highest": 312_000.0, "median": 38_400.0},
+    "repaid": {
+        "missing": 0,
+        "distinct": 2,
+        "most_frequent": "yes",
+        "most_frequent_share": 0.8,
+        "values": [{"value": "yes", "count": 32}, {"value": "no", "count": 8}],
+    },
+}
+
+
+def suite() -> ExpectationSuite:
+    document = {"name": "applicants-suite", "expectations": []}
+    return ExpectationSuite.objects.get_or_create(
+        name="applicants-suite",
+        number=3,
+        defaults={"document": document, "digest": digest_of_json(document), "created_by": factories.owner()},
+    )[0]
+
+
+def validation(
+    dataset: DatasetVersion, *, results: list[dict[str, Any]] | None = None, success: bool = True
+) -> Validation:
+    """Return a validation that has ended, against the suite that the data set requires."""
+    results = SUITE_RESULTS if results is None else results
+    RequiredSuite.objects.get_or_create(dataset=dataset.dataset, defaults={"suite": suite(), "set_by": factories.owner()})
+    return Validation.objects.create(
+        dataset=dataset,
+        suite=suite(),
+        dataset_digest=dataset.digest,
+        success=success,
+        results=results,
+        rows=stored(f"rows of {dataset.ref}"),
+        row_count=sum(result["unexpected_count"] or 0 for result in results),
+        digest=digest_of_json({"validation": dataset.ref, "results": results}),
+        job=ended_job("validation", subject=f"{dataset.ref} against {suite().ref}"),
+        created_by=factories.owner(),
+    )
+
+
+def cleaning(dataset: DatasetVersion) -> Cleaning:
+    """Return a cleaning that has ended, and made the next version."""
+    cleaned = factories.DatasetVersionFactory(
+        dataset=dataset.dataset, cleaned_from=dataset, row_count=37, filename="", upload=None, profile=PROFILE
+    )
+    steps = [
+        {
+            "action": "quarantine",
+            "column": "age",
+            "expectation": "b",
+            "rows": 3,
+            "cells": 0,
+            "sentence": "Rows whose age is outside 18 to 100 were put aside.",
+        }
+    ]
+    report = {
+        "rows_in": 40,
+        "rows_out": 37,
+        "rows_quarantined": 3,
+        "rows_dropped": 0,
+        "cells_changed": 0,
+        "steps": steps,
+        "examples": {"quarantined": [{"row": 4, "reason": "age 16 is below 18"}], "changed": []},
+    }
+    return Cleaning.objects.create(
+        dataset=dataset,
+        suite=suite(),
+        plan=[{"action": "quarantine", "column": "age"}],
+        cleaned_to=cleaned,
+        report=report,
+        quarantine=stored("quarantine"),
+        changes=stored("changes"),
+        job=ended_job("cleaning", subject=dataset.ref),
+        created_by=factories.owner(),
+    )
