@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from workers.frameworks.base import Inputs, TrainingRows
 from workers.frameworks.fitting import Objective, Trainer, fit_targets
 from workers.frameworks.keras_tracing import all_layers
-from workers.frameworks.rows import chunk_rows, conform
+from workers.frameworks.rows import chunk_rows, conform_for_training
 from workers.protocol import JobError
 from workers.recipe import Recipe
 from workers.signature import Signature
@@ -75,7 +75,9 @@ class KerasTrainer(Trainer):
         with tf.device("/CPU:0"):
             tensors = [
                 tf.cast(tf.constant(array), spec.dtype)
-                for array, spec in zip(conform(inputs, self._signature), self._signature.inputs, strict=True)
+                for array, spec in zip(
+                    conform_for_training(inputs, self._signature), self._signature.inputs, strict=True
+                )
             ]
             return tensors, tf.constant(fit_targets(targets, self._signature))
 

@@ -126,7 +126,7 @@ class PyTorchModel(Model):
         return self._as_scores(self._variant(training=False, answer=answer)(*tensors))
 
     def _as_scores(self, answer: torch.Tensor) -> torch.Tensor:
-        scores = answer.float().reshape(len(answer), -1)
+        scores = _flat(answer)
         if self._is_exact or last_activation(self._module.graph) is not None:
             return scores
         tiny = torch.finfo(torch.float32).tiny
@@ -137,7 +137,7 @@ class PyTorchModel(Model):
     def _run(self, inputs: Inputs, answer: Answer) -> FloatArray:
         module = self._variant(training=False, answer=answer)
         with torch.no_grad():
-            return self._in_chunks(inputs, lambda tensors: module(*tensors).float().reshape(len(tensors[0]), -1))
+            return self._in_chunks(inputs, lambda tensors: _flat(module(*tensors)))
 
     def _in_chunks(self, inputs: Inputs, run: Callable[[list[torch.Tensor]], torch.Tensor]) -> FloatArray:
         arrays = conform(inputs, self.signature)
@@ -273,6 +273,11 @@ def _moved(program: torch.export.ExportedProgram, device: str) -> torch.export.E
     torch.export.save(program, buffer)
     buffer.seek(0)
     return move_to_device_pass(torch.export.load(buffer), device)
+
+
+def _flat(answer: torch.Tensor) -> torch.Tensor:
+    """Return float32 of shape (rows, outputs)."""
+    return answer.float().flatten(1) if answer.ndim > 1 else answer.float().unsqueeze(1)
 
 
 def _to_numpy(tensor: torch.Tensor) -> NDArray[Any]:

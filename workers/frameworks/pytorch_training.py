@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from workers.frameworks.base import Inputs, TrainingRows
 from workers.frameworks.fitting import Objective, Trainer, fit_targets
-from workers.frameworks.rows import chunk_rows, chunks, conform
+from workers.frameworks.rows import chunk_rows, chunks, conform_for_training
 from workers.protocol import JobError
 from workers.recipe import Recipe
 from workers.signature import Signature
@@ -88,7 +88,7 @@ class PyTorchTrainer(Trainer):
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         tensors = [
             torch.from_numpy(array).to(device=self._device, dtype=getattr(torch, spec.dtype))
-            for array, spec in zip(conform(inputs, signature), signature.inputs, strict=True)
+            for array, spec in zip(conform_for_training(inputs, signature), signature.inputs, strict=True)
         ]
         return tensors, torch.from_numpy(fit_targets(targets, signature)).to(self._device)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +33,27 @@ def conform(inputs: Inputs, signature: Signature) -> list[NDArray[Any]]:
     return arrays
 
 
+def conform_for_training(inputs: Inputs, signature: Signature) -> list[NDArray[Any]]:
+    """Do what ``conform`` does, and refuse NaN: TensorFlow's ReLU turns it into 0, and nobody would be told.
+
+    Raises:
+        JobError: also with the code ``inputs_not_finite``, with the row.
+    """
+    arrays = conform(inputs, signature)
+    for spec, array in zip(signature.inputs, arrays, strict=True):
+        if not is_differentiable(spec):
+            continue
+        wrong = np.flatnonzero(~np.isfinite(array).reshape(len(array), spec.width).all(1))
+        if len(wrong):
+            row = int(wrong[0])
+            raise JobError(
+                "inputs_not_finite",
+                f"The input {spec.name!r} has a value that is not a number in row {row:,}, and in {len(wrong) - 1:,} more.",
+                place=f"{spec.name}, row {row}",
+            )
+    return arrays
+
+
 def chunk_rows(signature: Signature) -> int:
     """Return how many rows go through the model at once."""
     width = sum(spec.width for spec in signature.inputs)
@@ -55,7 +77,7 @@ def class_numbers(targets: NDArray[Any], signature: Signature) -> NDArray[np.int
     Raises:
         JobError: code ``label_outside_classes`` with value and row, when one is not a class of the output.
     """
-    labels = np.asarray(targets).reshape(len(targets), -1)[:, 0]
+    labels = np.asarray(targets).reshape(len(targets))
     count = signature.output.class_count
     outside = np.flatnonzero(~((labels >= 0) & (labels < count) & (labels == np.floor(labels))))
     if len(outside):
@@ -75,8 +97,9 @@ def target_values(targets: NDArray[Any], signature: Signature) -> NDArray[np.flo
     Raises:
         JobError: code ``targets_do_not_fit``, when a row has another number of values than the output.
     """
-    width = int(np.prod(signature.output.shape[1:], dtype=int))
-    values = np.asarray(targets, dtype=np.float32).reshape(len(targets), -1)
+    width = math.prod(signature.output.shape[1:])
+    values = np.asarray(targets, dtype=np.float32)
+    values = values[:, None] if values.ndim == 1 else values.reshape(len(values), math.prod(values.shape[1:]))
     if values.shape[1] != width:
         raise JobError(
             "targets_do_not_fit",
