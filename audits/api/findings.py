@@ -100,8 +100,8 @@ class FindingViewSet(Readable[Finding]):
         "list": Action.VIEW,
         "retrieve": Action.VIEW,
         "create": Action.RAISE_FINDING,
-        "partial_update": Action.DISPOSE_FINDING,
-        "comments": Action.COMMENT_ON_FINDING,
+        "partial_update": Action.ASSIGN_FINDING,
+        "comments": Action.COMMENT,
     }
 
     @extend_schema(request=FindingBody, responses={201: FindingSerializer})

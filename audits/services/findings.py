@@ -65,9 +65,11 @@ def deal_with_finding(
 ) -> Finding:
     """Change who deals with a finding, until when, and what became of it; what is not given stays.
 
-    An acceptance needs an end that lies ahead; nobody deals with a finding on a model of their own.
+    An acceptance needs an end that lies ahead; nobody settles a finding on a model of their own.
     """
-    permissions.require(by, Action.DISPOSE_FINDING, finding)
+    permissions.require(by, Action.ASSIGN_FINDING, finding)
+    if disposition is not None:
+        permissions.require(by, Action.DISPOSE_FINDING, finding)
     if disposition == Disposition.ACCEPTED and (accepted_until is None or accepted_until <= timezone.now()):
         raise InvalidInput(
             "An accepted finding needs `accepted_until`, a moment in the future.",
@@ -95,7 +97,7 @@ def deal_with_finding(
 
 def comment_on_finding(*, finding: Finding, text: str, by: User) -> FindingComment:
     """Say something about a finding."""
-    permissions.require(by, Action.COMMENT_ON_FINDING, finding)
+    permissions.require(by, Action.COMMENT, finding)
     if not text.strip():
         raise InvalidInput("A comment says something.", errors=[{"place": "text", "detail": "It is empty."}])
     with transaction.atomic():
