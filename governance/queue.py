@@ -22,6 +22,7 @@ from django.db.models import F, Q
 
 from governance.clock import database_now, seconds_from_now
 from governance.models import Job, JobState
+from governance.models.job import JobQuerySet
 
 #: The only ways from one state to another; there is none out of an end state.
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
@@ -194,6 +195,6 @@ def request_cancel(*, job: Job) -> bool:
     )
 
 
-def _held(job: Job) -> Any:
+def _held(job: Job) -> JobQuerySet:
     """Return the row as long as it runs under the attempt that the caller claimed."""
     return Job.objects.filter(pk=job.pk, state=JobState.RUNNING, attempt=job.attempt)

@@ -184,6 +184,8 @@ GOVERNANCE_GATES = {
 ASSAY_STORE_FOLDER = Path(env.str("ASSAY_STORE_FOLDER", default=str(ASSAY_HOME / "store")))
 ASSAY_JOBS_FOLDER = Path(env.str("ASSAY_JOBS_FOLDER", default=str(ASSAY_HOME / "jobs")))
 ASSAY_EXECUTOR = env.str("ASSAY_EXECUTOR", default="local")
+#: Packages beside Assay's own in which a job's runner may live.
+ASSAY_RUNNER_PACKAGES = env.list("ASSAY_RUNNER_PACKAGES", default=[])
 #: A worker that has not renewed within this time has lost its jobs.
 ASSAY_LEASE_SECONDS = env.int("ASSAY_LEASE_SECONDS", default=60)
 #: Address space of one CPU job; TensorFlow alone reserves several GiB.

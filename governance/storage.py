@@ -50,7 +50,12 @@ class ContentStore:
         self.max_bytes = max_bytes
 
     def put(
-        self, chunks: Iterable[bytes], *, max_bytes: int | None = None, expected_bytes: int | None = None
+        self,
+        chunks: Iterable[bytes],
+        *,
+        max_bytes: int | None = None,
+        expected_bytes: int | None = None,
+        expected_digest: str | None = None,
     ) -> StoredFile:
         """Store a stream and return its row; bytes that the store already holds are kept once.
 
@@ -58,10 +63,12 @@ class ContentStore:
             chunks: the content, in pieces that fit into memory.
             max_bytes: refuse more than this; the installation's limit where not given.
             expected_bytes: how long the stream was said to be, where that is known.
+            expected_digest: which content it was said to be, where that is known.
 
         Raises:
             UploadTooLarge: the stream goes on after the limit.
             UnreadableUpload: the stream broke off, or is not as long as it was said to be.
+            IntegrityFailure: it is another content than it was said to be.
             StorageFull: the disk, or the quota on it, is full. Nothing is left behind in any of these cases.
         """
         limit = self.max_bytes if max_bytes is None else max_bytes
@@ -71,7 +78,7 @@ class ContentStore:
             temporary = incoming / f"{uuid.uuid4().hex}.part"
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise _told(error) from error
+            raise told(error) from error
         try:
             # Held until the descriptor is closed: the sweep takes no file that a living process writes.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -80,12 +87,14 @@ class ContentStore:
                 raise UnreadableUpload(
                     f"The upload ended after {size:,} of {expected_bytes:,} bytes; send the whole file again."
                 )
+            if expected_digest is not None and digest != expected_digest:
+                raise IntegrityFailure(f"The content has the digest {digest}, not {expected_digest} as was said.")
             try:
                 os.fchmod(descriptor, 0o440)
                 os.fsync(descriptor)
                 self._name(temporary, self.path(digest), size)
             except OSError as error:
-                raise _told(error) from error
+                raise told(error) from error
         finally:
             temporary.unlink(missing_ok=True)
             os.close(descriptor)
@@ -127,7 +136,7 @@ class ContentStore:
             try:
                 descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o440)
             except OSError as error:
-                raise _told(error) from error
+                raise told(error) from error
             try:
                 with os.fdopen(descriptor, "wb") as sink:
                     while chunk := source.read(CHUNK_BYTES):
@@ -138,7 +147,7 @@ class ContentStore:
                             on_chunk()
             except OSError as error:
                 target.unlink()
-                raise _told(error) from error
+                raise told(error) from error
         if f"sha256:{hasher.hexdigest()}" != digest:
             target.unlink()
             raise _changed(digest)
@@ -207,7 +216,7 @@ def _write(descriptor: int, chunks: Iterable[bytes], limit: int) -> tuple[str, i
             while view:
                 view = view[os.write(descriptor, view) :]
         except OSError as error:
-            raise _told(error) from error
+            raise told(error) from error
     return f"sha256:{hasher.hexdigest()}", size
 
 
@@ -219,7 +228,8 @@ def _arriving(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise UnreadableUpload("The upload broke off before its end; send the whole file again.") from error
 
 
-def _told(error: OSError) -> Exception:
+def told(error: OSError) -> Exception:
+    """Return StorageFull for a full disk or quota, and any other error as it is."""
     if error.errno in _NO_SPACE:
         return StorageFull("The disk of the store is full; nothing was kept. Free space, then try again.")
     return error

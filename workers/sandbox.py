@@ -215,10 +215,10 @@ def _restrict_files(*, folder: Path, packages: Iterable[Path], uses_gpu: bool) -
         reading = _READ_FILE | _READ_DIR | _EXECUTE
         using = (_READ_FILE | _WRITE_FILE | _TRUNCATE | _IOCTL_DEV) & everything
         writing = everything & ~(_EXECUTE | _MAKE_CHAR | _MAKE_BLOCK | _IOCTL_DEV)
-        rules = [(path, reading) for path in [*_SYSTEM_FOLDERS, *_SYSTEM_FILES, *_python_folders(), *packages]]
-        rules += [(path, using) for path in [*_DEVICE_FILES, *(_gpu_devices() if uses_gpu else ())]]
-        rules.append((folder, writing))
-        if not all(_allow(ruleset, Path(path), rights) for path, rights in rules):
+        readable = [*_SYSTEM_FOLDERS, *_SYSTEM_FILES, *_python_folders(), *map(str, packages)]
+        usable = [*_DEVICE_FILES, *(_gpu_devices() if uses_gpu else ())]
+        rules = [(path, reading) for path in readable] + [(path, using) for path in usable]
+        if not all(_allow(ruleset, Path(path), rights) for path, rights in [*rules, (str(folder), writing)]):
             return 0
         restricted = _libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0) == 0
     finally:

@@ -149,7 +149,10 @@ def folder_of(job: Job) -> Path:
 
 # ----------------------------------------------------------------------------------------------- for workers
 def start_next(*, worker: str, devices: list[str]) -> Job | None:
-    """Claim the oldest job that fits the free devices, and tell so."""
+    """Claim the oldest job that fits the free devices, and tell so; None when there is none."""
+    # An idle worker only reads: a transaction would ask SQLite for its one write lock at every poll.
+    if not Job.objects.queued().filter(queue.fitting(devices)).exists():
+        return None
     with transaction.atomic():
         job = queue.claim(worker=worker, devices=devices)
         if job is not None:
