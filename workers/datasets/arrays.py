@@ -36,6 +36,13 @@ def read_table(path: Path) -> pa.Table:
         ) from error
 
 
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table in canonical form; the same content gives the same bytes with the same version of Arrow."""
+    pq.write_table(
+        canonical.canonical_table(table), path, compression="zstd", row_group_size=canonical.CHUNK_ROWS, version="2.6"
+    )
+
+
 def select(table: pa.Table, schema: Schema, split: str | None) -> tuple[pa.Table, NDArray[np.int64]]:
     """Return the rows of one part (None for all of them) and their numbers in the whole table.
 

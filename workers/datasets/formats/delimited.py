@@ -1,0 +1,181 @@
+"""Read a CSV file: UTF-8, one header line, the same number of cells in every row; all cells come as texts.
+
+The separator is a comma, or the semicolon, tab or bar that the header uses instead. An empty cell is a missing value, a
+quoted empty cell is an empty text. Arrow reads the rows; a file with quotes is checked first by a strict reader, since
+Arrow lets an open quote swallow the rest of a file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+
+from workers.datasets.formats.limits import check_bytes, check_columns, check_names
+from workers.protocol import JobError
+
+_SEPARATORS = ",;\t|"
+_HEADER_BYTES = 4 * 1024**2
+_BLOCK_BYTES = 16 * 1024**2
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_FRACTION = re.compile(r"\s*[+-]?(\d*\.\d+|\d+[eE][+-]?\d+)\s*")
+
+
+def read(path: Path, *, stated_columns: frozenset[str]) -> pa.Table:
+    """Read all rows as texts.
+
+    Raises:
+        JobError: codes ``unknown_encoding`` (byte offset), ``no_header``, ``empty_column_name``, ``duplicate_columns``,
+            ``too_many_columns``, ``ragged_row`` (line), ``quotes_not_closed`` (line).
+    """
+    check_bytes(path.stat().st_size)
+    names, separator = _header(path)
+    has_quotes = _check_encoding(path)
+    _check_header(names, stated_columns)
+    checked_rows = _check_rows(path, separator, len(names)) if has_quotes else None
+    table = _rows(path, separator, names)
+    if table.column_names != names or checked_rows not in (None, table.num_rows):
+        raise JobError(
+            "csv_not_readable", "Two readers of the file do not agree on its rows and columns.", place="file"
+        )
+    return table
+
+
+def _header(path: Path) -> tuple[list[str], str]:
+    """Read the first line with anything in it, and no more, so that a million columns are found at once."""
+    with path.open("rb") as stream:
+        head = stream.read(_HEADER_BYTES)
+        is_whole = not stream.read(1)
+    text = head.decode("utf-8-sig", errors="replace")
+    first = text.lstrip("\r\n").split("\n", 1)[0]
+    separator = max(_SEPARATORS, key=lambda candidate: (_outside_quotes(first, candidate), candidate == ","))
+    if _outside_quotes(first, separator) == 0:
+        separator = ","
+    csv.field_size_limit(_BLOCK_BYTES)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        names = next((record for record in reader if record), [])
+    except csv.Error as error:
+        raise JobError("csv_not_readable", f"The header cannot be read: {error}.", place="line 1") from error
+    is_cut = not is_whole and "\n" not in text and "\r" not in text
+    check_columns(len(names), at_least=is_cut)
+    if is_cut:
+        detail = f"No line ends within the first {_HEADER_BYTES:,} bytes, so there is no header."
+        raise JobError("no_header", detail, place="line 1")
+    if not names:
+        raise JobError("empty_file", "The file has no line with anything in it.", place="line 1")
+    return names, separator
+
+
+def _outside_quotes(line: str, separator: str) -> int:
+    return sum(part.count(separator) for part in line.split('"')[::2])
+
+
+def _check_encoding(path: Path) -> bool:
+    """Check that the file is UTF-8 text; tell whether it has quotes."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    has_quotes = False
+    offset = 0
+    with path.open("rb") as stream:
+        while True:
+            block = stream.read(1024**2)
+            pending = len(decoder.getstate()[0])
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                at = offset - pending + error.start
+                hint = "; it looks like UTF-16" if offset + at <= 1 and block[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+                raise JobError(
+                    "unknown_encoding",
+                    f"The file is not UTF-8 text: byte {at:,} (0x{error.object[error.start]:02x}) does not belong to it"
+                    f"{hint}. Save it as UTF-8.",
+                    place=f"byte {at}",
+                ) from error
+            if not block:
+                return has_quotes
+            zero = block.find(b"\0")
+            if zero >= 0:
+                raise JobError(
+                    "unknown_encoding",
+                    f"Byte {offset + zero:,} is zero, which text does not have: the file is not a CSV, or not UTF-8.",
+                    place=f"byte {offset + zero}",
+                )
+            has_quotes = has_quotes or b'"' in block
+            offset += len(block)
+
+
+def _check_header(names: list[str], stated_columns: frozenset[str]) -> None:
+    is_stated = bool(stated_columns) and stated_columns == frozenset(names)
+    if not is_stated:
+        fraction = next((name for name in names if _FRACTION.fullmatch(name)), None)
+        if all(_NUMBER.fullmatch(name) for name in names) or fraction is not None:
+            raise JobError(
+                "no_header",
+                f"The first line does not look like a header: its cell {fraction or names[0]!r} is a number. The first "
+                "line names the columns; where columns really are named by numbers, state a schema that says so.",
+                place="line 1",
+            )
+    check_names(names)
+
+
+def _check_rows(path: Path, separator: str, width: int) -> int:
+    """Read the file strictly, in order to name the line of what is wrong; return how many rows it has."""
+    count = -1
+    for line, record in _records(path, separator):
+        if not record and width > 1:
+            continue
+        if len(record or [""]) != width:
+            raise JobError(
+                "ragged_row",
+                f"Line {line} has {len(record)} cell{'s' * (len(record) != 1)}; the header names {width} "
+                f"column{'s' * (width != 1)}.",
+                place=f"line {line}",
+            )
+        count += 1
+    return count
+
+
+def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    with path.open("r", encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, delimiter=separator, strict=True)
+        while True:
+            line = reader.line_num + 1
+            try:
+                record = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise JobError(
+                    "quotes_not_closed",
+                    f"The quotes of the record that starts in line {line} do not fit together: {error}. A quote "
+                    "inside a quoted cell is written twice.",
+                    place=f"line {line}",
+                ) from error
+            yield line, record
+
+
+def _rows(path: Path, separator: str, names: list[str]) -> pa.Table:
+    is_single = len(names) == 1
+    try:
+        return pyarrow.csv.read_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=separator, newlines_in_values=True, ignore_empty_lines=not is_single
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={name: pa.string() for name in names},
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                null_values=[""],
+            ),
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        _check_rows(path, separator, len(names))
+        raise JobError("csv_not_readable", f"The file cannot be read: {error}.", place="file") from error
