@@ -30,9 +30,11 @@ class GovernanceConfig(AppConfig):
 
     def ready(self) -> None:
         from governance import evidence, gates, job_kinds, results  # noqa: F401 - gates registers a system check
+        from governance.generics import make_subscriptable
         from governance.models import Evaluation, Training
         from governance.services import datasets, evaluations, events, registry, trainings
 
+        make_subscriptable()
         events.register(*EVENTS)
         for kind in (
             job_kinds.JobKind(

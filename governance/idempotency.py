@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
-from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,6 +12,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from governance.exceptions import IdempotencyConflict, InvalidInput
 from governance.models import IdempotencyRecord
+from governance.uploads import Upload
 from workers.protocol import digest_of_json
 
 HEADER = "Idempotency-Key"
@@ -65,16 +64,7 @@ def _first_answer(record: IdempotencyRecord, digest: str) -> Response:
 
 def _digest(request: Request) -> str:
     body = request.data
-    plain = (
-        body
-        if not hasattr(body, "lists")
-        else {name: [_plain(value) for value in values] for name, values in body.lists()}
-    )
-    return digest_of_json({"method": request.method, "path": request.path, "body": plain})
-
-
-def _plain(value: Any) -> Any:
-    """Return what stands for one field of a form: a file counts by its content."""
-    if isinstance(value, UploadedFile):
-        return {"name": value.name, "digest": value.stored.digest}  # type: ignore[attr-defined]  # a StoredUpload
-    return value
+    if isinstance(body, Upload):  # a file counts by its content
+        digest = "" if body.file is None else body.file.digest
+        body = {"fields": body.fields, "filename": body.filename, "file": digest}
+    return digest_of_json({"method": request.method, "path": request.path, "body": body})

@@ -81,14 +81,14 @@ class JobViewSet(Readable[Job]):
 
     @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR}, filters=False)
     @action(detail=True, methods=["get"])
-    def log(self, request: Request, pk: int) -> HttpResponseBase:  # noqa: ARG002 - what the address says
+    def log(self, request: Request, pk: int) -> HttpResponseBase:
         """What the libraries of a job printed, so far or in the end."""
         text = jobs.read_log(job=self.get_object())
         return HttpResponse(text, content_type="text/plain; charset=utf-8")
 
     @extend_schema(request=None, responses=JobSerializer)
     @action(detail=True, methods=["post"])
-    def cancel(self, request: Request, pk: int) -> Response:  # noqa: ARG002 - what the address says
+    def cancel(self, request: Request, pk: int) -> Response:
         """Ask that a job end: a queued one ends at once, a running one when its worker sees it."""
         self.read_body(StrictSerializer)
         cancelled = jobs.cancel(job=self.get_object(), by=self.user)

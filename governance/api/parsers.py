@@ -12,6 +12,8 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 
+from governance.uploads import Upload, receive
+
 
 class StrictJSONParser(BaseParser):
     """JSON of a bounded size, without what readers disagree on: NaN, a key twice, half a surrogate pair, a NUL."""
@@ -22,23 +24,43 @@ class StrictJSONParser(BaseParser):
     def parse(
         self,
         stream: IO[Any],
-        media_type: str | None = None,  # noqa: ARG002 - the signature of a parser
-        parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002 - the signature of a parser
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         content = stream.read(limit + 1)
         if len(content) > limit:
             raise RequestDataTooBig
         try:
-            document = json.loads(
-                content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_without_repeated_keys
-            )
-            _demand_storable(document)
-        except RecursionError:
-            raise ParseError("The JSON is nested too deeply.") from None
+            return strict_json(content.decode("utf-8"))
         except ValueError as error:
             raise ParseError(f"The body is not JSON that can be kept: {error}.") from error
-        return document
+
+
+class MultipartUploadParser(BaseParser):
+    """A form whose file goes straight to the store; ``request.data`` is then an ``Upload``."""
+
+    media_type = "multipart/form-data"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Upload:
+        meta = (parser_context or {})["request"].META
+        return receive(stream, content_type=media_type or "", content_length=int(meta.get("CONTENT_LENGTH") or 0))
+
+
+def strict_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: with what is wrong with it.
+    """
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_repeated_keys)
+        _demand_storable(document)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return document
 
 
 def _refuse_constant(name: str) -> None:

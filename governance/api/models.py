@@ -1,0 +1,215 @@
+"""``models/`` and ``models/{name}/versions/``: the registry."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import django_filters
+from django.db.models import Max, QuerySet
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from governance import permissions
+from governance.api.base import (
+    IDEMPOTENCY_KEY,
+    DatasetVersionField,
+    JSONTextField,
+    ModelVersionField,
+    Readable,
+    StrictSerializer,
+    TakesUploads,
+    UploadBody,
+)
+from governance.api.jobs import JobSerializer
+from governance.models import Alias, ModelVersion, ModelVersionState, RegisteredModel, ReviewState, Tier
+from governance.models.registered_model import Task, name_validator
+from governance.permissions import Action
+from governance.services import registry, reviews
+
+
+class AliasSerializer(serializers.ModelSerializer[Alias]):
+    """A movable name; while ``state`` is not approved it leads nowhere."""
+
+    version = ModelVersionField(read_only=True)
+    state = serializers.ChoiceField(source="review.state", choices=ReviewState.choices, read_only=True)
+    voided_because = serializers.CharField(source="review.voided_because", read_only=True)
+
+    class Meta:
+        model = Alias
+        fields = ["name", "version", "review", "state", "voided_because", "moved_at"]
+        read_only_fields = fields
+
+
+class ModelSerializer(serializers.ModelSerializer[RegisteredModel]):
+    """A logical model; ``latest`` is its newest version, whatever the state of that."""
+
+    owner = serializers.CharField(source="owner.username", read_only=True)
+    aliases = AliasSerializer(many=True, read_only=True)
+    latest = serializers.SerializerMethodField()
+
+    class Meta:
+        model = RegisteredModel
+        fields = [
+            "name",
+            "task",
+            "tier",
+            "intended_use",
+            "limitations",
+            "owner",
+            "aliases",
+            "latest",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+    def get_latest(self, model: RegisteredModel) -> str | None:
+        number = getattr(model, "latest_number", None)
+        return None if number is None else f"{model.name}/{number}"
+
+
+class ModelBody(StrictSerializer):
+    """What to register; who asks is the owner."""
+
+    name = serializers.CharField(max_length=100, validators=[name_validator])
+    task = serializers.ChoiceField(choices=Task.choices)
+    tier = serializers.ChoiceField(choices=Tier.choices, default=Tier.MEDIUM)
+    intended_use = serializers.CharField()
+    limitations = serializers.CharField(required=False, allow_blank=True)
+
+
+class ModelViewSet(Readable[RegisteredModel]):
+    """Registered models."""
+
+    actions: ClassVar = {"list": Action.VIEW, "retrieve": Action.VIEW, "create": Action.REGISTER_MODEL}
+    queryset = (
+        RegisteredModel.objects.select_related("owner")
+        .prefetch_related("aliases__version__model", "aliases__review")
+        .annotate(latest_number=Max("versions__number"))
+    )
+    serializer_class = ModelSerializer
+    filterset_fields = ["task", "tier", "owner__username"]
+    lookup_field = "name"
+    lookup_value_converter = "str"
+
+    def get_object(self) -> RegisteredModel:
+        model = super().get_object()
+        for alias in model.aliases.all():
+            # Whether an approval still holds is asked whenever somebody looks at one model.
+            alias.review = reviews.recheck(alias.review)
+        return model
+
+    @extend_schema(request=ModelBody, responses={201: ModelSerializer})
+    def create(self, request: Request) -> Response:
+        """Register a model."""
+        model = registry.register_model(by=self.user, **self.read_body(ModelBody))
+        location = reverse("api:model-detail", args=[model.name])
+        return Response(self.get_serializer(model).data, status=201, headers={"Location": location})
+
+
+class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
+    """An immutable version; it is ``quarantined`` until the job that inspects it has ended."""
+
+    ref = serializers.CharField(read_only=True)
+    model = serializers.CharField(source="model.name", read_only=True)
+    digest = serializers.CharField(read_only=True)
+    size_bytes = serializers.IntegerField(source="artifact.size_bytes", read_only=True)
+    rewritten_digest = serializers.CharField(source="rewritten_id", read_only=True, allow_null=True)
+    inspection = serializers.JSONField(read_only=True)
+    training_data = DatasetVersionField(read_only=True, allow_null=True)
+    retrained_from = ModelVersionField(read_only=True, allow_null=True)
+    job = JobSerializer(read_only=True)
+    created_by = serializers.CharField(source="created_by.username", read_only=True)
+
+    class Meta:
+        model = ModelVersion
+        fields = [
+            "ref",
+            "model",
+            "number",
+            "state",
+            "state_reason",
+            "filename",
+            "framework",
+            "format",
+            "digest",
+            "size_bytes",
+            "rewritten_digest",
+            "weights_digest",
+            "signature",
+            "recipe",
+            "inspection",
+            "layers",
+            "parameter_count",
+            "training_data",
+            "retrained_from",
+            "job",
+            "created_by",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+
+class VersionBody(UploadBody):
+    """A file of a model; signature and recipe where the file does not state them itself."""
+
+    signature = JSONTextField(required=False, source="stated_signature")
+    recipe = JSONTextField(required=False, source="stated_recipe")
+    training_data = DatasetVersionField(required=False)
+
+
+class VersionFilter(django_filters.FilterSet):
+    """Which versions to list."""
+
+    state = django_filters.ChoiceFilter(choices=ModelVersionState.choices)
+
+    class Meta:
+        model = ModelVersion
+        fields = ["state", "framework", "format"]
+
+
+class VersionViewSet(Readable[ModelVersion], TakesUploads[ModelVersion]):
+    """Versions of one model."""
+
+    actions: ClassVar = {"list": Action.VIEW, "retrieve": Action.VIEW, "create": Action.UPLOAD_VERSION}
+    queryset = ModelVersion.objects.select_related(
+        "model", "artifact", "training_data__dataset", "retrained_from__model", "job__created_by", "created_by"
+    )
+    serializer_class = VersionSerializer
+    body_class = VersionBody
+    filterset_class = VersionFilter
+    lookup_field = "number"
+
+    def get_queryset(self) -> QuerySet[ModelVersion]:
+        queryset = super().get_queryset()
+        return queryset.filter(model__name=self.kwargs["name"]) if "name" in self.kwargs else queryset
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        self._model()
+        return super().list(request, *args, **kwargs)
+
+    @extend_schema(
+        request={"multipart/form-data": VersionBody}, responses={202: VersionSerializer}, parameters=[IDEMPOTENCY_KEY]
+    )
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Upload a version; it is inspected by a job before anything loads it."""
+        return super().create(request, *args, **kwargs)
+
+    def may_upload(self) -> None:
+        permissions.require(self.user, Action.UPLOAD_VERSION, self._model())
+
+    def start(self, body: dict[str, Any]) -> ModelVersion:
+        upload = body.pop("file")
+        return registry.upload_version(
+            model=self._model(), file=upload.file, filename=upload.filename, by=self.user, **body
+        )
+
+    def location_of(self, made: ModelVersion) -> str:
+        return reverse("api:version-detail", args=[made.model.name, made.number])
+
+    def _model(self) -> RegisteredModel:
+        models = permissions.visible_to(self.user, RegisteredModel.objects.select_related("owner"))
+        return get_object_or_404(models, name=self.kwargs["name"])
