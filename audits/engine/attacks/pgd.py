@@ -140,11 +140,12 @@ class _Attack:
         """Return a random point of the ball for each row."""
         shape = self._origin.shape
         if self._norm == "linf":
-            return np.asarray(generator.uniform(-self._eps, self._eps, shape))
+            return generator.uniform(-self._eps, self._eps, shape)
         direction = generator.normal(size=shape) * (self._space.scale > 0)
         length = np.linalg.norm(direction, axis=1, keepdims=True)
         radius = self._eps * generator.random((shape[0], 1)) ** (1 / max(1, self._space.moved_count))
-        return direction * np.divide(radius, length, out=np.zeros_like(length), where=length > 0)
+        direction *= np.divide(radius, length, out=np.zeros_like(length), where=length > 0)
+        return direction
 
     def _projected(self, delta: FloatArray, active: NDArray[np.intp]) -> FloatArray:
         """Return the nearest change in the ball, cut to the range; that holds the row, so it stays in the ball."""
@@ -186,9 +187,9 @@ class _Attack:
 def _direction(gradient: FloatArray, norm: Norm) -> FloatArray:
     """Return the steepest step of length 1 in the norm."""
     if norm == "linf":
-        return np.asarray(np.sign(gradient))
+        return np.asarray(np.sign(gradient), dtype=np.float64)
     # Divided by the largest value first, so that squares of tiny gradients do not vanish.
     largest = np.abs(gradient).max(axis=1, keepdims=True)
     scaled = np.divide(gradient, largest, out=np.zeros_like(gradient), where=largest > 0)
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
-    return np.divide(scaled, length, out=np.zeros_like(gradient), where=length > 0)
+    return np.asarray(np.divide(scaled, length, out=np.zeros_like(gradient), where=length > 0), dtype=np.float64)
