@@ -48,7 +48,7 @@ def conform_for_training(inputs: Inputs, signature: Signature) -> list[NDArray[A
             row = int(wrong[0])
             raise JobError(
                 "inputs_not_finite",
-                f"The input {spec.name!r} has a value that is not a number in row {row:,}, and in {len(wrong) - 1:,} more.",
+                f"The input {spec.name!r} has a value that is not a number in row {row:,} ({len(wrong):,} such rows).",
                 place=f"{spec.name}, row {row}",
             )
     return arrays
