@@ -1,4 +1,4 @@
-"""Evidence that has ended, as pages and reports show it: validations, cleanings, explanations, audits with drawn charts."""
+"""Evidence that has ended, as pages and reports show it, with charts that were drawn."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ def robustness_chart() -> dict[str, Any]:
     return chart("curve", "Accuracy halves near eps 0.09. n = 171 rows.", points, x="eps", y="accuracy")
 
 
-def metric(name: str, value: float | None, low: float | None, high: float | None, n: int, **more: Any) -> dict[str, Any]:
+def metric(
+    name: str, value: float | None, low: float | None, high: float | None, n: int, **more: Any
+) -> dict[str, Any]:
     return {"name": name, "value": value, "low": low, "high": high, "n": n, "unit": "", "note": "", **more}
 
 
@@ -107,7 +109,10 @@ def check_results() -> list[dict[str, Any]]:
             "title": "Task performance against floor and baseline",
             "status": "passed",
             "reason": "The lower bound lies above the baseline of 0.632.",
-            "metrics": [metric("accuracy", 0.959, 0.918, 0.98, 171), metric("balanced accuracy", 0.953, 0.911, 0.982, 171)],
+            "metrics": [
+                metric("accuracy", 0.959, 0.918, 0.98, 171),
+                metric("balanced accuracy", 0.953, 0.911, 0.982, 171),
+            ],
             "condition": {"min": 0.632},
             "parameters": {"metric": "default", "minimum_rows": 30},
             "detail": {"limits": "How the model does on other hospitals.", "seed": 0, "baseline": 0.632},
@@ -266,7 +271,9 @@ def explanation(*, version: ModelVersion | None = None, dataset: DatasetVersion 
             "background_rows": 40,
             "background_digest": dataset.digest,
         },
-        charts=[chart("importance", "One feature carries 67 %. Mean over 3 rows.", points, x="mean", y="place", mark="bar")],
+        charts=[
+            chart("importance", "One feature carries 67 %. Mean over 3 rows.", points, x="mean", y="place", mark="bar")
+        ],
         files=files,
         digest=digest_of_json({"explanation": version.ref, "files": files}),
         job=ended_job("explanation", subject=f"{version.ref} on {dataset.ref}"),
@@ -332,7 +339,10 @@ PROFILE: dict[str, Any] = {
         "highest": 90,
         "median": 42,
         "mean": 43.1,
-        "histogram": [{"low": low, "high": low + 10, "count": count} for low, count in zip(range(10, 90, 10), (1, 5, 9, 11, 7, 4, 2, 1), strict=True)],
+        "histogram": [
+            {"low": low, "high": low + 10, "count": count}
+            for low, count in zip(range(10, 90, 10), (1, 5, 9, 11, 7, 4, 2, 1), strict=True)
+        ],
     },
     "income": {"missing": 0, "distinct": 40, "lowest": 7200.0, "highest": 312_000.0, "median": 38_400.0},
     "repaid": {
@@ -359,7 +369,9 @@ def validation(
 ) -> Validation:
     """Return a validation that has ended, against the suite that the data set requires."""
     results = SUITE_RESULTS if results is None else results
-    RequiredSuite.objects.get_or_create(dataset=dataset.dataset, defaults={"suite": suite(), "set_by": factories.owner()})
+    RequiredSuite.objects.get_or_create(
+        dataset=dataset.dataset, defaults={"suite": suite(), "set_by": factories.owner()}
+    )
     return Validation.objects.create(
         dataset=dataset,
         suite=suite(),

@@ -113,7 +113,7 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
         Cleaning.objects.filter(dataset=found).select_related("cleaned_to__dataset", "suite", "job__created_by")[:MOST]
     )
     before = _last_validation_of(cleaning.dataset) if cleaning else None
-    jobs = [found.job, *(entry.job for entry in (*validations, *started))]
+    jobs = [found.job, *(entry.job for entry in validations), *(entry.job for entry in started)]
     waivers = Waiver.objects.filter(validation__in=validations).select_related("granted_by", "validation")
     return draw(
         request,
@@ -148,7 +148,7 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
 def stand_of(version: DatasetVersion, validation: Validation | None, standing: Mapping[str, Any] | None) -> Stand:
     """Say in one word where a version stands: the verdict of its last validation, and what the gate makes of it."""
     if version.state == DatasetState.IMPORTING:
-        return Stand("Importing", "importing", "The upload is being read. Nothing can use it before its digest is known.")
+        return Stand("Importing", "importing", "The upload is being read; nothing can use it before.")
     if version.state == DatasetState.REJECTED:
         return Stand("Rejected", "rejected", version.state_reason or "The upload could not be read.")
     gate = str(standing["status"]) if standing else "none"
@@ -184,7 +184,8 @@ def rules_not_met(validation: Validation | None) -> int | None:
     """Return how many rules of a validation were not met or broke; None where none has ended."""
     if validation is None or validation.success is None:
         return None
-    return sum(result["status"] != "passed" for result in validation.results)
+    results: list[Mapping[str, Any]] = validation.results
+    return sum(result["status"] != "passed" for result in results)
 
 
 def columns(version: DatasetVersion, *, is_input: bool) -> list[ColumnRow]:
@@ -260,7 +261,10 @@ def _shown(validations: Sequence[Validation], standing: Mapping[str, Any] | None
 
 def _last_validation_of(dataset: DatasetVersion) -> Validation | None:
     return (
-        Validation.objects.filter(dataset=dataset, success__isnull=False).select_related("suite").order_by("-pk").first()
+        Validation.objects.filter(dataset=dataset, success__isnull=False)
+        .select_related("suite")
+        .order_by("-pk")
+        .first()
     )
 
 

@@ -50,12 +50,13 @@ class Check:
     @property
     def headline(self) -> dict[str, Any] | None:
         """The metric that the condition is about: the first."""
-        metrics = self.result.metrics
+        metrics: list[dict[str, Any]] = self.result.metrics
         return metrics[0] if metrics else None
 
     @property
     def other_metrics(self) -> list[dict[str, Any]]:
-        return self.result.metrics[1:]
+        others: list[dict[str, Any]] = self.result.metrics[1:]
+        return others
 
     @property
     def limits(self) -> str:
@@ -219,7 +220,7 @@ def content_of(audit: Audit) -> Content:
 
 
 def previous_audit(audit: Audit) -> Audit | None:
-    """Return the audit before this one: of the same model, under the same policy, with a verdict when this one began."""
+    """Return the audit before this one: of the same model and policy, with a verdict when this one began."""
     started_at = audit.job.started_at or audit.created_at
     return (
         Audit.objects.select_related("version__model", "dataset__dataset", "policy")

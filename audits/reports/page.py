@@ -1,4 +1,4 @@
-"""The report of an audit as one HTML file that needs nothing else: it opens offline, prints, and reads without scripts."""
+"""The report of an audit as one HTML file: it opens offline, prints, and reads without scripts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def stylesheet(audit: Audit) -> str:
     path = finders.find("governance/assay.css")
     if not isinstance(path, str):
         raise IntegrityFailure("The stylesheet governance/assay.css is not among the static files.")
-    foot = _css_text(f"Assay · audit {audit.pk}, {audit.version.ref} on {audit.dataset.ref} · results {audit.digest[:17]}")
+    foot = _css_text(
+        f"Assay · audit {audit.pk}, {audit.version.ref} on {audit.dataset.ref} · results {audit.digest[:17]}"
+    )
     return _inside_tag(
         Path(path).read_text(encoding="utf-8")
         + f"\n@page {{ @bottom-left {{ content: {foot}; font: 8pt sans-serif; color: #555; }} }}\n",
@@ -94,7 +96,9 @@ def _source_hash(text: str) -> str:
 
 def _css_text(text: str) -> str:
     """Write a text as a CSS string in which nothing can end it."""
-    return '"' + "".join(c if c.isascii() and (c.isalnum() or c in " ,./-@") else f"\\{ord(c):06x} " for c in text) + '"'
+    return (
+        '"' + "".join(c if c.isascii() and (c.isalnum() or c in " ,./-@") else f"\\{ord(c):06x} " for c in text) + '"'
+    )
 
 
 def _inside_tag(text: str, tag: str) -> str:

@@ -16,9 +16,9 @@ from governance.views.page import draw, find, page, rows_of_page
 ROWS_FILE = "rows.json"
 #: Said on every page of explanations, because it holds for all of them.
 WHAT_THE_VALUES_DO_NOT_MEAN = (
-    "The values say which inputs this model’s output goes with, compared to the background. They do not say what causes "
-    "the outcome, and because features are varied one by one, correlated features are also tried in combinations that no "
-    "row has."
+    "The values say which inputs this model’s output goes with, compared to the background. They do not say what "
+    "causes the outcome, and because features are varied one by one, correlated features are also tried in "
+    "combinations that no row has."
 )
 _DESCRIPTIONS = {
     "attributions.npz": "values, base values, errors and data of every row and output, for NumPy and shap",
@@ -53,7 +53,8 @@ def explanation(request: HttpRequest, *, pk: int) -> HttpResponse:
                 "caution": WHAT_THE_VALUES_DO_NOT_MEAN,
                 "measures": measures_of(found),
                 "files": [
-                    (name, digest, _DESCRIPTIONS.get(name, _kind_of(name))) for name, digest in sorted(found.files.items())
+                    (name, digest, _DESCRIPTIONS.get(name, _kind_of(name)))
+                    for name, digest in sorted(found.files.items())
                 ],
                 **row_context(found, request),
             }
@@ -65,11 +66,21 @@ def measures_of(found: Explanation) -> list[dict[str, Any]]:
     """Return the quality measures as the table shows them."""
     measures = found.summary.get("measures")
     if not isinstance(measures, list):
-        measures = [{"name": name, "title": name.replace("_", " "), "value": value} for name, value in found.quality.items()]
+        measures = [
+            {"name": name, "title": name.replace("_", " "), "value": value} for name, value in found.quality.items()
+        ]
     shown = []
     for measure in measures:
         met, bound = measure.get("met"), measure.get("bound")
-        state = "not_applicable" if measure.get("applicable") is False else "none" if met is None else "within" if met else "outside"
+        state = (
+            "not_applicable"
+            if measure.get("applicable") is False
+            else "none"
+            if met is None
+            else "within"
+            if met
+            else "outside"
+        )
         shown.append(
             {
                 **measure,

@@ -23,13 +23,17 @@ def home(request: HttpRequest) -> HttpResponse:
         .order_by("requested_at")[:MOST]
     )
     jobs = list(Job.objects.unfinished().select_related("created_by").order_by("id")[:MOST])
-    findings = Finding.objects.select_related("version__model").filter(disposition=Disposition.OPEN, owner=request.user.pk)
+    findings = Finding.objects.select_related("version__model").filter(
+        disposition=Disposition.OPEN, owner=request.user.pk
+    )
     audits = Audit.objects.select_related("version__model", "dataset__dataset", "policy", "job").exclude(verdict="")
     return draw(
         request,
         "audits/home.html",
         {
-            "reviews": [(review, permissions.refusal(request.user, Action.DECIDE_REVIEW, review)) for review in reviews],
+            "reviews": [
+                (review, permissions.refusal(request.user, Action.DECIDE_REVIEW, review)) for review in reviews
+            ],
             "jobs": [(job, standing_of(job), title_of(job)) for job in jobs],
             "findings": findings.order_by("due", "id")[:MOST],
             "audits": audits[:MOST],

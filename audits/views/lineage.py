@@ -62,7 +62,10 @@ def lineage_of(
         row += _data(chain)
         row.append(_making(version, training))
     else:
-        row += [Thing(kind="raw artefact", name=version.filename, digest=version.digest), Act("upload", day(version.created_at))]
+        row += [
+            Thing(kind="raw artefact", name=version.filename, digest=version.digest),
+            Act("upload", day(version.created_at)),
+        ]
     row.append(
         Thing(
             kind="model version",
@@ -93,7 +96,9 @@ def _datasets_behind(dataset: DatasetVersion | None) -> list[DatasetVersion]:
     """Return the data set versions from the upload to this one, read at once and walked here."""
     if dataset is None:
         return []
-    known = {found.pk: found for found in DatasetVersion.objects.filter(dataset=dataset.dataset_id).select_related("dataset")}
+    known = {
+        found.pk: found for found in DatasetVersion.objects.filter(dataset=dataset.dataset_id).select_related("dataset")
+    }
     chain: list[DatasetVersion] = []
     step: int | None = dataset.pk
     while step is not None and step in known:
@@ -106,7 +111,9 @@ def _data(chain: Sequence[DatasetVersion]) -> list[Thing | Act]:
     ids = [found.pk for found in chain]
     cleanings = {cleaning.cleaned_to_id: cleaning for cleaning in Cleaning.objects.filter(cleaned_to__in=ids)}
     validations: dict[int, Validation] = {}
-    for validation in Validation.objects.filter(dataset__in=ids, dataset_digest=F("dataset__content_digest")).order_by("pk"):
+    for validation in Validation.objects.filter(dataset__in=ids, dataset_digest=F("dataset__content_digest")).order_by(
+        "pk"
+    ):
         validations[validation.dataset_id] = validation
     first = chain[0]
     row: list[Thing | Act] = []

@@ -34,7 +34,9 @@ def model(request: HttpRequest, *, name: str) -> HttpResponse:
             "model": found,
             "aliases": aliases,
             "rows": versions,
-            "versions": [(version, names.get(version.pk, []), next(iter(version.audits.all()), None)) for version in versions],
+            "versions": [
+                (version, names.get(version.pk, []), next(iter(version.audits.all()), None)) for version in versions
+            ],
         },
         section="models",
     )

@@ -46,12 +46,12 @@ class Rows:
 
 
 def _worst_error(row: Mapping[str, Any]) -> float | None:
-    size = max(abs(value) for value in row["values"])
-    return max(row["errors"]) / size if size else None
+    size = max(abs(float(value)) for value in row["values"])
+    return float(max(row["errors"])) / size if size else None
 
 
 def _nearest_to_the_boundary(row: Mapping[str, Any]) -> float | None:
-    logits = sorted(row.get("logits") or [], reverse=True)
+    logits: list[float] = sorted(row.get("logits") or [], reverse=True)
     if row.get("predicted") is None or not logits:
         return None
     return -abs(logits[0] - logits[1]) if len(logits) > 1 else -abs(logits[0])

@@ -15,6 +15,7 @@ from governance.models import (
     Alias,
     Evaluation,
     Event,
+    Job,
     ModelVersion,
     ModelVersionState,
     Review,
@@ -44,7 +45,12 @@ def version(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
     """Show a version whole."""
     found = find(
         ModelVersion.objects.select_related(
-            "model__owner", "artifact", "rewritten", "training_data__dataset", "retrained_from__model", "job__created_by"
+            "model__owner",
+            "artifact",
+            "rewritten",
+            "training_data__dataset",
+            "retrained_from__model",
+            "job__created_by",
         ),
         f"There is no model version {name}/{number}.",
         model__name=name,
@@ -52,7 +58,9 @@ def version(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
     )
     aliases = list(Alias.objects.filter(model=found.model_id).select_related("version__model", "review"))
     trainings = list(
-        Training.objects.filter(version=found).select_related("dataset__dataset", "produced__model", "job__created_by")[:MOST]
+        Training.objects.filter(version=found).select_related("dataset__dataset", "produced__model", "job__created_by")[
+            :MOST
+        ]
     )
     made_by = (
         Training.objects.filter(produced=found)
@@ -60,25 +68,25 @@ def version(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
         .first()
     )
     evaluations = list(
-        Evaluation.objects.filter(version=found).select_related("dataset__dataset", "compare_with__model", "job__created_by")[
-            :MOST
-        ]
+        Evaluation.objects.filter(version=found).select_related(
+            "dataset__dataset", "compare_with__model", "job__created_by"
+        )[:MOST]
     )
     explanations = list(
-        Explanation.objects.filter(version=found).select_related("dataset__dataset", "background__dataset", "job__created_by")[
-            :MOST
-        ]
+        Explanation.objects.filter(version=found).select_related(
+            "dataset__dataset", "background__dataset", "job__created_by"
+        )[:MOST]
     )
     audits = list(
-        Audit.objects.filter(version=found).select_related("version__model", "dataset__dataset", "policy", "job__created_by")[
-            :MOST
-        ]
+        Audit.objects.filter(version=found).select_related(
+            "version__model", "dataset__dataset", "policy", "job__created_by"
+        )[:MOST]
     )
     reviews = list(Review.objects.filter(version=found).select_related("version__model__owner", "requested_by")[:MOST])
     review = next((entry for entry in reviews if entry.state == ReviewState.OPEN), reviews[0] if reviews else None)
     box = review_context(review, request) if review is not None else {}
     names = [alias for alias in aliases if alias.version_id == found.pk]
-    jobs = [entry.job for entry in (*trainings, *evaluations, *explanations, *audits)]
+    jobs: list[Job] = [entry.job for group in (trainings, evaluations, explanations, audits) for entry in group]
     return draw(
         request,
         "audits/version.html",
@@ -104,7 +112,9 @@ def version(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
             "reviews": reviews,
             "running": [progress_context(job, request) for job in jobs if not job.is_finished],
             "inspection": progress_context(found.job, request) if found.job and not found.job.is_finished else None,
-            "findings": Finding.objects.filter(version=found, disposition=Disposition.OPEN).select_related("owner")[:MOST],
+            "findings": Finding.objects.filter(version=found, disposition=Disposition.OPEN).select_related("owner")[
+                :MOST
+            ],
             "events": Event.objects.filter(subject=found.ref)[:MOST],
         },
         section="models",
@@ -127,14 +137,18 @@ def stand_of(
         return Stand("Rejected", "rejected", version.state_reason or "The inspection refused it; it is never loaded.")
     if review is not None and review.state == ReviewState.OPEN:
         against = (
-            f"Approval is closed: {plural(len(reasons), 'reason')} against it." if reasons else "Nothing stands against it."
+            f"Approval is closed: {plural(len(reasons), 'reason')} against it."
+            if reasons
+            else "Nothing stands against it."
         )
         return Stand("Awaiting a decision", "open", f"Review {review.pk} asks for the alias {review.alias}. {against}")
     if review is not None and review.state == ReviewState.VOID:
         return Stand("Approval void", "void", f"Review {review.pk} no longer holds: {review.voided_because}")
     if aliases:
         alias = aliases[0]
-        return Stand(alias.name.capitalize(), "approved", f"Review {alias.review_id} moved the alias {alias.name} here.")
+        return Stand(
+            alias.name.capitalize(), "approved", f"Review {alias.review_id} moved the alias {alias.name} here."
+        )
     ended = next((audit for audit in audits if audit.verdict), None)
     if ended is not None:
         word = f"Audit {ended.get_verdict_display()}"

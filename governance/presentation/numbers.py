@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 MINUS = "\N{MINUS SIGN}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -14,7 +14,7 @@ MISSING = "\N{EN DASH}"
 _MOST_DECIMALS = 6
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Tell whether a value is a finite number and not a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -168,11 +168,13 @@ def _condition_part(key: str, value: Any) -> str:
 
 def limit(value: float) -> str:
     """Write a limit as exactly as a person would type it."""
-    if isinstance(value, float) and abs(value) < 1 and value == round(value, 2):
+    if isinstance(value, int) or float(value).is_integer():
+        return number(value)
+    if abs(value) < 1 and value == round(value, 2):
         return number(value, 2)
-    if value != 0 and abs(value) < 1e-4:
+    if abs(value) < 1e-4:
         return scientific(value)
-    return f"{value:,g}".replace("-", MINUS)
+    return f"{value:,.6g}".replace("-", MINUS)
 
 
 def plural(count: int, noun: str) -> str:

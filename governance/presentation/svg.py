@@ -20,11 +20,22 @@ MAX_ELEMENTS = 60_000
 MAX_DEPTH = 40
 
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
+# fmt: off
 _ELEMENTS = frozenset(
-    "svg g path line rect circle ellipse polygon polyline text tspan defs clipPath linearGradient stop".split()
+    {"svg", "g", "path", "line", "rect", "circle", "ellipse", "polygon", "polyline", "text", "tspan", "defs", "clipPath",
+     "linearGradient", "stop"}
 )
+_LENGTH_ATTRIBUTES = frozenset(
+    {"x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "rx", "ry", "dx", "dy", "width", "height", "offset", "opacity",
+     "fill-opacity", "stroke-opacity", "stop-opacity", "stroke-width", "stroke-dashoffset", "stroke-miterlimit"}
+)
+_WORD_ATTRIBUTES = frozenset(
+    {"text-anchor", "dominant-baseline", "alignment-baseline", "font-style", "stroke-linecap", "stroke-linejoin",
+     "fill-rule", "clip-rule", "gradientUnits", "clipPathUnits", "preserveAspectRatio"}
+)
+# fmt: on
 
-_NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _LENGTH = re.compile(rf"{_NUMBER}(?:px|em|%)?")
 _NUMBERS = re.compile(rf"{_NUMBER}(?:[\s,]+{_NUMBER})*")
 _PATH = re.compile(r"[MmLlHhVvCcSsQqTtAaZz0-9eE\s,.+-]*")
@@ -39,18 +50,10 @@ _FONTS = re.compile(r"[A-Za-z0-9 ,\"'-]{1,300}")
 _TEXT = re.compile(r".{0,2000}", re.DOTALL)
 
 _ATTRIBUTES: dict[str, re.Pattern[str]] = {
-    **dict.fromkeys(
-        "x y x1 x2 y1 y2 cx cy r rx ry dx dy width height offset stroke-width stroke-dashoffset opacity fill-opacity"
-        " stroke-opacity stop-opacity stroke-miterlimit".split(),
-        _LENGTH,
-    ),
+    **dict.fromkeys(_LENGTH_ATTRIBUTES, _LENGTH),
+    **dict.fromkeys(_WORD_ATTRIBUTES, _WORD),
     **dict.fromkeys(["viewBox", "stroke-dasharray", "points"], _NUMBERS),
     **dict.fromkeys(["fill", "stroke", "stop-color"], _PAINT),
-    **dict.fromkeys(
-        "text-anchor dominant-baseline alignment-baseline font-style stroke-linecap stroke-linejoin fill-rule clip-rule"
-        " gradientUnits clipPathUnits preserveAspectRatio".split(),
-        _WORD,
-    ),
     "d": _PATH,
     "transform": _TRANSFORM,
     "id": _IDENTIFIER,
@@ -67,7 +70,7 @@ _ATTRIBUTES: dict[str, re.Pattern[str]] = {
 ElementTree.register_namespace("", _NAMESPACE.strip("{}"))
 
 
-class UnsafeDrawing(ValueError):
+class UnsafeDrawingError(ValueError):
     """A drawing that may not stand in a page; the message says what it holds."""
 
 
@@ -75,23 +78,23 @@ def clean_svg(content: bytes) -> SafeString:
     """Return a drawing as markup that is safe inside a page.
 
     Raises:
-        UnsafeDrawing: it is not SVG, is too large, or holds anything that is not on the lists of this module.
+        UnsafeDrawingError: it is not SVG, is too large, or holds anything that is not on the lists of this module.
     """
     if len(content) > MAX_BYTES:
-        raise UnsafeDrawing(f"It has {len(content):,} bytes; a drawing has at most {MAX_BYTES:,}.")
+        raise UnsafeDrawingError(f"It has {len(content):,} bytes; a drawing has at most {MAX_BYTES:,}.")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UnsafeDrawing(f"It is not UTF-8 text (byte {error.start}).") from error
+        raise UnsafeDrawingError(f"It is not UTF-8 text (byte {error.start}).") from error
     # A document type is what entities need, so without one the parser below expands nothing.
     if "<!" in text or "<?" in text:
-        raise UnsafeDrawing("It holds a document type, a comment or a processing instruction.")
+        raise UnsafeDrawingError("It holds a document type, a comment or a processing instruction.")
     try:
         root = ElementTree.fromstring(text)  # noqa: S314 - no document type, bounded size
     except ElementTree.ParseError as error:
-        raise UnsafeDrawing(f"It is not well-formed: {error}.") from error
+        raise UnsafeDrawingError(f"It is not well-formed: {error}.") from error
     if root.tag != f"{_NAMESPACE}svg":
-        raise UnsafeDrawing("It is not an SVG drawing.")
+        raise UnsafeDrawingError("It is not an SVG drawing.")
     _check(root)
     root.set("class", "chart")
     return mark_safe(ElementTree.tostring(root, encoding="unicode"))  # noqa: S308 - every part was checked above
@@ -102,7 +105,7 @@ def stored_svg(digest: str) -> SafeString:
     """Return the drawing with this digest out of the store; the same digest is the same drawing for ever.
 
     Raises:
-        UnsafeDrawing: see ``clean_svg``.
+        UnsafeDrawingError: see ``clean_svg``.
         OSError: the store does not have it.
     """
     with store().open(digest) as stream:
@@ -116,12 +119,12 @@ def _check(root: ElementTree.Element) -> None:
         element, depth = pending.pop()
         count += 1
         if count > MAX_ELEMENTS or depth > MAX_DEPTH:
-            raise UnsafeDrawing(f"It has more than {MAX_ELEMENTS:,} elements, or more than {MAX_DEPTH} levels.")
+            raise UnsafeDrawingError(f"It has more than {MAX_ELEMENTS:,} elements, or more than {MAX_DEPTH} levels.")
         name = element.tag.removeprefix(_NAMESPACE)
         if name not in _ELEMENTS or (name == "svg" and element is not root):
-            raise UnsafeDrawing(f"It holds the element {element.tag!r}.")
+            raise UnsafeDrawingError(f"It holds the element {element.tag!r}.")
         for key, value in element.attrib.items():
             allowed = _ATTRIBUTES.get(key)
             if allowed is None or allowed.fullmatch(value) is None:
-                raise UnsafeDrawing(f"It holds the attribute {key!r} with {value[:80]!r} on {name!r}.")
+                raise UnsafeDrawingError(f"It holds the attribute {key!r} with {value[:80]!r} on {name!r}.")
         pending.extend((child, depth + 1) for child in element)

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from governance.exceptions import AssayError
 from governance.models import DatasetVersion, ModelVersion
 from governance.presentation import marks, numbers, small
-from governance.presentation.svg import UnsafeDrawing, stored_svg
+from governance.presentation.svg import UnsafeDrawingError, stored_svg
 
 register = template.Library()
 
@@ -88,6 +88,14 @@ def cell(value: Any) -> str:
 
 
 @register.filter
+def exact(value: Any) -> str:
+    """Write a parameter as a person would type it."""
+    if isinstance(value, list):
+        return ", ".join(exact(entry) for entry in value)
+    return numbers.limit(value) if numbers.is_number(value) else cell(value)
+
+
+@register.filter
 def is_number(value: object) -> bool:
     """Tell whether a value of a table is a number, and so stands right-aligned."""
     return numbers.is_number(value)
@@ -131,7 +139,7 @@ def drawing(chart: Mapping[str, Any]) -> SafeString:
     """Put the stored drawing of a chart into the page, or say why it is not shown."""
     try:
         return stored_svg(str(chart.get("svg_digest") or ""))
-    except UnsafeDrawing as error:
+    except UnsafeDrawingError as error:
         why = f"The drawing is not shown, because it is not one that Assay makes. {error}"
     except (OSError, AssayError):
         why = "The drawing is not in the store."
