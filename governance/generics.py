@@ -18,6 +18,7 @@ def make_subscriptable() -> None:
     def itself(cls: type, _: Any) -> type:
         return cls
 
-    for generic in (admin.ModelAdmin, admin.TabularInline, forms.ModelForm, serializers.Field):
+    generics: tuple[type, ...] = (admin.ModelAdmin, admin.TabularInline, forms.ModelForm, serializers.Field)
+    for generic in generics:
         if not hasattr(generic, "__class_getitem__"):
-            generic.__class_getitem__ = classmethod(itself)  # type: ignore[attr-defined]
+            setattr(generic, "__class_getitem__", classmethod(itself))  # noqa: B010 - no type knows this attribute

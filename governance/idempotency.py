@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import cast
 
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -37,13 +39,14 @@ def once(request: Request, work: Callable[[], Response]) -> Response:
             f"An {HEADER} has 1 to {_LONGEST_KEY} printable characters.",
             errors=[{"place": HEADER, "detail": f"It has {len(key)} characters, or one that cannot be printed."}],
         )
+    user = cast(User, request.user)
     digest = _digest(request)
     with transaction.atomic():
         try:
             with transaction.atomic():
-                record = IdempotencyRecord.objects.create(user=request.user, key=key, request_digest=digest)
+                record = IdempotencyRecord.objects.create(user=user, key=key, request_digest=digest)
         except IntegrityError:
-            return _first_answer(IdempotencyRecord.objects.get(user=request.user, key=key), digest)
+            return _first_answer(IdempotencyRecord.objects.get(user=user, key=key), digest)
         response = work()
         record.status = response.status_code
         record.body = json.loads(json.dumps(response.data, cls=JSONEncoder))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
 from rest_framework.permissions import BasePermission
 
@@ -27,7 +27,7 @@ APPROVERS = "approvers"
 ADMINISTRATORS = "administrators"
 GROUPS = (ENGINEERS, AUDITORS, APPROVERS, ADMINISTRATORS)
 
-Person = AbstractBaseUser | AnonymousUser
+Person = User | AnonymousUser
 ModelT = TypeVar("ModelT", bound=models.Model)
 
 
@@ -133,11 +133,11 @@ def groups_of(user: Person) -> frozenset[str]:
     known: frozenset[str] | None = getattr(user, "_assay_groups", None)
     if known is None:
         known = frozenset(user.groups.values_list("name", flat=True)) & frozenset(GROUPS)
-        user._assay_groups = known  # type: ignore[union-attr]
+        user._assay_groups = known  # type: ignore[attr-defined]
     return known
 
 
-def owner_of(subject: Any) -> AbstractBaseUser | None:
+def owner_of(subject: Any) -> User | None:
     """Return who answers for a thing: the owner of the model, or else of the data set, that it belongs to."""
     if isinstance(subject, RegisteredModel | Dataset):
         return subject.owner
@@ -203,5 +203,5 @@ class Declared(BasePermission):
         return declared.get(getattr(view, "action", None) or "")
 
 
-def _name(user: AbstractBaseUser | None) -> str:
+def _name(user: User | None) -> str:
     return "nobody" if user is None else user.get_username()

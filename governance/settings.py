@@ -154,7 +154,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "governance.api.schema.ProblemSchema",
     "EXCEPTION_HANDLER": "governance.problems.problem_response",
     "PAGE_SIZE": 50,
     # `?format=` names the format of a report, not a renderer.
@@ -171,7 +171,13 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {},
+    "ENUM_NAME_OVERRIDES": {
+        "JobStateEnum": "governance.models.JobState",
+        "VersionStateEnum": "governance.models.ModelVersionState",
+        "DatasetStateEnum": "governance.models.DatasetState",
+        "ReviewStateEnum": "governance.models.ReviewState",
+        "SeverityEnum": "governance.services.policies.SEVERITIES",
+    },
 }
 
 # ----------------------------------------------------------------------------------------------- governance

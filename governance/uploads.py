@@ -83,7 +83,8 @@ def _read_parts(
 ) -> None:
     left = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     seen: set[str] = set()
-    for kind, meta, part in Parser(LazyStream(ChunkIter(counted, _CHUNK_BYTES)), boundary):
+    chunks = ChunkIter(counted, _CHUNK_BYTES)  # type: ignore[arg-type]  # it only ever reads
+    for kind, meta, part in Parser(LazyStream(chunks), boundary):
         if kind not in (FIELD, FILE):
             continue
         name, filename = _names(meta)

@@ -22,7 +22,6 @@ from governance.models import Job
 from governance.permissions import Action
 
 ModelT = TypeVar("ModelT", bound=models.Model)
-Fieldsets = list[tuple[str | None, dict[str, Any]]]
 
 
 def as_json(value: Any) -> SafeString:
@@ -77,9 +76,9 @@ class ReadOnly(admin.ModelAdmin[ModelT]):
     def get_readonly_fields(self, request: HttpRequest, obj: ModelT | None = None) -> list[str]:
         return [] if obj is None else list(self.readonly_when_kept)
 
-    def get_fieldsets(self, request: HttpRequest, obj: ModelT | None = None) -> Fieldsets:
+    def get_fieldsets(self, request: HttpRequest, obj: ModelT | None = None) -> Any:
         if obj is None:
-            return cast(Fieldsets, super().get_fieldsets(request, obj))
+            return super().get_fieldsets(request, obj)
         return [(None, {"fields": list(self.readonly_when_kept)})]
 
 

@@ -23,7 +23,8 @@ class AliasInline(admin.TabularInline[Alias, RegisteredModel]):
     model = Alias
     extra = 0
     can_delete = False
-    fields = readonly_fields = ["name", "version", "review", "review_state", "moved_at"]
+    fields = ("name", "version", "review", "review_state", "moved_at")
+    readonly_fields = fields
 
     @admin.display(description="state of the review")
     def review_state(self, alias: Alias) -> str:

@@ -61,7 +61,8 @@ class EvidenceInline(admin.TabularInline[Evidence, Review]):
     model = Evidence
     extra = 0
     can_delete = False
-    fields = readonly_fields = ["kind", "object_id", "digest"]
+    fields = ("kind", "object_id", "digest")
+    readonly_fields = fields
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -76,7 +77,8 @@ class DecisionInline(admin.TabularInline[Decision, Review]):
     model = Decision
     extra = 0
     can_delete = False
-    fields = readonly_fields = ["outcome", "comment", "decided_by", "decided_at"]
+    fields = ("outcome", "comment", "decided_by", "decided_at")
+    readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
         return super().get_queryset(request).select_related("decided_by")

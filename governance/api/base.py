@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar, cast
 
 from django.contrib.auth.models import User
@@ -52,7 +52,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 class ReferenceField(serializers.Field[Any, str, str, Any]):
     """A thing by the reference that people write; what does not exist is an error of this field."""
 
-    lookup: ClassVar[Callable[[str], Any]]
+    lookup: ClassVar[staticmethod[[str], Any]]
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):

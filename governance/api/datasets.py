@@ -110,7 +110,7 @@ class DatasetVersionBody(UploadBody):
     schema = JSONTextField(required=False, source="stated_schema")
 
 
-class DatasetVersionFilter(django_filters.FilterSet):
+class DatasetVersionFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     """Which versions to list."""
 
     state = django_filters.ChoiceFilter(choices=DatasetState.choices)

@@ -56,7 +56,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
         read_only_fields = fields
 
 
-class JobFilter(django_filters.FilterSet):
+class JobFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     """Which jobs to list."""
 
     state = django_filters.MultipleChoiceFilter(choices=JobState.choices)

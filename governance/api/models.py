@@ -161,7 +161,7 @@ class VersionBody(UploadBody):
     training_data = DatasetVersionField(required=False)
 
 
-class VersionFilter(django_filters.FilterSet):
+class VersionFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     """Which versions to list."""
 
     state = django_filters.ChoiceFilter(choices=ModelVersionState.choices)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.db.models import QuerySet
 from django.urls import reverse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -63,6 +63,10 @@ class PolicyViewSet(AssayViewSet[Policy]):
         return Response(self.get_serializer(policy).data, status=201, headers={"Location": location})
 
 
+@extend_schema_view(
+    list=extend_schema(operation_id="policy_numbers_list"),
+    retrieve=extend_schema(operation_id="policy_numbers_retrieve"),
+)
 class PolicyNumberViewSet(Readable[Policy]):
     """The numbers of one policy."""
 

@@ -86,7 +86,7 @@ class DecisionBody(StrictSerializer):
     comment = serializers.CharField()
 
 
-class ReviewFilter(django_filters.FilterSet):
+class ReviewFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     """Which reviews to list."""
 
     state = django_filters.ChoiceFilter(choices=ReviewState.choices)
@@ -111,7 +111,7 @@ class ReviewViewSet(Readable[Review]):
     serializer_class = ReviewSerializer
     filterset_class = ReviewFilter
 
-    def retrieve(self, request: Request, pk: int) -> Response:  # type: ignore[override]  # the address has one part
+    def retrieve(self, request: Request, pk: int) -> Response:
         """Read a review, void if its evidence no longer holds."""
         reviews.recheck(self.get_object())
         return Response(self.get_serializer(self.get_object()).data)
