@@ -45,7 +45,7 @@ class DuplicateParameters:
 
     hash_distance: int = setting(6, "Bits of 64 in which two difference hashes may differ.", minimum=0, maximum=32)
     pixel_difference: float = setting(
-        0.03, "Mean absolute difference of two near duplicates, as a share of the range.", minimum=0, maximum=1
+        0.02, "Mean absolute difference of two near duplicates, as a share of the range.", minimum=0, maximum=1
     )
 
 

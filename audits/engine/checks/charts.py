@@ -103,7 +103,7 @@ def attack_curve_spec(points: Sequence[Mapping[str, Any]], *, limit: float, eps:
             },
             *_rules(
                 [
-                    {"at": limit, "text": f"limit {limit:.1%}", "axis": "y"},
+                    {"at": limit, "text": f"limit {100 * limit:.1f} %", "axis": "y"},
                     {"at": eps, "text": f"policy {eps:g}", "axis": "x"},
                 ],
                 x,
@@ -148,7 +148,7 @@ def reliability_spec(bins: Sequence[Mapping[str, Any]], *, predicted: str, obser
 def roc_spec(points: Sequence[Mapping[str, Any]], *, smallest: float, at: float) -> Spec:
     """The ROC curve of an attack on log axes with its band; the diagonal is guessing, `at` the rate that is told."""
     scale = {"type": "log", "domain": [smallest, 1], "nice": False, "clamp": True}
-    axis = {"format": "~%", "tickCount": 4}
+    axis = {"format": "~%", "values": [10.0**-power for power in range(8) if 10.0**-power >= smallest]}
     x = {"type": "quantitative", "title": "false positive rate, log", "scale": scale, "axis": axis}
     y = {"type": "quantitative", "title": "true positive rate, log", "scale": scale, "axis": {**axis, "grid": True}}
     values = [dict(point) for point in points]
@@ -166,7 +166,7 @@ def roc_spec(points: Sequence[Mapping[str, Any]], *, smallest: float, at: float)
                 "mark": {"type": "line", "color": GREY, "strokeDash": _DASH, "strokeWidth": 1.5},
                 "encoding": {"x": {"field": "rate", **x}, "y": {"field": "rate", **y}},
             },
-            *_rules([{"at": at, "text": f"{at:.1%} FPR", "axis": "x"}], x, y, height=320),
+            *_rules([{"at": at, "text": f"{100 * at:g} %", "axis": "x"}], x, y, height=320),
             {
                 "data": {"values": values},
                 "mark": {"type": "line", "color": BLUE, "interpolate": "step-after"},

@@ -12,7 +12,7 @@ from audits.engine.catalogue import ENTRIES, MembershipParameters
 from audits.engine.checks.base import Check, CheckContext, CheckResult, FindingDraft, Metric, not_applicable, skipped
 from audits.engine.checks.charts import roc_spec
 from audits.engine.checks.duplicates import same_rows
-from audits.engine.checks.words import number, percent, with_interval
+from audits.engine.checks.words import number, with_interval
 from workers.statistics import wilson
 
 #: Points of the drawn curve, evenly spread on the log axis.
@@ -60,7 +60,7 @@ class MembershipByLoss(Check):
             false_positive_rate=settings.false_positive_rate,
         )
         status, severity = context.judge(outcome.auc.value)
-        rate = percent(settings.false_positive_rate, 1)
+        rate = f"{100 * settings.false_positive_rate:g} %"
         reason = (
             f"The loss tells members from others with an area of {with_interval(outcome.auc)}, n = {count:,} of each; "
             f"at {rate} false positives it finds {with_interval(outcome.rate_at_low, as_percent=True)} of the members."

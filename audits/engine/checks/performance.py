@@ -60,12 +60,14 @@ class TaskPerformance(Check):
         as_percent = measured.metric != "r2"
         told = with_interval(measured.model, as_percent=as_percent)
         write = percent if as_percent else number
-        against = [f"{'is' if is_above_floor else 'is not'} at least the floor of {write(floor)}"]
+        against = []
+        if floor or not as_percent or not is_above_floor:
+            against.append(f"{'is' if is_above_floor else 'is not'} at least the floor of {write(floor)}")
         if demands_baseline:
             words = "above" if is_above_baseline else "not above"
             against.append(f"is {words} the {write(baseline)} of the baseline that {measured.answer}")
-        reason = f"{name.capitalize() if as_percent else name} is {told}, n = {context.audited.count:,}; its lower end "
-        reason += " and ".join(against) + "."
+        reason = f"{name.capitalize() if as_percent else name} is {told}, n = {context.audited.count:,}"
+        reason += f"; its lower end {' and '.join(against)}." if against else ", and nothing is asked of it."
         chart = self._chart(context, measured, floor, as_percent=as_percent)
         findings = []
         if not is_met:

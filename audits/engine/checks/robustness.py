@@ -122,7 +122,7 @@ class AccuracyUnderAttack(Check):
         length = settings.eps * (settings.l2_factor if worst.norm == "l2" else 1.0)
         reason = (
             f"Accuracy falls from {percent(clean.value)} to {percent(under.value)} under the {NORMS[worst.norm]} "
-            f"attack of size {length:g}: of {right:,} rows that are right, {with_interval(ratio, as_percent=True)} stay right."
+            f"attack of size {length:g}: of {right:,} right rows, {with_interval(ratio, as_percent=True)} stay right."
         )
         blind = curves[0].without_gradient
         if blind:
