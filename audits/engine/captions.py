@@ -46,21 +46,25 @@ def beeswarm_caption(features: Sequence[Mapping[str, Any]], *, towards: str, row
     rest = f"{row_count:,} row{'s' if row_count != 1 else ''}, {len(features)} features of {feature_count:,}."
     if not upwards and not downwards:
         return f"No feature shown pushes one way the higher it is. {rest}"
+    verb = "pushes" if len(upwards or downwards) == 1 else "push"
     if upwards and downwards:
-        return f"High {_listed(upwards)} push towards {towards}, high {_listed(downwards)} away from it. {rest}"
+        return f"High {_listed(upwards)} {verb} towards {towards}, high {_listed(downwards)} away from it. {rest}"
     if upwards:
-        return f"High {_listed(upwards)} push towards {towards}. {rest}"
-    return f"High {_listed(downwards)} push away from {towards}. {rest}"
+        return f"High {_listed(upwards)} {verb} towards {towards}. {rest}"
+    return f"High {_listed(downwards)} {verb} away from {towards}. {rest}"
 
 
 def waterfall_caption(entry: Mapping[str, Any], *, feature_names: Sequence[str], unit: str) -> str:
     """Say where one row's score comes from and how well the values are known."""
     score = float(entry["base"]) + math.fsum(entry["values"])
     order = sorted(range(len(feature_names)), key=lambda place: -abs(entry["values"][place]))[:2]
-    largest = [f"{feature_names[place]} ({signed(entry['values'][place], 2)})" for place in order]
+    largest = [
+        f"{feature_names[place]} = {plain_number(entry['data'][place])} ({signed(entry['values'][place], 2)})"
+        for place in order
+    ]
     error = max(entry["errors"], default=0.0)
     return (
-        f"The model gives {signed(score, 2)} {unit} (base {signed(entry['base'], 2)}), mainly for "
+        f"The {unit} is {signed(score, 2)} (base {signed(entry['base'], 2)}), mainly for "
         f"{' and '.join(largest)}. Standard error of each value at most {error:.2g}."
     )
 

@@ -332,7 +332,7 @@ def _panel(
         "height": side * grid[0],
         "view": {"stroke": GRID},
         "data": {"values": list(cells)},
-        "mark": "rect",
+        "mark": {"type": "rect", "stroke": GRID, "strokeWidth": 0.5},
         "encoding": {
             "x": {"field": "column", "type": "ordinal", "axis": None, "scale": band},
             "y": {"field": "row", "type": "ordinal", "axis": None, "scale": band},

@@ -19,8 +19,9 @@ from audits.engine.explainers.players import check_finite, players_of
 from audits.engine.explainers.quality import Bounds, Measure, Subject, measure
 from workers.context import JobContext
 from workers.datasets.arrays import model_inputs, read_table, select
-from workers.datasets.canonical import content_digest
+from workers.datasets.canonical import content_digest, missing_rows, one_array
 from workers.datasets.schema import Schema, SchemaError
+from workers.frameworks.base import Inputs
 from workers.frameworks.loading import load_model
 from workers.protocol import JobError
 from workers.signature import Signature, SignatureError
@@ -129,10 +130,10 @@ def run(context: JobContext) -> dict[str, Any]:
     background_table, background_numbers = _sampled(
         background_part, background_numbers, request.background_rows, np.random.default_rng([request.seed, 2])
     )
-    rows = model_inputs(table, request.schema, request.signature)
-    background = model_inputs(background_table, request.background_schema, request.signature)
-    check_finite(rows, row_numbers, what="data set")
-    check_finite(background, background_numbers, what="background")
+    rows = _inputs(table, row_numbers, request.schema, request.signature, what="data set")
+    background = _inputs(
+        background_table, background_numbers, request.background_schema, request.signature, what="background"
+    )
     players = players_of(request.signature, request.schema, patch=request.patch)
 
     model = load_model(
@@ -269,6 +270,27 @@ def _sampled(
         return part, numbers
     places = np.sort(generator.choice(len(numbers), count, replace=False))
     return part.take(pa.array(places)), numbers[places]
+
+
+def _inputs(
+    table: pa.Table, row_numbers: NDArray[np.int64], schema: Schema, signature: Signature, *, what: str
+) -> Inputs:
+    """Return the model's inputs; a row without all its values is named by its number in the whole data set."""
+    for spec in signature.inputs:
+        for name in spec.columns or (spec.name,):
+            if name in table.column_names:
+                missing = np.flatnonzero(missing_rows(one_array(table.column(name))))
+                if len(missing):
+                    number = int(row_numbers[missing[0]])
+                    raise JobError(
+                        "row_not_finite",
+                        f"Row {number} of the {what} has no value in the column {name!r}, and {len(missing) - 1:,} more "
+                        "rows have none; clean the data or leave them out.",
+                        place=f"row {number}",
+                    )
+    inputs = model_inputs(table, schema, signature)
+    check_finite(inputs, row_numbers, what=what)
+    return inputs
 
 
 def _chosen_outputs(

@@ -26,7 +26,7 @@ from workers.frameworks.base import Inputs, Model
 #: Squared differences behind a standard error, at the least; fewer make it too uncertain to stop on.
 DEGREES_OF_FREEDOM = 16
 #: Explained rows that walk together, so that progress is told row by row and memory stays bounded.
-ROWS_TOGETHER = 64
+ROWS_TOGETHER = 16
 
 
 @dataclass(frozen=True)

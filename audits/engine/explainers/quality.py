@@ -167,9 +167,9 @@ def measure(
 
 
 def _additivity(subject: Subject, attribution: Attribution, bounds: Bounds) -> Measure:
-    """Base and values against the scores of the rows, computed anew in one pass of its own."""
-    scores = Scores(subject.model, subject.scale).in_chunks(subject.rows, 1000)
-    background = Scores(subject.model, subject.scale).in_chunks(subject.background, 1000)
+    """Base and values against the scores of the rows, computed anew and in batches of another size."""
+    scores = Scores(subject.model, subject.scale).in_chunks(subject.rows, 17)
+    background = Scores(subject.model, subject.scale).in_chunks(subject.background, 17)
     expected = np.take_along_axis(scores, attribution.output_numbers, axis=1)
     everything = np.concatenate([scores, background])
     spread = float(everything.max() - everything.min()) or 1.0
