@@ -164,6 +164,10 @@ class Attempt:
         except (StorageFull, IntegrityFailure) as error:
             self._fail(ErrorReport(error.code, error.detail, errored=True))
         except OSError as error:
+            known = told(error)
+            if isinstance(known, StorageFull):
+                self._fail(ErrorReport(known.code, known.detail, errored=True))
+                return
             logger.exception("%s could not be run.", self.job)
             self._fail(
                 ErrorReport("worker_error", f"The worker could not run the job: {error.strerror}.", errored=True)

@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO
@@ -36,8 +37,11 @@ RUNNER_PACKAGES = ("workers", "validators.engine", "audits.engine")
 #: Where plug-ins name their runners.
 RUNNER_ENTRY_POINTS = "assay.runners"
 
-#: Runners that read an upload without loading it; they may go on where the sandbox is not whole.
+#: Runners that inspect an upload before they load it; where the sandbox is not whole they get as far as the loading.
 STATIC_RUNNERS = frozenset({"workers.artifacts.job:run"})
+
+#: What loads models.
+_FRAMEWORKS = frozenset({"keras", "tensorflow", "torch"})
 
 _MAX_DETAIL = 4000
 _MAX_TRACEBACK = 20_000
@@ -72,7 +76,9 @@ def run(
             uses_gpu=any(device.startswith("cuda") for device in spec.devices),
             parent_pid=parent_pid,
         )
-        if spec.runner not in STATIC_RUNNERS:
+        if spec.runner in STATIC_RUNNERS:
+            sys.meta_path.insert(0, _FrameworkGuard(layers))
+        else:
             sandbox.require(layers)
         _check_inputs(spec, folder)
         clock.lap("start")
@@ -108,6 +114,17 @@ def run(
     if message_descriptor is None:
         _tell(result)
     return 0 if error is None else 1
+
+
+class _FrameworkGuard(MetaPathFinder):
+    """Stands before the import of every framework, so that nothing loads a model where the sandbox is not whole."""
+
+    def __init__(self, layers: sandbox.Layers) -> None:
+        self._layers = layers
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:  # noqa: ARG002 - what imports call
+        if fullname in _FRAMEWORKS:
+            sandbox.require(self._layers)
 
 
 class _Clock:

@@ -1,0 +1,48 @@
+"""A job kind whose work is tiny and whose record is one event a job, so that twice would be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from governance.exceptions import InvalidInput
+from governance.job_kinds import JobKind
+from governance.models import Job, StoredFile
+from governance.services import events
+from workers.protocol import ErrorReport, Limits
+
+events.register("tiny.recorded", "tiny.failed")
+
+
+def record(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile]) -> None:
+    if value["answer"] == 13:
+        raise InvalidInput("The record takes no 13.")
+    if value["answer"] == 14:
+        raise KeyError("a mistake in the code of the kind")
+    events.record(
+        name="tiny.recorded",
+        subject=job.subject,
+        by=job.created_by,
+        detail={"answer": value["answer"], "files": sorted(files)},
+    )
+
+
+def record_failure(job: Job, error: ErrorReport) -> None:
+    if job.subject == "breaks when it fails":
+        raise KeyError("a mistake in the code of the kind")
+    events.record(name="tiny.failed", subject=job.subject, by=job.created_by, detail={"code": error.code})
+
+
+TINY = JobKind(
+    name="tiny",
+    title="Tiny job",
+    runner="tests.faults.runners:run",
+    result_schema={
+        "type": "object",
+        "required": ["answer"],
+        "properties": {"answer": {"type": "integer"}},
+    },
+    record=record,
+    record_failure=record_failure,
+    limits=Limits(wall_seconds=60, cpu_seconds=60, memory_bytes=4 * 1024**3, file_bytes=16 * 1024**2),
+)
