@@ -73,6 +73,8 @@ class Node:
             return f"Integer({self.value})"
         if self.kind == "Symbol":
             return f"Symbol('{self.name}'" + "".join(f", {key}={value}" for key, value in self.assumptions) + ")"
+        if self.kind == "Rational":
+            return "Rational({}, {})".format(*(argument.value for argument in self.arguments))
         if self.kind in ("true", "false"):
             return self.kind
         return f"{self.kind}({', '.join(map(str, self.arguments))})"
@@ -107,7 +109,7 @@ class _Parser:
 
     def _split(self) -> list[tuple[str, str]]:
         tokens: list[tuple[str, str]] = []
-        end = len(self._text.rstrip())
+        end = len(self._text.rstrip(" "))
         position = 0
         while position < end:
             match = _TOKEN.match(self._text, position)

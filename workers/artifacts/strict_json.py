@@ -38,7 +38,7 @@ def parse(content: bytes, place: str) -> Any:
 
 def _check(value: Any, place: str) -> None:
     level = [value]
-    for _ in range(_MAX_DEPTH + 1):
+    for _ in range(_MAX_DEPTH):
         following: list[Any] = []
         for item in level:
             if isinstance(item, dict):
@@ -48,10 +48,12 @@ def _check(value: Any, place: str) -> None:
                 following.extend(item)
             elif isinstance(item, str):
                 _check_text(item, place)
-        if not following:
-            return
         level = following
-    raise refusal("ART-02.json", f"The JSON is nested deeper than {_MAX_DEPTH}.", place)
+    for item in level:
+        if isinstance(item, dict | list):
+            raise refusal("ART-02.json", f"The JSON is nested deeper than {_MAX_DEPTH}.", place)
+        if isinstance(item, str):
+            _check_text(item, place)
 
 
 def _check_text(text: str, place: str) -> None:
