@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
@@ -109,7 +109,11 @@ class Signature:
         Columns and class labels are known only to the person and are not compared; nor is the name of an input.
         """
         sentences: list[str] = []
-        for side, ours, theirs in (("inputs", self.inputs, stated.inputs), ("outputs", self.outputs, stated.outputs)):
+        sides: tuple[tuple[str, Sequence[TensorSpec | OutputSpec], Sequence[TensorSpec | OutputSpec]], ...] = (
+            ("inputs", self.inputs, stated.inputs),
+            ("outputs", self.outputs, stated.outputs),
+        )
+        for side, ours, theirs in sides:
             if len(ours) != len(theirs):
                 sentences.append(f"The artefact has {len(ours)} {side}, the stated signature has {len(theirs)}.")
                 continue

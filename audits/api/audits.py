@@ -142,7 +142,7 @@ class AuditViewSet(Readable[Audit], StartsWork[Audit]):
         responses={(200, "text/html"): OpenApiTypes.STR, (200, "application/json"): OpenApiTypes.OBJECT},
     )
     @action(detail=True, methods=["get"])
-    def report(self, request: Request, pk: int) -> HttpResponse:  # noqa: ARG002 - get_object reads the address
+    def report(self, request: Request, pk: int) -> HttpResponse:
         """Download the report as it was frozen when the audit ended."""
         audit = self.get_object()
         wanted = request.query_params.get("format", Report.Format.HTML)

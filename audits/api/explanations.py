@@ -135,7 +135,7 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
 
     @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
     @action(detail=True, methods=["get"], url_path="files/<str:name>")
-    def file(self, request: Request, pk: int, name: str) -> FileResponse:  # noqa: ARG002 - get_object reads the address
+    def file(self, request: Request, pk: int, name: str) -> FileResponse:
         """Download one of the files: ``attributions.npz`` has ``values``, ``base_values``, ``errors`` and ``data``."""
         explanation = self.get_object()
         digest = explanation.files.get(name)
