@@ -1,0 +1,220 @@
+"""Both frameworks through one interface, held against exact enumeration, against each other and against shap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from audits.engine.explainers.base import Attribution, Explainer
+from audits.engine.explainers.exact import ExactExplainer
+from audits.engine.explainers.permutation import PermutationExplainer, PermutationParameters
+from audits.engine.explainers.players import Players, players_of
+from tests import tiny_models
+from tests.audits.engine.explained import NumpyModel, all_outputs, curved_model, flat_players
+from workers.datasets.schema import Schema
+from workers.frameworks.base import Model
+from workers.frameworks.loading import load_model
+from workers.signature import Signature
+
+FRAMEWORKS = {"keras": ".keras", "pytorch": ".pt2"}
+
+
+def load(path: Path, framework: str, document: dict[str, Any]) -> Model:
+    return load_model(path, framework=framework, signature=Signature.from_json(document), device="cpu", seed=0)
+
+
+def explain(
+    explainer: Explainer,
+    model: Model,
+    rows: dict[str, np.ndarray],
+    background: dict[str, np.ndarray],
+    players: Players,
+    *,
+    outputs: int,
+    seed: int = 1,
+) -> Attribution:
+    count = len(next(iter(rows.values())))
+    return explainer.explain(
+        model,
+        rows,
+        background,
+        players=players,
+        outputs=all_outputs(count, outputs),
+        output_names=tuple(map(str, range(outputs))),
+        seed=seed,
+    )
+
+
+@pytest.fixture(scope="module")
+def features() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(21)
+    return generator.normal(size=(12, 6)).astype("float32"), generator.normal(size=(16, 6)).astype("float32")
+
+
+@pytest.fixture(scope="module", params=sorted(FRAMEWORKS))
+def mlp(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    path = tmp_path_factory.mktemp("mlp") / f"model{FRAMEWORKS[request.param]}"
+    tiny_models.mlp(path, inputs=6, hidden=16, classes=3, softmax=True)
+    return load(path, request.param, tiny_models.signature(inputs=6, outputs=3, kind="probabilities"))
+
+
+def test_the_stated_error_holds_the_exact_value(mlp: Model, features: tuple[np.ndarray, np.ndarray]) -> None:
+    rows, background = ({"features": values} for values in features)
+    exact = explain(ExactExplainer(), mlp, rows, background, flat_players(6), outputs=3)
+    inside = []
+    for seed in range(6):
+        explainer = PermutationExplainer(PermutationParameters(tolerance=0.05))
+        answer = explain(explainer, mlp, rows, background, flat_players(6), outputs=3, seed=seed)
+        inside.append(np.abs(answer.values - exact.values) <= 2 * answer.errors + 1e-6)
+        assert answer.errors.max() > 1e-4, "a network has interactions, so an estimate has an error"
+    assert np.mean(inside) >= 0.90
+
+
+def test_values_add_up_to_the_logits_not_to_the_probabilities(
+    mlp: Model, features: tuple[np.ndarray, np.ndarray]
+) -> None:
+    rows, background = ({"features": values} for values in features)
+    answer = explain(PermutationExplainer(), mlp, rows, background, flat_players(6), outputs=3)
+    first, first_bias, second, second_bias = tiny_models.mlp_weights(inputs=6, hidden=16, classes=3)
+    logits = np.maximum(features[0] @ first + first_bias, 0) @ second + second_bias
+    np.testing.assert_allclose(answer.scores, logits, atol=1e-5)
+
+
+def test_the_same_weights_have_the_same_values_in_both_frameworks(
+    tmp_path: Path, features: tuple[np.ndarray, np.ndarray]
+) -> None:
+    rows, background = ({"features": values} for values in features)
+    answers = []
+    for framework, suffix in FRAMEWORKS.items():
+        path = tiny_models.mlp(tmp_path / f"model{suffix}", inputs=6, hidden=16, classes=3)
+        model = load(path, framework, tiny_models.signature(inputs=6, outputs=3))
+        answers.append(explain(PermutationExplainer(), model, rows, background, flat_players(6), outputs=3))
+    np.testing.assert_allclose(answers[0].values, answers[1].values, atol=1e-5)
+    np.testing.assert_allclose(answers[0].errors, answers[1].errors, atol=1e-5)
+
+
+@pytest.mark.parametrize("framework", sorted(FRAMEWORKS))
+def test_a_linear_model_of_two_inputs_is_known_by_hand(framework: str, tmp_path: Path) -> None:
+    document = {
+        "inputs": [
+            {"name": "left", "shape": [-1, 2], "dtype": "float32", "columns": ["a", "b"]},
+            {"name": "right", "shape": [-1, 1], "dtype": "float32", "columns": ["c"]},
+        ],
+        "outputs": [{"name": "answer", "shape": [-1, 2], "dtype": "float32", "kind": "logits"}],
+    }
+    model = load(tiny_models.two_inputs(tmp_path / f"model{FRAMEWORKS[framework]}"), framework, document)
+    column = {"role": "feature", "type": "float"}
+    schema = Schema.from_json({"modality": "tabular", "columns": {"a": column, "b": column, "c": column}})
+    generator = np.random.default_rng(3)
+    rows, background = (generator.normal(size=(count, 3)).astype("float32") for count in (5, 8))
+    answer = explain(
+        PermutationExplainer(),
+        model,
+        {"left": rows[:, :2], "right": rows[:, 2:]},
+        {"left": background[:, :2], "right": background[:, 2:]},
+        players_of(model.signature, schema),
+        outputs=2,
+    )
+    weights = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, -2.0]])
+    np.testing.assert_allclose(answer.values, (rows - background.mean(axis=0))[:, :, None] * weights, atol=1e-5)
+
+
+def test_an_image_model_has_the_same_heat_maps_in_both_frameworks(tmp_path: Path) -> None:
+    generator = np.random.default_rng(4)
+    images, background = (generator.uniform(size=(count, 8, 8)).astype("float32") for count in (3, 8))
+    schema = Schema.from_json(
+        {"modality": "image", "columns": {"image": {"role": "feature", "type": "image", "shape": [8, 8]}}}
+    )
+    answers = []
+    for framework, suffix in FRAMEWORKS.items():
+        model = load(tiny_models.cnn(tmp_path / f"model{suffix}"), framework, tiny_models.image_signature())
+        players = players_of(model.signature, schema)
+        answers.append(
+            explain(PermutationExplainer(), model, {"image": images}, {"image": background}, players, outputs=4)
+        )
+        np.testing.assert_allclose(answers[-1].scores, model.logits({"image": images}), atol=1e-5)
+    assert answers[0].values.shape == (3, 8, 8, 4)
+    np.testing.assert_allclose(answers[0].values, answers[1].values, atol=1e-5)
+
+
+class TestShap:
+    """shap as oracle of the values and as the format that others read."""
+
+    @pytest.fixture
+    def case(self) -> tuple[NumpyModel, np.ndarray, np.ndarray]:
+        generator = np.random.default_rng(31)
+        return curved_model(5), generator.normal(size=(4, 5)), generator.normal(size=(10, 5))
+
+    def test_its_exact_explainer_agrees(self, case: tuple[NumpyModel, np.ndarray, np.ndarray]) -> None:
+        import shap
+
+        model, rows, background = case
+        ours = explain(
+            ExactExplainer(), model, {"features": rows}, {"features": background}, flat_players(5), outputs=2
+        )
+        theirs = shap.explainers.ExactExplainer(
+            lambda values: model.logits({"features": values}), shap.maskers.Independent(background, max_samples=10)
+        )(rows)
+        np.testing.assert_allclose(ours.values, theirs.values, atol=1e-10)
+        np.testing.assert_allclose(ours.base_values, theirs.base_values, atol=1e-10)
+
+    def test_its_kernel_explainer_agrees(self, case: tuple[NumpyModel, np.ndarray, np.ndarray]) -> None:
+        import shap
+
+        model, rows, background = case
+        explainer = PermutationExplainer(PermutationParameters(tolerance=0.02, maximum_sweeps=100))
+        ours = explain(explainer, model, {"features": rows}, {"features": background}, flat_players(5), outputs=2)
+        theirs = shap.KernelExplainer(lambda values: model.logits({"features": values}), background)
+        values = np.asarray(theirs.shap_values(rows, nsamples=2**5, l1_reg=0, silent=True))
+        difference = np.abs(ours.values - values)
+        assert (difference <= 4 * ours.errors + 1e-9).all()
+
+    def test_its_plots_take_our_values(self, case: tuple[NumpyModel, np.ndarray, np.ndarray], tmp_path: Path) -> None:
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        import matplotlib.pyplot as plt
+        import shap
+
+        model, rows, background = case
+        answer = explain(
+            PermutationExplainer(), model, {"features": rows}, {"features": background}, flat_players(5), outputs=2
+        )
+        explanation = answer.to_shap()
+        np.testing.assert_array_equal(explanation.values, answer.values)
+        np.testing.assert_array_equal(explanation.error_std, answer.errors)
+        assert explanation.feature_names == list(answer.feature_names)
+        for name, draw in {
+            "waterfall": lambda: shap.plots.waterfall(explanation[0, :, 1], show=False),
+            "beeswarm": lambda: shap.plots.beeswarm(explanation[:, :, 1], show=False),
+            "bar": lambda: shap.plots.bar(explanation[:, :, 0], show=False),
+        }.items():
+            plt.close("all")
+            draw()
+            plt.savefig(tmp_path / f"{name}.png")
+            labels = [text.get_text() for axes in plt.gcf().axes for text in axes.get_yticklabels()]
+            assert any("f0" in label for label in labels)
+        plt.close("all")
+
+    def test_a_single_output_and_an_image_keep_their_shape(self) -> None:
+        model = NumpyModel(
+            lambda _, inputs: inputs["features"].reshape(-1, 4) @ np.arange(4.0)[:, None],
+            inputs={"features": (2, 2)},
+            outputs=1,
+        )
+        players = Players(names=("a", "b", "c", "d"), assignment={"features": np.arange(4).reshape(2, 2)}, grid=(2, 2))
+        answer = explain(
+            PermutationExplainer(),
+            model,
+            {"features": np.ones((3, 2, 2))},
+            {"features": np.zeros((4, 2, 2))},
+            players,
+            outputs=1,
+        )
+        explanation = answer.to_shap()
+        assert explanation.values.shape == (3, 2, 2)
+        np.testing.assert_allclose(explanation.values[0], [[0, 1], [2, 3]])
+        assert explanation.base_values.shape == (3,)
