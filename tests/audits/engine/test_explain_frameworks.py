@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from audits.engine import explanation
 from audits.engine.explainers.base import Attribution, Explainer
 from audits.engine.explainers.exact import ExactExplainer
 from audits.engine.explainers.permutation import PermutationExplainer, PermutationParameters
 from audits.engine.explainers.players import Players, players_of
 from tests import tiny_models
 from tests.audits.engine.explained import NumpyModel, all_outputs, curved_model, flat_players
+from workers.context import JobContext
 from workers.datasets.schema import Schema
 from workers.frameworks.base import Model
 from workers.frameworks.loading import load_model
+from workers.protocol import InputFile, JobSpec
 from workers.signature import Signature
 
 FRAMEWORKS = {"keras": ".keras", "pytorch": ".pt2"}
@@ -183,14 +188,14 @@ class TestShap:
         answer = explain(
             PermutationExplainer(), model, {"features": rows}, {"features": background}, flat_players(5), outputs=2
         )
-        explanation = answer.to_shap()
-        np.testing.assert_array_equal(explanation.values, answer.values)
-        np.testing.assert_array_equal(explanation.error_std, answer.errors)
-        assert explanation.feature_names == list(answer.feature_names)
+        ours = answer.to_shap()
+        np.testing.assert_array_equal(ours.values, answer.values)
+        np.testing.assert_array_equal(ours.error_std, answer.errors)
+        assert ours.feature_names == list(answer.feature_names)
         for name, draw in {
-            "waterfall": lambda: shap.plots.waterfall(explanation[0, :, 1], show=False),
-            "beeswarm": lambda: shap.plots.beeswarm(explanation[:, :, 1], show=False),
-            "bar": lambda: shap.plots.bar(explanation[:, :, 0], show=False),
+            "waterfall": lambda: shap.plots.waterfall(ours[0, :, 1], show=False),
+            "beeswarm": lambda: shap.plots.beeswarm(ours[:, :, 1], show=False),
+            "bar": lambda: shap.plots.bar(ours[:, :, 0], show=False),
         }.items():
             plt.close("all")
             draw()
@@ -214,7 +219,51 @@ class TestShap:
             players,
             outputs=1,
         )
-        explanation = answer.to_shap()
-        assert explanation.values.shape == (3, 2, 2)
-        np.testing.assert_allclose(explanation.values[0], [[0, 1], [2, 3]])
-        assert explanation.base_values.shape == (3,)
+        ours = answer.to_shap()
+        assert ours.values.shape == (3, 2, 2)
+        np.testing.assert_allclose(ours.values[0], [[0, 1], [2, 3]])
+        assert ours.base_values.shape == (3,)
+
+
+@pytest.mark.parametrize("framework", sorted(FRAMEWORKS))
+def test_the_whole_job_with_a_loaded_model(
+    framework: str, tmp_path: Path, features: tuple[np.ndarray, np.ndarray]
+) -> None:
+    names = [f"column {place}" for place in range(6)]
+    (tmp_path / "inputs").mkdir()
+    model = tiny_models.mlp(tmp_path / "inputs" / f"model{FRAMEWORKS[framework]}", inputs=6, hidden=16, classes=3)
+    everything = np.concatenate(features)
+    table = pa.table(
+        {**{name: everything[:, place].astype("float64") for place, name in enumerate(names)}, "y": np.arange(28) % 3}
+    )
+    pq.write_table(table, tmp_path / "inputs" / "table.parquet")
+    columns = {name: {"role": "feature", "type": "float"} for name in names}
+    parameters = {
+        "framework": framework,
+        "signature": tiny_models.signature(inputs=6, outputs=3, columns=names, classes=["a", "b", "c"]),
+        "schema": {"modality": "tabular", "columns": {**columns, "y": {"role": "target", "type": "integer"}}},
+        "rows": 10,
+        "background_rows": 16,
+        "seed": 1,
+    }
+    table_file = InputFile("table.parquet", "", 0)
+    spec = JobSpec(
+        kind="explanation",
+        runner="audits.engine.explanation:run",
+        job_id=1,
+        attempt=1,
+        parameters=parameters,
+        inputs={"model": InputFile(model.name, "", 0), "dataset": table_file, "background": table_file},
+    )
+    value = explanation.run(JobContext(spec, tmp_path))
+    assert value["admitted"] is True, value["reasons"]
+    assert value["quality"]["additivity_residual"] < 1e-5
+    assert value["quality"]["agreement"] < 0.1
+    assert {path.name for path in (tmp_path / "outputs").iterdir()} == {
+        "attributions.npz",
+        "rows.json",
+        "importance.svg",
+        "importance.vl.json",
+        "beeswarm.svg",
+        "beeswarm.vl.json",
+    }
