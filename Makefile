@@ -28,10 +28,10 @@ run: install ## web server and one worker on http://127.0.0.1:8000
 	@$(BIN)/python manage.py serve
 
 test: install ## every test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m tests $(ARGS)
 
 test-fast: install ## the tests that take less than a moment
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser and not postgresql" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 -m "not slow and not browser" $(ARGS)
 
 lint: install ## ruff and the one direction of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

@@ -1,0 +1,43 @@
+"""Parts of the tests that need something a machine may lack."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests import postgresql
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tests behind a marker: what they need, and how to get it."""
+
+    marker: str
+    title: str
+    install_command: str
+    is_there: Callable[[], bool]
+    is_needed_for_everything: bool = True
+
+
+BROWSER = Part(
+    "browser",
+    "pages in a real browser (Chromium)",
+    "apt-get install chromium",
+    lambda: shutil.which("chromium") is not None,
+)
+POSTGRESQL = Part(
+    "postgresql",
+    "the record on PostgreSQL",
+    postgresql.INSTALL_COMMAND,
+    lambda: postgresql.binaries() is not None,
+)
+GPU = Part(
+    "gpu",
+    "training and explaining on a CUDA device",
+    "pip install torch with CUDA, on a machine with a GPU,",
+    lambda: Path("/dev/nvidia0").exists(),
+    is_needed_for_everything=False,
+)
+PARTS = (BROWSER, POSTGRESQL, GPU)
