@@ -123,6 +123,12 @@ class ExplanationParameters:
     tolerance: float = setting(
         0.05, "Two standard errors of the worst value, as a share of the largest one.", minimum=1e-6, maximum=1
     )
+    additivity_residual: float = setting(1e-4, "Largest additivity residual that is admitted.", minimum=0)
+    error_estimate: float = setting(0.05, "Largest median estimation error that is admitted.", minimum=0)
+    error_estimate_worst: float = setting(0.15, "Largest estimation error of a row that is admitted.", minimum=0)
+    stability: float = setting(0.2, "Largest change under small input noise that is admitted.", minimum=0)
+    randomisation: float = setting(0.5, "Largest likeness to a random network that is admitted.", minimum=0)
+    agreement: float = setting(0.15, "Largest difference of two estimates that is admitted.", minimum=0)
 
 
 @dataclass(frozen=True)
@@ -261,34 +267,10 @@ ENTRIES: dict[str, Entry] = _entries(
         "Explanation admission",
         "measures of explanation quality that are outside their bounds",
         "medium",
-        {"max": 0, "bounds": {}},
+        {"max": 0},
         ExplanationParameters,
     ),
 )
-
-
-def condition_in_words(condition: Mapping[str, Any]) -> str:
-    """Say a condition as a report does: `at most 0.05; high above 0.15`."""
-    words = {
-        "max": "at most {}",
-        "min": "at least {}",
-        "high_above": "high above {}",
-        "high_below": "high below {}",
-        "accepts": "{}",
-        "above_baseline": "above the baseline",
-        "bounds": "",
-    }
-    parts = []
-    for name, value in condition.items():
-        if value in (False, {}, []) and not _is_number(value):
-            continue
-        shown = ", ".join(map(str, value)) if isinstance(value, list | tuple | dict) else _number(value)
-        parts.append(words.get(name, f"{name} {{}}").format(shown) or f"bounds on {shown}")
-    return "; ".join(parts)
-
-
-def _number(value: Any) -> str:
-    return f"{value:g}" if _is_number(value) else str(value)
 
 
 def _is_number(value: Any) -> bool:

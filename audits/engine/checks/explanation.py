@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +39,7 @@ class ExplanationAdmission(Check):
 
     def run(self, context: CheckContext) -> CheckResult:
         settings: ExplanationParameters = context.parameters
-        bounds = Bounds.from_json(context.condition["bounds"])
+        bounds = Bounds(**{entry.name: getattr(settings, entry.name) for entry in fields(Bounds)})
         others = context.training or context.audited
         if others.count < FEWEST_BACKGROUND_ROWS or not context.audited.count:
             return skipped("There are too few rows to explain, or to explain against.", rows=context.audited.count)
@@ -68,10 +70,7 @@ class ExplanationAdmission(Check):
             reason=reason,
             metrics=[
                 Metric("measures outside their bounds", float(len(outside)), n=len(held), unit="measures"),
-                *(
-                    Metric(entry.title, entry.value, n=entry.n, unit=entry.unit, note=_note(entry))
-                    for entry in measures
-                ),
+                *(Metric(entry.title, entry.value, n=entry.n, note=_note(entry)) for entry in measures),
             ],
             findings=findings,
             detail={
@@ -119,4 +118,5 @@ def _drawn(rows: Rows, count: int, generator: np.random.Generator) -> NDArray[np
 
 
 def _note(entry: Measure) -> str:
-    return f"at most {entry.bound:g}; {entry.note}" if entry.bound is not None else entry.note
+    """Say what a measure is held against and on what it was taken."""
+    return f"at most {entry.bound:g}; {entry.note}; n counts {entry.unit}"
