@@ -173,8 +173,8 @@ class Demo:
         )
         raw = alice.finish(raw, f"datasets/{raw['ref'].replace('/', '/versions/')}/", watch=watch)
         say(f"uploaded {raw['ref']}: {raw['row_count']:,} rows, {raw['digest'][:17]}")
-        suite = alice.get_or_none(f"suites/{subject.name}/1/") or alice.post(
-            "suites/", {"name": subject.name, "expectations": subject.suite["expectations"]}
+        suite = alice.get_or_none(f"suites/{subject.name}-suite/1/") or alice.post(
+            "suites/", {"name": f"{subject.name}-suite", "expectations": subject.suite["expectations"]}
         )
         validation = self._validate(alice, subject, raw["ref"], suite["ref"], watch)
         statistics = validation["statistics"]

@@ -51,7 +51,16 @@ def running(home: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     log = (home / "demo" / "serve.log").open("w")
     server = subprocess.Popen(
-        [sys.executable, str(ROOT / "manage.py"), "serve", "--bind", f"127.0.0.1:{port}", "--slots", "2"],
+        [
+            sys.executable,
+            str(ROOT / "manage.py"),
+            "serve",
+            "--bind",
+            f"127.0.0.1:{port}",
+            "--slots",
+            "2",
+            "--without-administrator",
+        ],
         cwd=ROOT,
         stdout=log,
         stderr=subprocess.STDOUT,

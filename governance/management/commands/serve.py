@@ -24,11 +24,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--bind", default="127.0.0.1:8000", help="address and port of the web server")
+        parser.add_argument(
+            "--without-administrator",
+            action="store_true",
+            help="make none: the password that is shown once would be shown to a script",
+        )
         parser.add_argument("--slots", default=2, type=int, help="jobs that the worker runs at a time")
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0)
-        if not User.objects.filter(is_superuser=True).exists():
+        wanted = not options["without_administrator"]
+        if wanted and not User.objects.filter(is_superuser=True).exists():
             _, password = people.create_user(username="admin", groups=["administrators"], is_superuser=True)
             self.stdout.write(f"Created the administrator: user admin, password {password} (shown this once).")
         self.stdout.write(f"Assay is on http://{options['bind']} (home: {settings.ASSAY_HOME}). Ctrl-C ends it.")
