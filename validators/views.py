@@ -184,8 +184,7 @@ def rules_not_met(validation: Validation | None) -> int | None:
     """Return how many rules of a validation were not met or broke; None where none has ended."""
     if validation is None or validation.success is None:
         return None
-    results: list[Mapping[str, Any]] = validation.results
-    return sum(result["status"] != "passed" for result in results)
+    return len([result for result in validation.results if result["status"] != "passed"])
 
 
 def columns(version: DatasetVersion, *, is_input: bool) -> list[ColumnRow]:
@@ -218,19 +217,19 @@ def _middle(profile: Mapping[str, Any], row_count: int | None) -> str:
     """Write the median of numbers, and of names the most frequent one with its share."""
     if is_number(profile.get("median")):
         return number(profile["median"])
-    if is_number(profile.get("mean")):
-        return f"mean {number(profile['mean'])}"
     if row_count and profile.get("distinct") == row_count:
         return "all different"
     frequent = profile.get("most_frequent")
     if frequent is None:
-        return ""
+        return f"mean {number(profile['mean'])}" if is_number(profile.get("mean")) else ""
     part = profile.get("most_frequent_share")
-    return f"{frequent}, {share(part)}" if is_number(part) else str(frequent)
+    return f"{_figure(frequent)}, {share(part)}" if is_number(part) else _figure(frequent)
 
 
 def _figure(value: Any) -> str:
-    return "" if value is None else number(value) if is_number(value) else str(value)
+    if value is None:
+        return ""
+    return number(value) if is_number(value) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _tally(severity: str, results: Sequence[Mapping[str, Any]], gate: str) -> Tally:

@@ -23,7 +23,8 @@ def histogram_svg(profile: Mapping[str, Any]) -> SafeString:
     """Draw the distribution of a column as bars, each a share of the largest; nothing where there is none."""
     binned, named = profile.get("histogram"), profile.get("values")
     counts = _counts(binned) or _counts(named)
-    if not counts or max(counts) <= 0:
+    all_different = not _counts(binned) and len(counts) > 2 and max(counts) == 1
+    if not counts or max(counts) <= 0 or all_different:
         return SafeString("")
     slots = len(counts) if _counts(binned) else max(len(counts), 8)
     gap = 1 if _counts(binned) else 4

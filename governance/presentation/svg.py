@@ -22,8 +22,8 @@ MAX_DEPTH = 40
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
 # fmt: off
 _ELEMENTS = frozenset(
-    {"svg", "g", "path", "line", "rect", "circle", "ellipse", "polygon", "polyline", "text", "tspan", "defs", "clipPath",
-     "linearGradient", "stop"}
+    {"svg", "g", "path", "line", "rect", "circle", "ellipse", "polygon", "polyline", "text", "tspan", "defs",
+     "clipPath", "linearGradient", "stop"}
 )
 _LENGTH_ATTRIBUTES = frozenset(
     {"x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "rx", "ry", "dx", "dy", "width", "height", "offset", "opacity",

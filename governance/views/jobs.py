@@ -25,7 +25,6 @@ LOG_TAIL_BYTES = 16 * 1024
 _FIRST_THING_TO_TRY = {
     "loss_not_finite": "A smaller learning rate, or fewer epochs, is the first thing to try.",
     "out_of_memory": "Fewer rows or a smaller batch is the first thing to try; the memory limit stands in the spec.",
-    "memory_limit": "Fewer rows or a smaller batch is the first thing to try; the memory limit stands in the spec.",
     "label_outside_classes": "Check the class labels of the signature against the target column of the data set.",
     "timed_out": "Fewer rows or epochs would be the first thing to try, or ask for a longer limit.",
     "lost": "Start the same work again; if it is lost again, read the log of the worker.",
