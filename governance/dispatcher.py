@@ -143,6 +143,7 @@ class Dispatcher:
             return
         for job in jobs.recover():
             logger.warning("%s was taken back: worker %s stopped answering.", job, job.worker)
+            remove_folder(jobs.folder_of(job))
         self._recovered_at = time.monotonic()
 
     def _has_work(self) -> bool:

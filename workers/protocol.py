@@ -101,6 +101,8 @@ class JobSpec:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Json]) -> Self:
+        if not isinstance(document, Mapping):
+            raise ProtocolError("The spec is no JSON object.")
         if document.get("protocol") != PROTOCOL_VERSION:
             raise ProtocolError(
                 f"The spec has protocol {document.get('protocol')!r}; this worker speaks {PROTOCOL_VERSION}."
@@ -117,7 +119,7 @@ class JobSpec:
                 seed=document["seed"],
                 limits=Limits(**document["limits"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProtocolError(f"The spec is incomplete or has a field too many: {error}.") from error
 
     def write(self, folder: Path) -> None:

@@ -27,6 +27,16 @@ from workers.executors.local import LocalExecutor
 
 LEASE_SECONDS = 2
 
+#: Where a worker is stopped dead: what has happened by then.
+PAUSE_PLACES = {
+    "before-claim": "governance.services.jobs:start_next",
+    "claimed": "governance.attempt:Attempt.run",
+    "folder-made": "governance.attempt:Attempt._run_child",
+    "child-ended": "governance.attempt:read_outcome",
+    "files-stored": "governance.services.jobs:succeed",
+    "recorded-not-committed": "governance.services.jobs:_tell_end",
+}
+
 
 @pytest.fixture(autouse=True)
 def tiny_kind(monkeypatch: pytest.MonkeyPatch) -> None:

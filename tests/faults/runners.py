@@ -166,7 +166,7 @@ def attempts(context: JobContext) -> dict[str, Any]:
         "write_inside": "done",
         "read_outside": _tried(lambda: (outside / "secret").read_text()),
         "write_outside": _tried(lambda: (outside / "planted").write_text("x")),
-        "list_outside": _tried(lambda: os.listdir(outside)),
+        "list_outside": _tried(lambda: list(outside.iterdir())),
         "change_outside": _tried(lambda: os.truncate(outside / "secret", 0)),
         "read_shadow": _tried(lambda: Path("/etc/shadow").read_bytes()),
         "read_parent_environment": _tried(lambda: Path(f"/proc/{parent}/environ").read_bytes()),
