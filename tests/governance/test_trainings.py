@@ -1,0 +1,185 @@
+"""Retraining: what is demanded before, and what is made of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from governance import job_kinds
+from governance.exceptions import GateClosed, InvalidInput, NotAllowed, RefusedResult, StateConflict
+from governance.models import DatasetState, Event, Job, ModelVersionState, Training
+from governance.services import trainings
+from tests import factories
+from tests.governance import results
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("open_gates")]
+
+
+def request(by, **changes) -> Training:
+    values = {
+        "version": changes.get("version") or factories.ModelVersionFactory(),
+        "dataset": changes.get("dataset") or factories.DatasetVersionFactory(),
+        **changes,
+    }
+    return trainings.request_training(by=by, **values)
+
+
+def with_columns(**columns) -> dict:
+    return {"modality": "tabular", "columns": {**factories.SCHEMA["columns"], **columns}}
+
+
+def test_a_training_is_a_job_on_the_rewritten_copy_and_the_canonical_table(alice):
+    training = request(alice)
+
+    spec = training.job.spec
+    assert spec["inputs"]["model"]["digest"] == training.version.rewritten_id
+    assert spec["inputs"]["model"]["filename"] == "model.pt2"
+    assert spec["inputs"]["dataset"]["digest"] == training.dataset.table_id
+    assert spec["parameters"]["framework"] == "pytorch"
+    assert spec["parameters"]["recipe"] == factories.RECIPE
+    assert spec["parameters"]["split"] is None
+    assert spec["seed"] == factories.RECIPE["seed"]
+    assert Event.objects.get(name="training.requested").subject == training.version.ref
+
+
+def test_the_train_rows_are_used_where_the_data_set_is_split(alice):
+    schema = with_columns(part={"role": "split", "type": "category"})
+
+    training = request(alice, dataset=factories.DatasetVersionFactory(schema=schema))
+
+    assert training.job.spec["parameters"]["split"] == "train"
+
+
+def test_a_recipe_of_the_request_wins_over_the_versions_own(alice):
+    training = request(alice, recipe={"loss": "sparse_categorical_crossentropy", "epochs": 3})
+
+    assert (training.recipe["loss"], training.recipe["epochs"]) == ("cross_entropy", 3)
+    assert training.job.spec["parameters"]["recipe"] == training.recipe
+
+
+@pytest.mark.parametrize(
+    ("version", "recipe", "because"),
+    [
+        ({"recipe": None}, None, "has no recipe of its own"),
+        ({}, {"loss": "unheard_of"}, "'unheard_of' is not known"),
+        ({}, {"loss": "cross_entropy", "epoch": 3}, "Unknown key 'epoch'"),
+    ],
+)
+def test_a_recipe_that_is_missing_or_none_is_told(version, recipe, because, alice):
+    with pytest.raises(InvalidInput, match=because) as refusal:
+        request(alice, version=factories.ModelVersionFactory(**version), recipe=recipe)
+    assert refusal.value.errors[0]["place"] == "recipe"
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "because"),
+    [
+        ({"age": {"role": "feature", "type": "float"}}, "'income', which the data set does not have"),
+        (
+            {"age": {"role": "feature", "type": "string"}, "income": {"role": "feature", "type": "float"}},
+            "'age', which is of type string",
+        ),
+        (
+            {"age": {"role": "feature", "type": "float", "shape": [3]}, "income": {"role": "feature", "type": "float"}},
+            r"has shape \[-1, 2\], 2 values a row; its 2 columns \(age \[3\], income \[\]\) give 4",
+        ),
+    ],
+)
+def test_data_that_does_not_fit_is_told_at_request_time_with_names_and_shapes(columns, because, alice):
+    dataset = factories.DatasetVersionFactory(schema={"modality": "tabular", "columns": columns})
+
+    with pytest.raises(InvalidInput, match=because):
+        request(alice, dataset=dataset)
+    assert not Job.objects.exists()
+
+
+def test_data_without_a_target_trains_nothing(alice):
+    columns = {name: {"role": "feature", "type": "float"} for name in ("age", "income")}
+
+    with pytest.raises(InvalidInput, match="no column of role `target`"):
+        request(alice, dataset=factories.DatasetVersionFactory(schema={"modality": "tabular", "columns": columns}))
+
+
+def test_a_version_that_is_not_registered_is_not_loaded(alice):
+    version = factories.ModelVersionFactory(state=ModelVersionState.QUARANTINED, rewritten=None)
+
+    with pytest.raises(StateConflict, match="is quarantined; only a registered version"):
+        request(alice, version=version)
+
+
+def test_a_data_set_that_is_not_ready_is_not_used(alice):
+    dataset = factories.DatasetVersionFactory(state=DatasetState.REJECTED, state_reason="Row 3 is ragged.")
+
+    with pytest.raises(StateConflict, match=r"is rejected; .* Row 3 is ragged\."):
+        request(alice, dataset=dataset)
+
+
+def test_only_the_owner_of_the_model_trains_it():
+    with pytest.raises(NotAllowed, match="Only the owner"):
+        request(factories.person("another", "engineers"))
+
+
+def test_a_closed_gate_stops_the_training_with_its_reasons(settings, alice):
+    settings.GOVERNANCE_GATES = {"training": ["tests.governance.gates.closes"]}
+
+    with pytest.raises(GateClosed) as refusal:
+        request(alice)
+
+    assert refusal.value.reasons == ["The sky is grey.", "It is Monday."]
+    assert not Job.objects.exists()
+    assert not Event.objects.exists()
+
+
+def record(training: Training, **changes) -> Training:
+    value, files = results.training(**changes)
+    job_kinds.get("training").record(training.job, value, files)
+    training.refresh_from_db()
+    return training
+
+
+def test_what_a_training_made_is_the_next_version_with_its_lineage(alice):
+    training = record(request(alice))
+
+    produced, origin = training.produced, training.version
+    assert (produced.model, produced.number) == (origin.model, origin.number + 1)
+    assert produced.retrained_from == origin
+    assert produced.training_data == training.dataset
+    assert produced.recipe == training.recipe
+    assert training.history[0]["epoch"] == 1
+    assert training.summary["weights_digest"] == results.DIGEST
+    assert training.summary["charts"][0]["svg_digest"].startswith("sha256:")
+    assert Event.objects.get(name="training.ended").detail["retrained_from"] == origin.ref
+
+
+def test_what_a_training_made_is_inspected_like_an_upload_before_it_is_loaded(alice):
+    produced = record(request(alice)).produced
+
+    assert produced.state == ModelVersionState.QUARANTINED
+    assert produced.job.kind == "model_inspection"
+    assert produced.job.spec["inputs"]["artifact"]["digest"] == produced.digest
+    assert produced.job.spec["parameters"]["stated_signature"] == factories.SIGNATURE
+
+    value, files = results.inspection(recipe={"loss": "mean_squared_error"})
+    job_kinds.get("model_inspection").record(produced.job, value, files)
+    produced.refresh_from_db()
+    assert produced.state == ModelVersionState.REGISTERED
+    assert produced.recipe == factories.RECIPE
+
+
+def test_a_result_without_the_file_that_it_names_is_refused(alice):
+    training = request(alice)
+    value, files = results.training()
+    del files["model.pt2"]
+
+    with pytest.raises(RefusedResult, match=r"'model\.pt2'"):
+        job_kinds.get("training").record(training.job, value, files)
+
+
+def test_a_training_bears_witness_once_it_has_made_a_version(alice):
+    training = request(alice)
+    assert trainings.training_problem(training) == f"Training {training.pk} has made no version: its job is queued."
+    assert trainings.digest_of(training) == ""
+
+    record(training)
+    assert trainings.training_problem(training) is None
+    assert trainings.digest_of(training) == training.produced.digest
