@@ -101,7 +101,7 @@ class CleaningViewSet(Readable[Cleaning], StartsWork[Cleaning]):
         responses={(200, "application/vnd.apache.parquet"): OpenApiTypes.BINARY},
     )
     @action(detail=True, methods=["get"], url_path="files/<str:name>")
-    def file(self, request: Request, pk: int, name: str) -> FileResponse:  # noqa: ARG002 - get_object reads the address
+    def file(self, request: Request, pk: int, name: str) -> FileResponse:
         """Download the removed rows or the changed cells with their reasons, as Parquet."""
         cleaning = self.get_object()
         digest = getattr(cleaning, f"{name}_id") if name in FILES else None

@@ -93,7 +93,7 @@ class SuiteViewSet(Readable[ExpectationSuite]):
         return suite
 
     @extend_schema(request=SuiteBody, responses={201: SuiteSerializer})
-    def create(self, request: Request) -> Response:  # noqa: ARG002 - the body is read by read_body
+    def create(self, request: Request) -> Response:
         body = self.read_body(SuiteBody)
         suite = services.create_suite(name=body["name"], document=body, by=self.user)
         return Response(
@@ -104,7 +104,7 @@ class SuiteViewSet(Readable[ExpectationSuite]):
 
     @extend_schema(request=RequirementBody, responses={200: SuiteSerializer})
     @action(detail=True, methods=["post"])
-    def require(self, request: Request, ref: str) -> Response:  # noqa: ARG002 - get_object reads the address
+    def require(self, request: Request, ref: str) -> Response:
         """Pin this suite as the one that versions of a data set have to pass before training."""
         suite = self.get_object()
         services.require_suite(dataset=self.read_body(RequirementBody)["dataset"], suite=suite, by=self.user)

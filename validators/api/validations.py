@@ -112,7 +112,7 @@ class ValidationViewSet(Readable[Validation], StartsWork[Validation]):
 
     @extend_schema(responses={(200, "application/vnd.apache.parquet"): OpenApiTypes.BINARY})
     @action(detail=True, methods=["get"])
-    def rows(self, request: Request, pk: int) -> FileResponse:  # noqa: ARG002 - get_object reads the address
+    def rows(self, request: Request, pk: int) -> FileResponse:
         """Download every unexpected row with its reasons, as Parquet."""
         validation = self.get_object()
         if validation.rows_id is None:
@@ -126,7 +126,7 @@ class ValidationViewSet(Readable[Validation], StartsWork[Validation]):
 
     @extend_schema(request=WaiverBody, responses={201: WaiverSerializer})
     @action(detail=True, methods=["post"])
-    def waive(self, request: Request, pk: int) -> Response:  # noqa: ARG002 - get_object reads the address
+    def waive(self, request: Request, pk: int) -> Response:
         """Let the data set be used although this validation failed; nobody waives on a data set of their own."""
         validation = self.get_object()
         waiver = services.grant_waiver(validation=validation, by=self.user, **self.read_body(WaiverBody))
