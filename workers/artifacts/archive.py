@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from workers.artifacts.findings import refusal, shown
+from workers.artifacts.findings import RefusalError, refusal, shown
 
 _CHUNK_BYTES = 1024 * 1024
 _END = struct.Struct("<4s4H2IH")
@@ -26,6 +26,7 @@ _END_64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR_64 = struct.Struct("<4sIQI")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _LOCAL = struct.Struct("<4s5H3I2H")
+_MAX_SUFFIX_SEARCH = 1024 * 1024
 _MAX_16, _MAX_32 = 0xFFFF, 0xFFFFFFFF
 
 _STORED, _DEFLATED = 0, 8
@@ -202,22 +203,28 @@ class Archive:
             raise refusal("ART-02.archive", "The zip64 end record holds extra data.", f"byte {expected:,}")
         return this_disk, directory_disk, count_here, count, size, directory
 
-    def _no_end(self) -> Exception:
-        window = min(self.size_bytes, _END.size + _MAX_16)
+    def _no_end(self) -> RefusalError:
+        """Tell data behind the archive from an archive that is cut off."""
+        window = min(self.size_bytes, _MAX_SUFFIX_SEARCH)
         start = self.size_bytes - window
         tail = self._at(start, window)
         found = tail.rfind(b"PK\x05\x06")
-        if found < 0 or found + _END.size > window:
-            return refusal(
-                "ART-02.truncated",
-                f"The archive has no end record within its {self.size_bytes:,} bytes: the upload is cut off.",
-                f"byte {self.size_bytes:,}",
-            )
-        behind = window - found - _END.size
+        while found >= 0:
+            record = tail[found : found + _END.size]
+            if len(record) == _END.size:
+                _, _, _, _, _, size, offset, _ = _END.unpack(record)
+                # The end of an archive stored inside this one speaks of other offsets.
+                if offset + size in (start + found, start + found - _LOCATOR_64.size - _END_64.size):
+                    return refusal(
+                        "ART-02.suffix_data",
+                        f"{window - found - _END.size:,} bytes follow the end record (data or a comment); nothing may.",
+                        f"byte {start + found + _END.size:,}",
+                    )
+            found = tail.rfind(b"PK\x05\x06", 0, found)
         return refusal(
-            "ART-02.suffix_data",
-            f"{behind:,} bytes follow the end record (data or a comment); nothing may.",
-            f"byte {start + found + _END.size:,}",
+            "ART-02.truncated",
+            f"The archive does not end within its {self.size_bytes:,} bytes: the upload is cut off.",
+            f"byte {self.size_bytes:,}",
         )
 
     def _read_directory(self, count: int, offset: int, size: int, limits: Limits) -> list[_Record]:

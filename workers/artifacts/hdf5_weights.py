@@ -44,7 +44,8 @@ def rewrite_weights(source: Path, target: Path, place: str) -> None:
     """Write a new HDF5 file with the same groups, arrays and names, in their order, and nothing else."""
     import h5py
 
-    with _opened(source, place) as file, h5py.File(target, "w", libver="v110", track_order=False) as out:
+    # The earliest version of the format keeps no times of groups, so that the same arrays give the same bytes.
+    with _opened(source, place) as file, h5py.File(target, "w", libver="earliest") as out:
         for member in _members(file, place):
             if member.is_dataset:
                 _copy(file[member.path], out, member.path)

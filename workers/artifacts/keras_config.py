@@ -66,8 +66,8 @@ def check_config(document: Any) -> tuple[Finding, ...]:
     Raises:
         RefusalError: the document is not the config of a Keras 3 model.
     """
-    if not isinstance(document, dict) or document.get("class_name") not in keras_names.MODELS:
-        name = document.get("class_name") if isinstance(document, dict) else document
+    name = document.get("class_name") if isinstance(document, dict) else document
+    if not isinstance(document, dict) or not isinstance(name, str) or name not in keras_names.MODELS:
         raise refusal("ART-02.schema", f"The root of the config is {shown(name)}; a Keras model is expected.", PLACE)
     walk = _Walk()
     walk.visit(document, f"{PLACE}: model", "")
@@ -99,7 +99,10 @@ class _Walk:
         name, config = value["class_name"], value.get("config")
         if isinstance(config, dict) and isinstance(config.get("name"), str):
             place = f"{place}/{config['name']}"
-        if name == "__lambda__":
+        if not isinstance(name, str) or not isinstance(value.get("module"), str | None):
+            detail = f"The class {shown(name)} of module {shown(value.get('module'))} is not named by texts."
+            self._refuse("ART-01.keras_class", detail, place)
+        elif name == "__lambda__":
             self._refuse("ART-01.lambda", "A Python function is stored as bytecode; loading it runs code.", place)
         elif name in _VALUES:
             self._value(value, place)
@@ -128,7 +131,7 @@ class _Walk:
         if name == "InputLayer":
             self._input_shape(config, place)
 
-    def _is_known_class(self, name: Any, module: Any, registered: Any, place: str) -> bool:
+    def _is_known_class(self, name: str, module: str | None, registered: Any, place: str) -> bool:
         if name in keras_names.CODE_CLASSES:
             detail = (
                 f"The layer {place.rpartition('/')[2]!r} is a {name} layer: it carries Python code, which is never "
@@ -137,7 +140,7 @@ class _Walk:
             self._refuse("ART-01.lambda", detail, place)
             return False
         if (module, name) not in keras_names.CLASSES:
-            if module in keras_names.MODULES and isinstance(name, str) and name.isidentifier():
+            if module in keras_names.MODULES and name.isidentifier():
                 detail = (
                     f"{shown(f'{module}.{name}')} is not on the list of Keras classes that are known to be harmless."
                 )
@@ -174,7 +177,7 @@ class _Walk:
         if not set(value) <= {"class_name", "config"} or keys != _VALUES[name] or not is_plain:
             self._refuse("ART-02.schema", f"A value of class {name} has unknown parts.", place)
         elif isinstance(config, dict):
-            if "dtype" in config and config["dtype"] not in _DTYPES:
+            if "dtype" in config and (not isinstance(config["dtype"], str) or config["dtype"] not in _DTYPES):
                 self._refuse("ART-02.schema", f"The dtype {shown(config['dtype'])} is not taken.", place)
             if not all(_is_plain(item) for key, item in config.items() if key != "dtype"):
                 self._refuse("ART-02.schema", f"A value of class {name} holds more than numbers.", place)

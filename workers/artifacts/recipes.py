@@ -19,7 +19,7 @@ def recipe_of(compile_config: Mapping[str, Any] | None) -> tuple[dict[str, Any] 
 
     The parts are ``loss``, ``optimizer`` and ``metrics``, by the names that a recipe has.
     """
-    if compile_config is None:
+    if not compile_config:  # a model that was never compiled has none, or an empty one
         return None, ()
     try:
         return {
