@@ -4,118 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self, get_args
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from audits.engine.explainers import explainer_named
-from audits.engine.explainers.base import Attribution, Explainer, FloatArray, Scale, Scores
+from audits.engine.explainers.base import Attribution, Explainer, FloatArray, Scores
 from audits.engine.explainers.drawing import draw_charts
 from audits.engine.explainers.outputs import OutputWords
 from audits.engine.explainers.players import check_finite, players_of
-from audits.engine.explainers.quality import Bounds, Measure, Subject, measure
+from audits.engine.explainers.quality import Measure, Subject, measure
+from audits.engine.explainers.request import Request
 from workers.context import JobContext
 from workers.datasets.arrays import model_inputs, read_table, select
 from workers.datasets.canonical import content_digest, missing_rows, one_array
-from workers.datasets.schema import Schema, SchemaError
+from workers.datasets.schema import Schema
 from workers.frameworks.base import Inputs
 from workers.frameworks.loading import load_model
 from workers.protocol import JobError
-from workers.signature import Signature, SignatureError
+from workers.signature import Signature
 
 #: Rows that ``rows.json`` holds for the page; ``attributions.npz`` holds all.
 PAGE_ROWS = 500
-
-
-@dataclass(frozen=True)
-class Request:
-    """What an explanation was asked for; see the fields of ``explanations/`` in the API."""
-
-    framework: str
-    signature: Signature
-    schema: Schema
-    background_schema: Schema
-    method: str
-    rows: int | tuple[int, ...]
-    outputs: Literal["all", "predicted"] | tuple[int, ...]
-    background_rows: int
-    seed: int
-    split: str | None
-    background_split: str | None
-    tolerance: float
-    bounds: Bounds
-    scale: Scale
-    patch: int | None
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any], *, seed: int) -> Self:
-        """Read the parameters of a job.
-
-        Raises:
-            JobError: with the name of the parameter that is missing or out of range.
-        """
-        try:
-            framework = str(document["framework"])
-            signature = Signature.from_json(document["signature"])
-            schema = Schema.from_json(document["schema"])
-            background_schema = Schema.from_json(document.get("background_schema") or document["schema"])
-        except KeyError as error:
-            raise JobError(
-                "parameter_missing", f"The parameter {error} is missing.", place=str(error.args[0])
-            ) from error
-        except (SignatureError, SchemaError) as error:
-            raise JobError("parameter_out_of_range", str(error), place="signature or schema") from error
-        outputs = document.get("outputs", "all")
-        if outputs not in ("all", "predicted"):
-            outputs = _whole_numbers(outputs, "outputs", '"all", "predicted"')
-        rows = document.get("rows", 50)
-        if not _is_whole(rows):
-            rows = _whole_numbers(rows, "rows", "a number of rows")
-        elif rows < 1:
-            raise JobError(
-                "no_rows", f"`rows` is a number from 1 upwards or a list of row numbers, not {rows}.", place="rows"
-            )
-        scale = document.get("scale", "logits")
-        if scale not in get_args(Scale):
-            raise _out_of_range("scale", scale, "`logits` or `probabilities`")
-        background_rows = document.get("background_rows", 100)
-        if not _is_whole(background_rows):
-            raise _out_of_range("background_rows", background_rows, "a whole number")
-        if background_rows < 1:
-            raise JobError(
-                "no_background_rows",
-                "`background_rows` is a number from 1 upwards: attributions compare with the background.",
-                place="background_rows",
-            )
-        tolerance = document.get("tolerance", 0.05)
-        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
-            raise _out_of_range("tolerance", tolerance, "a number from 0 upwards")
-        patch = document.get("patch")
-        if patch is not None and not (_is_whole(patch) and patch >= 1):
-            raise _out_of_range("patch", patch, "null or a number of pixels from 1 upwards")
-        asked_seed = document.get("seed", seed)
-        if not (_is_whole(asked_seed) and asked_seed >= 0):
-            raise _out_of_range("seed", asked_seed, "a whole number from 0 upwards")
-        return cls(
-            framework=framework,
-            signature=signature,
-            schema=schema,
-            background_schema=background_schema,
-            method=str(document.get("method", "permutation")),
-            rows=rows,
-            outputs=outputs,
-            background_rows=background_rows,
-            seed=asked_seed,
-            split=document.get("split"),
-            background_split=document.get("background_split"),
-            tolerance=float(tolerance),
-            bounds=Bounds.from_json(document.get("bounds") or {}),
-            scale=scale,
-            patch=patch,
-        )
 
 
 def run(context: JobContext) -> dict[str, Any]:
@@ -284,8 +197,8 @@ def _inputs(
                     number = int(row_numbers[missing[0]])
                     raise JobError(
                         "row_not_finite",
-                        f"Row {number} of the {what} has no value in the column {name!r}, and {len(missing) - 1:,} more "
-                        "rows have none; clean the data or leave them out.",
+                        f"Row {number} of the {what} has no value in the column {name!r}, and {len(missing) - 1:,} "
+                        "more rows have none; clean the data or leave them out.",
                         place=f"row {number}",
                     )
     inputs = model_inputs(table, schema, signature)
@@ -301,8 +214,8 @@ def _chosen_outputs(
         if not words.has_classes and words.count > 1:
             raise JobError(
                 "no_predicted_output",
-                f"The output {request.signature.output.name!r} has {words.count} values and no classes, so none of them "
-                "is the predicted one; name the outputs by number.",
+                f"The output {request.signature.output.name!r} has {words.count} values and no classes, so none of "
+                "them is the predicted one; name the outputs by number.",
                 place="outputs",
             )
         return words.column_of(predicted)[:, None]
@@ -408,19 +321,3 @@ def _sentence(measures: list[Measure], reasons: list[str]) -> str:
         f"{len(reasons)} of {bounded} bounded measures {'is' if len(reasons) == 1 else 'are'} outside "
         f"{'its bound' if len(reasons) == 1 else 'their bounds'}. No report may rest on these values."
     )
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _whole_numbers(value: Any, name: str, otherwise: str) -> tuple[int, ...]:
-    if not isinstance(value, list) or not all(_is_whole(entry) and entry >= 0 for entry in value):
-        raise _out_of_range(name, value, f"{otherwise} or a list of numbers from 0 upwards")
-    if not value:
-        raise JobError(f"no_{name}", f"`{name}` is an empty list; there is nothing to explain.", place=name)
-    return tuple(value)
-
-
-def _out_of_range(name: str, value: Any, wanted: str) -> JobError:
-    return JobError("parameter_out_of_range", f"`{name}` is {wanted}, not {value!r}.", place=name)

@@ -39,6 +39,7 @@ class Coalitions:
         self._rows = {name: np.asarray(rows[name]) for name in players.assignment}
         self._background = {name: np.asarray(background[name]) for name in players.assignment}
         self._outputs = outputs
+        self._are_all: bool | None = None
         row_bytes = sum(values.itemsize * math.prod(values.shape[1:]) for values in self._rows.values())
         self._chunk_rows = max(1, min(chunk_rows, CHUNK_BYTES // max(1, row_bytes)))
 
@@ -79,10 +80,18 @@ class Coalitions:
                     composed[name] = values.reshape(-1, *mask.shape[1:])
                 scores = self._scores(composed)
                 scores = scores.reshape(len(chosen), len(scores) // len(chosen), -1)
-                answer[first_row : first_row + row_step, of_masks] = np.take_along_axis(
-                    scores, self._outputs[chosen][:, None, :], axis=2
-                )
+                if not self._takes_all(scores.shape[-1]):
+                    scores = np.take_along_axis(scores, self._outputs[chosen][:, None, :], axis=2)
+                answer[first_row : first_row + row_step, of_masks] = scores
         return answer
+
+    def _takes_all(self, output_count: int) -> bool:
+        """Tell whether every row is explained for all outputs in order, so that there is nothing to pick."""
+        if self._are_all is None:
+            self._are_all = bool(
+                np.array_equal(self._outputs, np.tile(np.arange(output_count), (len(self._outputs), 1)))
+            )
+        return self._are_all
 
     def _prepare(
         self, masks: NDArray[np.bool_], background_rows: NDArray[np.intp]

@@ -166,49 +166,62 @@ class _Walks:
 
     def sweep(self, active: NDArray[np.intp], number: int) -> Iterator[int]:
         """Walk two pairs against every background row for the active rows; yield background rows done."""
-        orders = self._orders(number)
+        ranks = self._ranks(number)
         together = max(1, SCORE_BYTES // (self._background_row_bytes * len(active)))
         together = min(together, max(1, 4 * CHUNK_ROWS // max(1, 4 * (self._features - 1))))
         for first in range(0, self.background_count, together):
             chosen = np.arange(first, min(first + together, self.background_count))
-            masks = np.concatenate([_masks(order) for pair in orders[chosen] for order in pair])
             scores = np.empty((len(active), 0, self._outputs.shape[1]))
             if self._features > 1:
+                masks = _masks(ranks[chosen])
                 scores = self._coalitions.evaluate(active, masks, chosen.repeat(4 * (self._features - 1)))
-            scores = scores.reshape(len(active), len(chosen), 2, 2, self._features - 1, self._outputs.shape[1])
-            for place, background_row in enumerate(chosen):
-                self._add(active, int(background_row), orders[background_row], scores[:, place])
+            self._add(active, chosen, ranks[chosen], scores)
             yield int(chosen[-1]) + 1
         self.pairs[active] += 2 * self.background_count
 
-    def _orders(self, sweep: int) -> NDArray[np.intp]:
-        """Return two permutations a background row, shape (background rows, 2, features)."""
+    def _ranks(self, sweep: int) -> NDArray[np.intp]:
+        """Return two permutations a background row: the rank of each feature, shape (background rows, 2, features)."""
         generator = np.random.default_rng([self._seed, sweep])
         plain = np.tile(np.arange(self._features), (self.background_count * 2, 1))
         return generator.permuted(plain, axis=1).reshape(self.background_count, 2, self._features)
 
-    def _add(self, active: NDArray[np.intp], background_row: int, orders: NDArray[np.intp], scores: FloatArray) -> None:
-        """Add two pairs: scores has shape (rows, pairs, directions, features - 1, outputs)."""
-        start = self._background_scores[background_row][self._outputs[active]]
-        walk = np.empty((len(active), 2, 2, self._features + 1, self._outputs.shape[1]))
-        walk[:, :, :, 0] = start[:, None, None]
-        walk[:, :, :, 1:-1] = scores
-        walk[:, :, :, -1] = self._row_scores[active][:, None, None]
-        steps = np.diff(walk, axis=3)
-        pairs = []
-        for number, order in enumerate(orders):
-            pair = np.empty((len(active), self._features, self._outputs.shape[1]))
-            pair[:, order] = steps[:, number, 0]
-            pair[:, order[::-1]] += steps[:, number, 1]
-            pairs.append(pair / 2)
-        self._total[active] += pairs[0] + pairs[1]
-        self._squares[active] += (pairs[0] - pairs[1]) ** 2
+    def _add(
+        self,
+        active: NDArray[np.intp],
+        background_rows: NDArray[np.intp],
+        ranks: NDArray[np.intp],
+        scores: FloatArray,
+    ) -> None:
+        """Add two pairs against each of some background rows.
+
+        ``scores`` has shape (rows, background rows x pairs x directions x (features - 1), outputs). The sums are taken
+        in the order of the background rows, one by one, so that they do not depend on how many come together.
+        """
+        row_count, output_count = len(active), self._outputs.shape[1]
+        walk = np.empty((row_count, len(background_rows), 2, 2, self._features + 1, output_count))
+        starts = self._background_scores[background_rows][:, self._outputs[active]]
+        walk[..., 0, :] = starts.swapaxes(0, 1)[:, :, None, None]
+        walk[..., 1:-1, :] = scores.reshape(*walk.shape[:4], self._features - 1, output_count)
+        walk[..., -1, :] = self._row_scores[active][:, None, None, None]
+        steps = np.diff(walk, axis=4)
+        forwards = np.take_along_axis(steps[:, :, :, 0], ranks[None, ..., None], axis=3)
+        backwards = np.take_along_axis(steps[:, :, :, 1], (self._features - 1 - ranks)[None, ..., None], axis=3)
+        pairs = (forwards + backwards) / 2
+        sums = pairs[:, :, 0] + pairs[:, :, 1]
+        squares = (pairs[:, :, 0] - pairs[:, :, 1]) ** 2
+        total, total_squares = self._total[active], self._squares[active]
+        for place in range(len(background_rows)):
+            total += sums[:, place]
+            total_squares += squares[:, place]
+        self._total[active], self._squares[active] = total, total_squares
 
 
-def _masks(order: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return the coalitions along a permutation and along its reverse, without the empty and the full one."""
-    rank = np.empty(len(order), dtype=np.intp)
-    rank[order] = np.arange(len(order))
-    sizes = np.arange(1, len(order))[:, None]
-    masks: NDArray[np.bool_] = np.concatenate([rank[None] < sizes, (len(order) - 1 - rank)[None] < sizes])
-    return masks
+def _masks(ranks: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return the coalitions along each permutation and its reverse, without the empty and the full one.
+
+    ``ranks`` has shape (background rows, pairs, features), the answer (coalitions of all of them in order, features).
+    """
+    features = ranks.shape[-1]
+    both = np.stack([ranks, features - 1 - ranks], axis=2)[:, :, :, None]
+    masks: NDArray[np.bool_] = both < np.arange(1, features)[:, None]
+    return masks.reshape(-1, features)
