@@ -233,7 +233,7 @@ def explanation(*, version: ModelVersion | None = None, dataset: DatasetVersion 
         "feature_names": ["age", "income"],
         "output_names": ["no", "yes"],
         "grid": [],
-        "rows": [_row(7, 1.9, "yes"), _row(18, -0.1, "no"), _row(31, -2.4, "yes", errors=(0.2, 0.1))],
+        "rows": [_row(7, 1.9, "yes"), _row(18, -0.1, "no"), _row(31, -2.4, "yes", errors=(0.6, 0.1))],
     }
     measures = [
         {

@@ -58,9 +58,9 @@ def version(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
     )
     aliases = list(Alias.objects.filter(model=found.model_id).select_related("version__model", "review"))
     trainings = list(
-        Training.objects.filter(version=found).select_related("dataset__dataset", "produced__model", "job__created_by")[
-            :MOST
-        ]
+        Training.objects.filter(version=found).select_related(
+            "version__model", "dataset__dataset", "produced__model", "job__created_by"
+        )[:MOST]
     )
     made_by = (
         Training.objects.filter(produced=found)
