@@ -107,7 +107,7 @@ def run(context: JobContext) -> dict[str, Any]:
             "unit": words.unit_of_all(outputs),
             "output_names": list(output_names),
             "feature_names": list(players.names),
-            "grid": list(players.grid),
+            "grid": list(players.grid) if players.are_pixels else None,
             "patch": players.patch,
             "importance": importance,
             "rows": len(table),
@@ -305,7 +305,7 @@ def _write_files(
         "scale": attribution.scale,
         "feature_names": list(attribution.feature_names),
         "output_names": [words.name(number) for number in range(words.count)],
-        "grid": list(grid),
+        "grid": list(grid) if len(grid) == 2 else None,
         "rows": page_rows,
     }
     context.output("rows.json").write_text(

@@ -62,6 +62,14 @@ def test_every_chart_is_drawn_in_colours_that_the_stylesheet_knows(name: str) ->
     assert "undefined" not in drawing
 
 
+@pytest.mark.parametrize("name", every_spec())
+def test_every_chart_may_stand_in_a_page(name: str) -> None:
+    from governance.presentation.svg import clean_svg
+
+    drawing = draw(every_spec()[name])
+    assert clean_svg(drawing.encode()) == drawing
+
+
 def test_importance_bars_stand_in_order_with_their_numbers() -> None:
     shown = texts(draw(charts.importance_spec(IMPORTANCE, unit="logit")))
     names = [text for text in shown if text in {entry["feature"] for entry in IMPORTANCE}]

@@ -170,6 +170,7 @@ def test_the_page_gets_who_each_row_is_and_the_values_of_its_class(job: Job) -> 
     value, outputs, model = job(rows=[3, 0, 7])
     document = json.loads((outputs / "rows.json").read_text(encoding="utf-8"))
     assert document["feature_names"] == NAMES
+    assert document["grid"] is None
     assert [entry["row"] for entry in document["rows"]] == [3, 0, 7]
     assert [entry["id"] for entry in document["rows"]] == ["A-0003", "A-0000", "A-0007"]
     assert [entry["target"] for entry in document["rows"]] == ["bad", "bad", "good"]
@@ -330,6 +331,7 @@ class TestImages:
             assert arrays["values"].shape == (12, 4, 4, 3)
             assert arrays["data"].shape == (12, 4, 4)
         assert value["summary"]["grid"] == [4, 4]
+        assert json.loads((outputs / "rows.json").read_text(encoding="utf-8"))["grid"] == [4, 4]
         assert value["summary"]["feature_names"][5] == "pixel 1, 1"
 
     def test_it_gets_heat_maps(self, job: Job) -> None:
