@@ -12,9 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from audits.engine.references import Reference, references_of
+
+Severity = Literal["critical", "high", "medium", "low", "info"]
 
 
 class CriteriaError(ValueError):
@@ -138,7 +140,7 @@ class Entry:
     id: str
     title: str
     measures: str
-    severity: str
+    severity: Severity
     default_condition: Mapping[str, Any]
     parameters: type[Any] = NoParameters
 

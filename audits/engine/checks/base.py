@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from audits.engine.catalogue import Entry
+from audits.engine.catalogue import Severity as FailureSeverity
 from audits.engine.checks.rows import Rows, Task
 from workers.charts import Spec, save_chart
 from workers.context import JobContext
@@ -19,7 +20,11 @@ from workers.signature import Signature
 from workers.statistics import Interval
 
 Status = Literal["passed", "failed", "error", "skipped", "not_applicable"]
-Severity = Literal["", "critical", "high", "medium", "low", "info"]
+#: Empty where nothing failed.
+Severity = FailureSeverity | Literal[""]
+
+#: 0.8 - 0.6 is above 0.2 in floating point.
+ROUNDING = 1e-9
 
 _LIMITS = re.compile(r"^\s*What it does not show: (.+?)(?:\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 
@@ -144,15 +149,15 @@ class CheckContext:
 
     def judge(self, value: float | None) -> tuple[Status, Severity]:
         """Hold a value against ``max`` or ``min``; a failure is high past ``high_above`` or ``high_below``."""
-        condition = self.condition
-        most, least = condition.get("max"), condition.get("min")
-        meets = value is not None and (most is None or value <= most) and (least is None or value >= least)
-        if meets:
+        if value is not None and not self._is_past(value, "max", "min"):
             return "passed", ""
-        above, below = condition.get("high_above"), condition.get("high_below")
-        severe = value is not None and ((above is not None and value > above) or (below is not None and value < below))
-        severity: Any = "high" if severe else self.entry.severity
-        return "failed", severity
+        is_severe = value is not None and self._is_past(value, "high_above", "high_below")
+        return "failed", "high" if is_severe else self.entry.severity
+
+    def _is_past(self, value: float, above: str, below: str) -> bool:
+        """Tell whether a value is above one key of the condition or below another; rounding is no difference."""
+        most, least = self.condition.get(above), self.condition.get(below)
+        return (most is not None and value > most + ROUNDING) or (least is not None and value < least - ROUNDING)
 
 
 class Check(ABC):

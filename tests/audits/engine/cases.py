@@ -38,7 +38,7 @@ def table_of(columns: Mapping[str, Any]) -> pa.Table:
 
 
 def schema_of(modality: str = "tabular", **columns: str) -> Schema:
-    """Return a schema from ``name="role type"``, with a shape behind where the column has one: ``"feature image 8 8"``."""
+    """Return a schema from ``name="role type"``; a shape stands behind: ``"feature image 8 8"``."""
     entries = {}
     for name, words in columns.items():
         role, kind, *shape = words.split()
