@@ -37,11 +37,11 @@ _RETRY_SECONDS = 0.5
 _LOG_BYTES = LOG_HEAD_BYTES + LOG_TAIL_BYTES + 1024
 
 
-class WorkerStops(Exception):  # noqa: N818 - no error
+class WorkerStops(Exception):
     """The worker was asked to stop while the job was not yet at its end."""
 
 
-class EndedEarly(Exception):  # noqa: N818 - an outcome
+class EndedEarly(Exception):
     """The attempt is over before its child is: cancelled, timed out, or not worth running on."""
 
     def __init__(self, state: JobState, error: ErrorReport) -> None:
@@ -300,18 +300,27 @@ class Attempt:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove the folder of an attempt, and that of its job when it was the last; what a child locked is unlocked."""
+    """Remove the folder of an attempt, and that of its job when it was the last; what a child locked is unlocked.
+
+    A folder that stays all the same is told in the log of the worker; the next worker to start tries again.
+    """
 
     def unlock(function: Callable[..., Any], path: str, problem: Any) -> None:  # noqa: ARG001 - what rmtree calls it with
-        Path(path).parent.chmod(0o700)
-        if not Path(path).is_symlink() and Path(path).is_dir():
-            Path(path).chmod(0o700)
-        function(path)
+        stubborn = Path(path)
+        stubborn.parent.chmod(0o700)
+        if stubborn.is_dir() and not stubborn.is_symlink():
+            stubborn.chmod(0o700)
+            shutil.rmtree(stubborn)
+        else:
+            stubborn.unlink(missing_ok=True)
 
-    if folder.exists():
-        shutil.rmtree(folder, onerror=unlock)
-    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
-        folder.parent.rmdir()
+    try:
+        if folder.exists():
+            shutil.rmtree(folder, onerror=unlock)
+        if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
+    except OSError as error:
+        logger.warning("%s could not be removed: %s", folder, error)
 
 
 def _seconds_in_queue(job: Job) -> float:

@@ -38,13 +38,13 @@ PAUSE_PLACES = {
 }
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def tiny_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(job_kinds._kinds, TINY.name, TINY)
 
 
 @pytest.fixture
-def submit(settings: Any) -> Callable[..., Job]:
+def submit(tiny_kind: None) -> Callable[..., Job]:
     """Leave a tiny job in the queue: ``submit("answer", inputs=..., **parameters)``."""
 
     def leave(do: str = "answer", *, by: User | None = None, subject: str = "a tiny thing", **parameters: Any) -> Job:
@@ -61,7 +61,7 @@ def submit(settings: Any) -> Callable[..., Job]:
 
 
 @pytest.fixture
-def work(settings: Any) -> Callable[..., Job]:
+def work(tiny_kind: None) -> Callable[..., Job]:
     """Claim the next job and run it in this process: ``work(executor=...)``."""
 
     def run(executor: Executor | None = None, **options: Any) -> Job:
