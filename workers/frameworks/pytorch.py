@@ -35,6 +35,7 @@ class PyTorchModel(Model):
         self._program = program
         placed = program if device == "cpu" else _moved(program, device)
         self._module: fx.GraphModule = placed.module(check_guards=False)
+        self._finds_logits = last_activation(self._module.graph) is not None
         self._variants: dict[tuple[bool, Answer], fx.GraphModule] = {}
 
     def forward(self, inputs: Inputs) -> FloatArray:
@@ -127,7 +128,7 @@ class PyTorchModel(Model):
 
     def _as_scores(self, answer: torch.Tensor) -> torch.Tensor:
         scores = _flat(answer)
-        if self._is_exact or last_activation(self._module.graph) is not None:
+        if self._is_exact or self._finds_logits:
             return scores
         tiny = torch.finfo(torch.float32).tiny
         if scores.shape[1] > 1:

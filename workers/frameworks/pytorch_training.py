@@ -47,30 +47,31 @@ class PyTorchTrainer(Trainer):
         if not self._parameters:
             raise JobError("nothing_to_train", "The model has no trainable parameters.")
         self._optimizer = _optimizer(self._parameters, recipe)
-        self._sums = torch.zeros(1 + len(self._metrics), dtype=torch.float64, device=self._device)
+        self._sums: list[tuple[int, list[torch.Tensor]]] = []
 
     def step(self, rows: NDArray[np.int64]) -> None:
         picked = torch.from_numpy(rows).to(self._device)
         targets = self._targets[picked]
         self._optimizer.zero_grad(set_to_none=True)
-        losses, sums = self._measure(self._module, [tensor[picked] for tensor in self._inputs], targets)
-        losses.mean().backward()  # type: ignore[no-untyped-call]
+        scores = self._scores(self._module, [tensor[picked] for tensor in self._inputs])
+        loss = _loss(self._objective, scores, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
-        self._sums += sums
+        self._sums.append((len(rows), self._means(loss, scores, targets)))
 
     def take_sums(self) -> dict[str, float]:
-        values = self._sums.tolist()
-        self._sums.zero_()
-        return dict(zip(("loss", *self._metrics), values, strict=True))
+        sums, self._sums = self._totals(self._sums), []
+        return sums
 
     def measure_validation(self) -> dict[str, float]:
         assert self._watched is not None
         inputs, targets = self._watched
-        sums = torch.zeros_like(self._sums)
+        means = []
         with torch.no_grad():
             for rows in chunks(len(targets), self._chunk_rows):
-                sums += self._measure(self._watcher, [tensor[rows].clone() for tensor in inputs], targets[rows])[1]
-        return dict(zip(("loss", *self._metrics), sums.tolist(), strict=True))
+                scores, wanted = self._scores(self._watcher, [tensor[rows].clone() for tensor in inputs]), targets[rows]
+                means.append((len(wanted), self._means(_loss(self._objective, scores, wanted), scores, wanted)))
+        return self._totals(means)
 
     def snapshot(self) -> list[torch.Tensor]:
         return [tensor.detach().clone() for tensor in self._state()]
@@ -92,41 +93,41 @@ class PyTorchTrainer(Trainer):
         ]
         return tensors, torch.from_numpy(fit_targets(targets, signature)).to(self._device)
 
-    def _measure(
-        self, module: fx.GraphModule, inputs: list[torch.Tensor], targets: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the loss of each row, and the sums over rows of loss and metrics."""
-        if self._autocasts:
-            with torch.autocast(self._device.type, dtype=torch.bfloat16):
-                answer = module(*inputs)
-        else:
-            answer = module(*inputs)
-        scores = self._as_scores(answer)
-        losses = _losses(self._objective, scores, targets)
-        with torch.no_grad():
-            sums = [losses.sum(), *(_metric(name, scores, targets) for name in self._metrics)]
-            return losses, torch.stack([value.double() for value in sums])
+    def _scores(self, module: fx.GraphModule, inputs: list[torch.Tensor]) -> torch.Tensor:
+        if not self._autocasts:
+            return self._as_scores(module.forward(*inputs))
+        with torch.autocast(self._device.type, dtype=torch.bfloat16):
+            answer = module.forward(*inputs)
+        return self._as_scores(answer)
+
+    def _means(self, loss: torch.Tensor, scores: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
+        """Return loss and metrics as means over a batch; they stay on the device, so that no step waits for it."""
+        detached = scores.detach()
+        return [loss.detach(), *(_metric(name, detached, targets) for name in self._metrics)]
+
+    def _totals(self, means: list[tuple[int, list[torch.Tensor]]]) -> dict[str, float]:
+        counts = torch.tensor([count for count, _ in means], dtype=torch.float64)
+        values = torch.stack([torch.stack(batch) for _, batch in means]).double().cpu()
+        return dict(zip(("loss", *self._metrics), (counts @ values).tolist(), strict=True))
 
 
-def _losses(objective: Objective, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def _loss(objective: Objective, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     if objective == "softmax":
-        return functional.cross_entropy(scores, targets, reduction="none")
+        return functional.cross_entropy(scores, targets)
     if objective == "sigmoid":
-        return functional.binary_cross_entropy_with_logits(scores[:, 0], targets.to(scores.dtype), reduction="none")
+        return functional.binary_cross_entropy_with_logits(scores[:, 0], targets.to(scores.dtype))
     if objective == "mean_squared_error":
-        return ((scores - targets) ** 2).mean(1)
+        return functional.mse_loss(scores, targets)
     if objective == "mean_absolute_error":
-        return (scores - targets).abs().mean(1)
-    return functional.huber_loss(scores, targets, reduction="none").mean(1)
+        return functional.l1_loss(scores, targets)
+    return functional.huber_loss(scores, targets)
 
 
 def _metric(name: str, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     if name == "accuracy":
         predicted = scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > 0).long()
-        return (predicted == targets).sum()
-    if name == "mean_squared_error":
-        return ((scores - targets) ** 2).mean(1).sum()
-    return (scores - targets).abs().mean(1).sum()
+        return (predicted == targets).float().mean()
+    return functional.mse_loss(scores, targets) if name == "mean_squared_error" else functional.l1_loss(scores, targets)
 
 
 def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
