@@ -64,14 +64,19 @@ def review_decide(request: HttpRequest, *, pk: int) -> HttpResponse:
 def review_context(found: Review, request: HttpRequest) -> dict[str, Any]:
     """Return what the box of a review needs, on its own page and on that of its version."""
     is_open = found.state == ReviewState.OPEN
-    reasons = gates.ask("approval", version=found.version, review=found) if is_open else []
+    evidence_of_review = [cited(entry) for entry in found.evidence.order_by("pk")]
+    problems = [entry.problem for entry in evidence_of_review if entry.problem]
+    asked = gates.ask("approval", version=found.version, review=found) if is_open else []
     decisions = list(found.decisions.select_related("decided_by"))
     approvals = sum(decision.outcome == Decision.Outcome.APPROVE for decision in decisions)
     return {
         "review": found,
         "is_open": is_open,
-        "cited": [cited(entry) for entry in found.evidence.order_by("pk")],
-        "reasons": reasons,
+        "cited": evidence_of_review,
+        # Evidence and gate may give the same reason.
+        "reasons": list(dict.fromkeys([*problems, *asked])) if is_open else [],
+        # Until somebody asks for the alias or rechecks, the record still says approved.
+        "lost": problems if found.state == ReviewState.APPROVED else [],
         "decisions": decisions,
         "approvals": approvals,
         "refusal": permissions.refusal(request.user, Action.DECIDE_REVIEW, found) if is_open else None,

@@ -95,7 +95,14 @@ def version(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
             "version": found,
             "aliases": names,
             "other_aliases": [alias for alias in aliases if alias.version_id != found.pk],
-            "stand": stand_of(found, aliases=names, review=review, audits=audits, reasons=box.get("reasons", ())),
+            "stand": stand_of(
+                found,
+                aliases=names,
+                review=review,
+                audits=audits,
+                reasons=box.get("reasons", ()),
+                lost=box.get("lost", ()),
+            ),
             "facts": _facts(evaluations),
             "shape": _shape(found),
             "lineage": lineage_of(
@@ -128,6 +135,7 @@ def stand_of(
     review: Review | None,
     audits: Sequence[Audit],
     reasons: Sequence[str],
+    lost: Sequence[str],
 ) -> Stand:
     """Say in one word where a version stands: what somebody has to do next comes first."""
     if version.state == ModelVersionState.QUARANTINED:
@@ -144,6 +152,8 @@ def stand_of(
         return Stand("Awaiting a decision", "open", f"Review {review.pk} asks for the alias {review.alias}. {against}")
     if review is not None and review.state == ReviewState.VOID:
         return Stand("Approval void", "void", f"Review {review.pk} no longer holds: {review.voided_because}")
+    if review is not None and lost:
+        return Stand("Approval void", "void", f"Review {review.pk} no longer holds: {lost[0]}")
     if aliases:
         alias = aliases[0]
         return Stand(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -153,6 +154,7 @@ def _whole(request: HttpRequest, pk: int) -> dict[str, Any]:
     return {
         **progress_context(found, request),
         "log": log,
+        "parameters_json": json.dumps(found.spec.get("parameters") or {}, indent=2, ensure_ascii=False),
         "phases": [(name, seconds) for name, seconds in _timings(found).items()],
     }
 

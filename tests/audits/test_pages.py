@@ -205,6 +205,7 @@ def test_a_version_says_in_one_word_where_it_stands(browser: Client) -> None:
     Review.objects.update(state=ReviewState.VOID, voided_because="A new high finding came up.")
     void = version_page(browser, version)
     Review.objects.update(state=ReviewState.APPROVED)
+    review.evidence.all().delete()
     Alias.objects.create(model=version.model, name="champion", version=version, review=review)
     champion = version_page(browser, version)
 
@@ -389,6 +390,19 @@ def test_evidence_that_no_longer_holds_is_shown_as_such(browser: Client) -> None
 
     assert "is no longer what was cited" in page
     assert '<use href="#m-failed"/></svg>no</span>' in page
+
+
+def test_an_approval_whose_evidence_was_lost_is_shown_void_before_anybody_rechecks(browser: Client) -> None:
+    version = factories.ModelVersionFactory()
+    review = factories.ReviewFactory(version=version, state=ReviewState.APPROVED)
+    evaluation = factories.EvaluationFactory(version=version)
+    factories.EvidenceFactory(review=review, object_id=evaluation.pk, digest=digest_of_json("another result"))
+    Alias.objects.create(model=version.model, name="champion", version=version, review=review)
+
+    page = version_page(browser, version)
+
+    assert "Approval void</p>" in page
+    assert "The approval no longer holds." in page
 
 
 # ---------------------------------------------------------------------------------------------- explanations

@@ -61,7 +61,7 @@ def chromium() -> Iterator[object]:
 
 @pytest.fixture
 def visit(request: pytest.FixtureRequest, chromium) -> Iterator[Visit]:
-    """Open a page on the live server; ``@pytest.mark.parametrize("visit", [{...}], indirect=True)`` sets its context."""
+    """Open pages of the live server; ``parametrize("visit", [{...}], indirect=True)`` sets the context."""
     server = request.getfixturevalue("live_server")
     context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, **getattr(request, "param", {})})
     page = context.new_page()
