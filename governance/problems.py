@@ -145,11 +145,7 @@ def _of_invalid(errors: Sequence[Mapping[str, str]]) -> dict[str, Any]:
 def _flat(detail: Any, place: str = "") -> list[dict[str, str]]:
     """Return ``{"place": "columns.age", "detail": "..."}`` for each message of the framework's nested ones."""
     if isinstance(detail, Mapping):
-        return [
-            error
-            for key, entry in detail.items()
-            for error in _flat(entry, place if key == "non_field_errors" else f"{place}.{key}".lstrip("."))
-        ]
+        return [error for key, entry in detail.items() for error in _flat(entry, _inside(place, key))]
     if isinstance(detail, list | tuple):
         nested = any(isinstance(entry, Mapping | list) for entry in detail)
         return [
@@ -158,6 +154,12 @@ def _flat(detail: Any, place: str = "") -> list[dict[str, str]]:
             for error in _flat(entry, f"{place}[{index}]" if nested else place)
         ]
     return [{"place": place, "detail": str(detail)}]
+
+
+def _inside(place: str, key: Any) -> str:
+    if key == "non_field_errors":
+        return place
+    return f"{place}[{key}]" if isinstance(key, int) else f"{place}.{key}".lstrip(".")
 
 
 def _of_model(error: ModelValidationError) -> list[dict[str, str]]:

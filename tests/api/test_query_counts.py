@@ -1,0 +1,89 @@
+"""A list takes the same number of queries however long it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from governance.models import Alias, Decision
+from governance.services import events
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+events.register("test.happened")
+
+
+def make_model() -> None:
+    version = factories.ModelVersionFactory(job=factories.JobFactory())
+    review = factories.EvidenceFactory(review__version=version).review
+    Alias.objects.create(model=version.model, name="champion", version=version, review=review)
+
+
+def make_version() -> None:
+    model = factories.RegisteredModelFactory._meta.model.objects.filter(name="one").first()
+    model = model or factories.RegisteredModelFactory(name="one")
+    origin = factories.ModelVersionFactory()
+    factories.ModelVersionFactory(
+        model=model,
+        retrained_from=origin,
+        training_data=factories.DatasetVersionFactory(),
+        job=factories.JobFactory(),
+    )
+
+
+def make_dataset_version() -> None:
+    dataset = factories.DatasetFactory._meta.model.objects.filter(name="one").first()
+    dataset = dataset or factories.DatasetFactory(name="one")
+    factories.DatasetVersionFactory(
+        dataset=dataset, cleaned_from=factories.DatasetVersionFactory(), job=factories.JobFactory()
+    )
+
+
+def make_review() -> None:
+    review = factories.EvidenceFactory().review
+    person = factories.person(f"approver-{review.pk}", "approvers")
+    Decision.objects.create(review=review, outcome="approve", comment="Fine.", decided_by=person)
+
+
+def make_event() -> None:
+    with transaction.atomic():
+        events.record(name="test.happened", subject="thing/1", by=None)
+
+
+LISTS: dict[str, Callable[[], object]] = {
+    "models/": make_model,
+    "models/one/versions/": make_version,
+    "datasets/": factories.DatasetVersionFactory,
+    "datasets/one/versions/": make_dataset_version,
+    "trainings/": lambda: factories.TrainingFactory(produced=factories.ModelVersionFactory()),
+    "evaluations/": lambda: factories.EvaluationFactory(compare_with=factories.ModelVersionFactory()),
+    "reviews/": make_review,
+    "jobs/": factories.JobFactory,
+    "policies/": factories.PolicyFactory,
+    "events/": make_event,
+}
+
+
+def queries(client, address: str) -> tuple[int, int]:
+    """Return how many queries a list takes, and how many rows it shows."""
+    with CaptureQueriesContext(connection) as captured:
+        response = client.get(f"/api/v1/{address}?page_size=100")
+    assert response.status_code == 200
+    return len(captured), len(response.json()["results"])
+
+
+@pytest.mark.parametrize("address", sorted(LISTS))
+def test_a_list_of_many_takes_as_many_queries_as_a_list_of_one(address, alice):
+    LISTS[address]()
+    few, shown = queries(factories.api_client(alice), address)
+    for _ in range(19):
+        LISTS[address]()
+    many, shown_later = queries(factories.api_client(alice), address)
+
+    assert shown_later >= shown + 19
+    assert many == few
+    assert few <= 8
