@@ -29,7 +29,7 @@ class GovernanceConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from governance import evidence, gates, job_kinds, results  # noqa: F401 - gates registers a system check
+        from governance import checks, evidence, gates, job_kinds, results  # noqa: F401 - two register system checks
         from governance.generics import make_subscriptable
         from governance.models import Evaluation, Training
         from governance.services import datasets, evaluations, events, registry, trainings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import time
@@ -64,7 +65,7 @@ class Lease:
     @property
     def is_over(self) -> bool:
         """Tell, by this machine's own clock, that the lease may have run out: its start was read before it began."""
-        return time.monotonic() - self._renewed_at >= settings.ASSAY_LEASE_SECONDS
+        return time.monotonic() - self._renewed_at >= float(settings.ASSAY_LEASE_SECONDS)
 
     def beat(self, progress: Progress | None = None) -> None:
         """Renew when it is time, tell newer progress, learn of a wish to cancel; cheap to call often.
@@ -187,7 +188,7 @@ class Attempt:
         self._lap("claim")
         # A folder of this very attempt can only be what an interrupted start left.
         remove_folder(self.folder)
-        (self.folder / INPUTS_FOLDER).mkdir(parents=True, mode=0o700)
+        _make_folders(self.folder / INPUTS_FOLDER)
         (self.folder / OUTPUTS_FOLDER).mkdir()
         content = store()
         for file in spec.inputs.values():
@@ -297,6 +298,13 @@ class Attempt:
         now = time.monotonic()
         self._timings[name] = now - self._at
         self._at = now
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder with those above it, again where another worker has just removed one as empty."""
+    while not folder.is_dir():
+        with contextlib.suppress(FileNotFoundError):
+            folder.mkdir(parents=True, mode=0o700)
 
 
 def remove_folder(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import DateTimeField, ExpressionWrapper, Value
 from django.db.models.functions import Now
@@ -13,6 +13,6 @@ def database_now() -> Now:
     return Now()
 
 
-def seconds_from_now(seconds: float) -> ExpressionWrapper:
+def seconds_from_now(seconds: float) -> ExpressionWrapper[DateTimeField[datetime, datetime]]:
     """Return the expression that stands for so many seconds after the database's now."""
     return ExpressionWrapper(Now() + Value(timedelta(seconds=seconds)), output_field=DateTimeField())

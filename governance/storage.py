@@ -14,8 +14,8 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from django.conf import settings
 from django.http import UnreadablePostError
@@ -108,7 +108,7 @@ class ContentStore:
         hexadecimal = digest.removeprefix("sha256:")
         return self.folder / hexadecimal[:2] / hexadecimal[2:4] / hexadecimal
 
-    def open(self, digest: str) -> BinaryIO:
+    def open(self, digest: str) -> BufferedReader:
         """Open content for reading.
 
         Raises:
