@@ -17,7 +17,9 @@ from workers.signature import Signature
 
 
 class NumpyModel(Model):
-    """``x @ weights + bias``, or with ``hidden`` weights ``tanh(x @ hidden + hidden_bias) @ weights + bias``.
+    """``x @ weights + bias``, or with ``hidden`` weights ``activation(x @ hidden + hidden_bias) @ weights + bias``.
+
+    The activation is ``tanh`` or ``relu``.
 
     The output kind says what comes out: logits, probabilities (softmax; sigmoid of a single output) or a value.
     ``calls`` counts rows forwarded.
@@ -32,6 +34,7 @@ class NumpyModel(Model):
         *,
         hidden: Any = None,
         hidden_bias: Any = 0.0,
+        activation: str = "tanh",
         kind: str = "logits",
         classes: Sequence[str] = (),
         columns: Sequence[str] = (),
@@ -61,6 +64,7 @@ class NumpyModel(Model):
                 ],
             }
         )
+        self._activation = activation
         self.device = "cpu"
         self.calls = 0
 
@@ -100,7 +104,8 @@ class NumpyModel(Model):
     def features(self, inputs: Inputs) -> np.ndarray:
         rows = self._rows(inputs)
         if "hidden" in self._weights:
-            return np.tanh(rows @ self._weights["hidden"] + self._weights["hidden_bias"])
+            sums = rows @ self._weights["hidden"] + self._weights["hidden_bias"]
+            return np.tanh(sums) if self._activation == "tanh" else np.maximum(sums, 0)
         return rows
 
     def fit(self, rows: TrainingRows, recipe: Recipe, *, on_epoch: Callable[[EpochRecord], None]) -> History:
@@ -127,7 +132,9 @@ class NumpyModel(Model):
     def _back(self, inputs: Inputs, slope: np.ndarray) -> dict[str, np.ndarray]:
         gradient = slope @ self._weights["weights"].T
         if "hidden" in self._weights:
-            gradient = (gradient * (1 - self.features(inputs) ** 2)) @ self._weights["hidden"].T
+            units = self.features(inputs)
+            slopes = 1 - units**2 if self._activation == "tanh" else units > 0
+            gradient = (gradient * slopes) @ self._weights["hidden"].T
         spec = self.signature.inputs[0]
         return {spec.name: gradient.reshape(len(gradient), *spec.row_shape).astype(np.float32)}
 

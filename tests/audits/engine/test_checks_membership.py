@@ -48,7 +48,8 @@ def test_a_model_that_fits_coin_tosses_leaks(tmp_path: Path) -> None:
     assert area.value == pytest.approx((margin < 4).mean(), abs=0.01)
     assert area.value > 0.7
     assert metric(result, "advantage").value > 0.4
-    assert metric(result, "true positive rate at 1 % false positives").value > 0.02
+    # And those others have the lowest losses of all, so that nobody is found at few false positives.
+    assert metric(result, "true positive rate at 1 % false positives").value == 0
     (chart,) = result.charts
     assert (tmp_path / "outputs" / chart["svg"]).is_file()
     assert chart["table"]["rows"][-1][:2] == [1.0, 1.0]
