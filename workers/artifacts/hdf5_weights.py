@@ -8,7 +8,8 @@ low level, so that nothing is followed or converted before it was looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,15 @@ from workers.artifacts.findings import refusal, shown
 
 _MAX_DEPTH = 32
 _MAX_OBJECTS = 200_000
-_MAX_ATTRIBUTE_TEXT = 400
 _PIECE_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class _Member:
-    """A group or a dataset of the file; ``attributes`` are the two texts that Keras writes."""
+    """A group or a dataset of the file."""
 
     path: str
     is_dataset: bool
-    attributes: dict[str, str]
 
 
 def check_weights(path: Path, place: str) -> int:
@@ -41,61 +40,64 @@ def check_weights(path: Path, place: str) -> int:
 
 
 def rewrite_weights(source: Path, target: Path, place: str) -> None:
-    """Write a new HDF5 file with the same groups, arrays and names, in their order, and nothing else."""
+    """Write a new HDF5 file with the same groups and arrays, in the order of their names, and nothing else."""
     import h5py
 
     # The earliest version of the format keeps no times of groups, so that the same arrays give the same bytes.
     with _opened(source, place) as file, h5py.File(target, "w", libver="earliest") as out:
         for member in _members(file, place):
             if member.is_dataset:
-                _copy(file[member.path], out, member.path)
+                _copy(file, out, member.path, place)
             elif member.path != "/":
                 out.require_group(member.path)
-            for name, text in member.attributes.items():
-                out[member.path].attrs[name] = text
 
 
-def _copy(dataset: Any, out: Any, path: str) -> None:
-    copied = out.create_dataset(path, shape=dataset.shape, dtype=dataset.dtype, track_times=False)
-    if not dataset.shape:
-        copied[()] = dataset[()]
-        return
-    row_bytes = max(1, dataset.dtype.itemsize * math.prod(dataset.shape[1:]))
+def _copy(file: Any, out: Any, path: str, place: str) -> None:
+    with _damage_told(place):
+        dataset = file[path]
+        shape, dtype = dataset.shape, dataset.dtype
+    copied = out.create_dataset(path, shape=shape, dtype=dtype, track_times=False)
+    if dtype.kind == "V":
+        copied.attrs["dtype"] = "bfloat16"
+    row_bytes = max(1, dtype.itemsize * math.prod(shape[1:]))
     step = max(1, _PIECE_BYTES // row_bytes)
-    for start in range(0, dataset.shape[0], step):
-        copied[start : start + step] = dataset[start : start + step]
+    parts: Iterable[Any] = [()] if not shape else (slice(at, at + step) for at in range(0, shape[0], step))
+    for part in parts:
+        with _damage_told(place):
+            numbers = dataset[part]
+        copied[part] = numbers
 
 
-class _Opened:
-    def __init__(self, path: Path, place: str) -> None:
-        self._path, self._place, self._file = path, place, None
-
-    def __enter__(self) -> Any:
-        import h5py
-
-        if not h5py.h5f.is_hdf5(str(self._path).encode()):
-            raise refusal("ART-02.hdf5", "The entry is not an HDF5 file.", self._place)
-        try:
-            self._file = h5py.File(self._path, "r")
-        except (OSError, RuntimeError, ValueError) as error:
-            raise refusal("ART-02.hdf5", f"The HDF5 file does not open: {shown(str(error))}.", self._place) from None
-        return self._file
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+@contextmanager
+def _damage_told(place: str) -> Iterator[None]:
+    """Say what h5py raises on a damaged file as a finding."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise refusal("ART-02.hdf5", f"The HDF5 file is damaged: {shown(str(error))}.", place) from None
 
 
-def _opened(path: Path, place: str) -> _Opened:
-    return _Opened(path, place)
+@contextmanager
+def _opened(path: Path, place: str) -> Iterator[Any]:
+    import h5py
+
+    if not h5py.h5f.is_hdf5(str(path).encode()):
+        raise refusal("ART-02.hdf5", "The entry is not an HDF5 file.", place)
+    with _damage_told(place):
+        file = h5py.File(path, "r")
+    with file:
+        yield file
 
 
 def _members(file: Any, place: str) -> Iterator[_Member]:
     """Yield every group and dataset once, parents first, in the order of the names."""
-    try:
-        yield from _Walk(place).walk(file)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise refusal("ART-02.hdf5", f"The HDF5 file is damaged: {shown(str(error))}.", place) from None
+    walk = _Walk(place).walk(file)
+    while True:
+        with _damage_told(place):
+            member = next(walk, None)
+        if member is None:
+            return
+        yield member
 
 
 class _Walk:
@@ -107,7 +109,8 @@ class _Walk:
         return refusal("ART-02.hdf5", why, f"{self._place}: {path}")
 
     def walk(self, file: Any) -> Iterator[_Member]:
-        yield _Member("/", False, self._attributes(file, "/"))
+        self._check_attributes(file.id, "/")
+        yield _Member("/", False)
         stack = [(file, "", 0)]
         while stack:
             group, prefix, depth = stack.pop()
@@ -117,15 +120,17 @@ class _Walk:
             for name in sorted(group.keys()):
                 path = f"{prefix}/{name}"
                 child, is_dataset = self._child(group, name, path)
-                yield _Member(path, is_dataset, self._attributes(child, path))
+                self._check_attributes(child.id, path)
+                yield _Member(path, is_dataset)
                 if not is_dataset:
                     inner.append((child, path, depth + 1))
             stack.extend(reversed(inner))
 
-    def _child(self, group: Any, name: str, path: str) -> tuple[Any, bool]:
+    def _child(self, group: Any, name: str | bytes, path: str) -> tuple[Any, bool]:
         import h5py
 
-        if len(path) > 2000 or not name.isprintable() or name in (".", ".."):
+        # h5py gives a name that is not UTF-8 as bytes.
+        if not isinstance(name, str) or len(path) > 2000 or not name.isprintable() or name in (".", ".."):
             raise self.refused(f"The name {shown(name)} is not plain.", path)
         if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
             raise self.refused("The member is a soft or external link, which may point to another file.", path)
@@ -164,19 +169,18 @@ class _Walk:
             detail = f"The array needs {needed:,} bytes; {identifier.get_storage_size():,} are stored."
             raise self.refused(detail, path)
 
-    def _attributes(self, item: Any, path: str) -> dict[str, str]:
+    def _check_attributes(self, identifier: Any, path: str) -> None:
+        """Refuse attributes that Keras does not write, and read none.
+
+        The text of an attribute lies in a heap whose stated size HDF5 believes. ``name`` says nothing that loading
+        needs, and ``dtype`` says bfloat16 wherever an array has raw bytes.
+        """
         import h5py
 
-        attributes = {}
-        for name in item.attrs:
-            kind = item.attrs.get_id(name)
-            if name not in ("name", "dtype") or kind.shape != () or kind.get_type().get_class() != h5py.h5t.STRING:
+        for index in range(h5py.h5a.get_num_attrs(identifier)):
+            name = h5py.h5a.open(identifier, index=index).name.decode(errors="replace")
+            if name not in ("name", "dtype"):
                 raise self.refused(f"The attribute {shown(name)} is not one that Keras writes.", path)
-            text = item.attrs[name]
-            if not isinstance(text, str) or len(text) > _MAX_ATTRIBUTE_TEXT:
-                raise self.refused(f"The attribute {shown(name)} is not a short text.", path)
-            attributes[name] = text
-        return attributes
 
 
 def _is_numeric(kind: Any) -> bool:

@@ -224,3 +224,22 @@ def test_the_same_weights_have_one_digest_in_two_uploads(run_job: Any, tmp_path:
     from workers.frameworks.weights import digest_of_weights
 
     assert value["weights_digest"] == digest_of_weights(model.weights())
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_a_training_writes_passes_the_inspection(run_job: Any, tmp_path: Path, suffix: str) -> None:
+    from workers.artifacts.inspection import inspect
+    from workers.frameworks.base import TrainingRows
+    from workers.recipe import Recipe
+
+    source = tiny_models.mlp(tmp_path / f"model{suffix}", dropout=0.1, batch_normalisation=True)
+    value, outputs = run_job(source)
+    model = load_model(outputs / value["rewritten"], framework=value["framework"], signature=None, device="cpu", seed=0)
+    rows = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
+    recipe = Recipe.from_json({"loss": "cross_entropy", "epochs": 1})
+    (name,) = [spec.name for spec in model.signature.inputs]
+    model.fit(TrainingRows({name: rows}, np.arange(32) % 3), recipe, on_epoch=lambda _: None)
+    trained = tmp_path / f"trained{suffix}"
+    model.save(trained)
+    inspection = inspect(trained, filename=trained.name)
+    assert (inspection.verdict, inspection.findings) == ("registered", ())
