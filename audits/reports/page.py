@@ -50,14 +50,11 @@ def content_security_policy(style: str, script: str) -> str:
 
 def stylesheet(audit: Audit) -> str:
     """Return the stylesheet of the pages, with the report's own words at the foot of each printed page."""
-    path = finders.find("governance/assay.css")
-    if not isinstance(path, str):
-        raise IntegrityFailure("The stylesheet governance/assay.css is not among the static files.")
     foot = _css_text(
         f"Assay · audit {audit.pk}, {audit.version.ref} on {audit.dataset.ref} · results {audit.digest[:17]}"
     )
     return _inside_tag(
-        Path(path).read_text(encoding="utf-8")
+        _static_text("governance/assay.css")
         + f"\n@page {{ @bottom-left {{ content: {foot}; font: 8pt sans-serif; color: #555; }} }}\n",
         "style",
     )
@@ -65,11 +62,10 @@ def stylesheet(audit: Audit) -> str:
 
 @lru_cache(maxsize=1)
 def live_script() -> str:
-    """Return the script that redraws the charts: Vega-Lite and what it needs, and ``live.js``."""
+    """Return the script that redraws the charts: Vega-Lite and what it needs, and ``report.js``."""
     import vl_convert  # costs about 100 MB and a second, so only who builds a report pays
 
-    glue = Path(__file__).with_name("live.js").read_text(encoding="utf-8")
-    return _inside_tag(vl_convert.javascript_bundle(glue), "script")
+    return _inside_tag(vl_convert.javascript_bundle(_static_text("audits/report.js")), "script")
 
 
 def _specs(content: Content) -> SafeString:
@@ -88,6 +84,14 @@ def _spec(digest: str) -> Any:
     with store().open(digest) as stream:
         written = stream.read(MAX_SPEC_BYTES + 1)
     return json.loads(written) if len(written) <= MAX_SPEC_BYTES else None
+
+
+def _static_text(name: str) -> str:
+    """Return a text that comes with the apps, wherever they are installed."""
+    path = finders.find(name)
+    if not isinstance(path, str):
+        raise IntegrityFailure(f"{name} is not among the static files.")
+    return Path(path).read_text(encoding="utf-8")
 
 
 def _source_hash(text: str) -> str:
