@@ -62,7 +62,6 @@ class DatasetVersionAdmin(TakesUploads[DatasetVersion]):
     )
     list_display = ["ref", "state", "row_count", "cleaned_from", "job_state", "created_at"]
     list_filter = ["state"]
-    list_select_related = ["dataset", "cleaned_from__dataset", "job"]
     search_fields = ["dataset__name", "content_digest"]
     readonly_when_kept = [
         "ref",
@@ -82,7 +81,8 @@ class DatasetVersionAdmin(TakesUploads[DatasetVersion]):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DatasetVersion]:
-        return super().get_queryset(request).select_related("dataset")
+        queryset = super().get_queryset(request)
+        return queryset.select_related("dataset", "cleaned_from__dataset", "job", "created_by")
 
     @admin.display(description="job", ordering="job__state")
     def job_state(self, version: DatasetVersion) -> SafeString | str:

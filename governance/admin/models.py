@@ -113,7 +113,6 @@ class ModelVersionAdmin(TakesUploads[ModelVersion]):
         "created_at",
     ]
     list_filter = ["state", "framework"]
-    list_select_related = ["model", "retrained_from__model", "job"]
     search_fields = ["model__name", "artifact__digest"]
     readonly_when_kept = [
         "ref",
@@ -138,7 +137,8 @@ class ModelVersionAdmin(TakesUploads[ModelVersion]):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
-        return super().get_queryset(request).select_related("model", "training_data__dataset", "retrained_from__model")
+        queryset = super().get_queryset(request)
+        return queryset.select_related("model", "training_data__dataset", "retrained_from__model", "job", "created_by")
 
     @admin.display(description="job", ordering="job__state")
     def job_state(self, version: ModelVersion) -> SafeString | str:

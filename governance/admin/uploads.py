@@ -91,7 +91,7 @@ class TakesUploads(ReadOnly[ModelT]):
 
     def _taken_in(self, request: HttpRequest, made: ModelT, job: Job) -> HttpResponse:
         said = format_html(
-            '{} is in; <a href="{}">job {}</a> goes on with it.', made, reverse("job", args=[job.pk]), job.pk
+            'Stored as {}; <a href="{}">job {}</a> goes on with it.', made, reverse("job", args=[job.pk]), job.pk
         )
         self.message_user(request, said, messages.SUCCESS)
         options = self.model._meta
