@@ -92,7 +92,7 @@ def metric_with_interval(metric: Mapping[str, Any]) -> str:
     written = value_of_metric(metric)
     if bounds:
         written += f" ({bounds})"
-    return f"{written}, n = {number(count)}" if is_number(count) else written
+    return f"{written}, n = {number(count)}" if count and is_number(count) else written
 
 
 def size(count: Any) -> str:
