@@ -65,30 +65,29 @@ def _numbers(present: pa.Array) -> dict[str, Any]:
     if not len(finite):
         return described
     lowest, highest = finite.min().item(), finite.max().item()
-    quantiles = np.quantile(finite, QUANTILES)
+    # Beyond half of the largest float a sum or a difference of two values is infinite, though their mean is not.
+    scale = float(max(abs(lowest), abs(highest)))
+    scale = scale if scale > 1e300 else 1.0
+    scaled = finite / scale if scale > 1 else finite
     return described | {
         "lowest": lowest,
         "highest": highest,
-        "median": float(np.median(finite)),
-        "mean": _mean(finite),
+        "median": float(np.median(scaled)) * scale,
+        "mean": float(np.mean(scaled)) * scale,
         "histogram": _histogram(finite.astype(np.float64), float(lowest), float(highest)),
         "quantiles": [
-            {"share": share, "value": float(value)} for share, value in zip(QUANTILES, quantiles, strict=True)
+            {"share": share, "value": float(value) * scale}
+            for share, value in zip(QUANTILES, np.quantile(scaled, QUANTILES), strict=True)
         ],
     }
-
-
-def _mean(finite: NDArray[Any]) -> float | None:
-    """Return the mean, which can lie beyond the largest float only while it is summed up."""
-    scale = float(max(abs(float(finite.min())), abs(float(finite.max())), 1.0))
-    return float(np.mean(finite / scale) * scale) if scale > 1e300 else float(np.mean(finite))
 
 
 def _histogram(finite: NDArray[np.float64], lowest: float, highest: float) -> list[dict[str, Any]]:
     width = highest / BINS - lowest / BINS
     if width == 0 or not np.isfinite(width) or lowest + width == lowest:
         return [{"low": lowest, "high": highest, "count": len(finite)}]
-    edges = [lowest + width * number for number in range(BINS)] + [highest]
+    # In halves, since the width of all bins together may be beyond the largest float.
+    edges = [(lowest / 2 + width / 2 * number) * 2 for number in range(BINS)] + [highest]
     # Binned against the edges that are told, so that a reader who counts again finds the same.
     numbers = np.clip(np.searchsorted(edges, finite, side="right") - 1, 0, BINS - 1)
     counts = np.bincount(numbers, minlength=BINS)

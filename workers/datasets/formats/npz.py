@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +20,12 @@ from workers.datasets.formats.limits import check_bytes, check_columns, check_na
 from workers.protocol import JobError
 
 _ENCRYPTED = 0x1
+#: What Python's reader of archives raises on a damaged one, from its directory to the checksum of an entry.
+_ARCHIVE_ERRORS = (
+    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError
+)  # fmt: skip
+#: What NumPy's reader raises on a header that is none.
+_ARRAY_ERRORS = (ValueError, TypeError, SyntaxError, EOFError, zlib.error, tokenize.TokenError, OverflowError)
 #: Kinds of NumPy types: booleans, integers, floats, moments, texts and bytes.
 _KINDS = "biufMUS"
 
@@ -34,7 +43,7 @@ def read(path: Path) -> pa.Table:
             headers = {name: _header(archive, entry, name) for name, entry in entries.items()}
             _check_shapes(headers)
             return pa.table({name: _column(archive, entry, name) for name, entry in entries.items()})
-    except zipfile.BadZipFile as error:
+    except _ARCHIVE_ERRORS as error:
         raise JobError(
             "npz_cut", f"The NPZ file is cut or damaged: {error}. Upload it again.", place=f"byte {path.stat().st_size}"
         ) from error
@@ -69,7 +78,8 @@ def _header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> tupl
             version = npy.read_magic(stream)
             reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, _, dtype = reader(stream)
-    except (ValueError, EOFError, zlib.error) as error:
+            header_bytes = stream.tell()
+    except _ARRAY_ERRORS as error:
         raise JobError("npz_damaged", f"The array {name!r} has no readable header: {error}.", place=name) from error
     if dtype.hasobject:
         raise JobError(
@@ -82,6 +92,13 @@ def _header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> tupl
         raise JobError(
             "type_not_supported",
             f"The array {name!r} is of the type {dtype}; a column holds numbers, booleans, texts or moments.",
+            place=name,
+        )
+    if min(shape, default=0) < 0 or header_bytes + math.prod(shape) * dtype.itemsize != entry.file_size:
+        raise JobError(
+            "npz_damaged",
+            f"The array {name!r} says that it has the shape {list(shape)} of {dtype}; its entry has "
+            f"{entry.file_size:,} bytes, which does not fit.",
             place=name,
         )
     return shape, dtype
@@ -114,11 +131,9 @@ def _column(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> pa.A
     try:
         with archive.open(entry) as stream:
             values: NDArray[Any] = npy.read_array(stream, allow_pickle=False)
-            rest = stream.read(1)
-    except (ValueError, EOFError, zlib.error) as error:
+            stream.read(1)  # the checksum is compared at the end of the entry
+    except (*_ARRAY_ERRORS, zipfile.BadZipFile) as error:
         raise JobError("npz_damaged", f"The array {name!r} cannot be read: {error}.", place=name) from error
-    if rest:
-        raise JobError("npz_damaged", f"The entry of the array {name!r} goes on after its values.", place=name)
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if values.ndim > 1:
         return tensor_array(values.astype(np.uint8) if values.dtype.kind == "b" else values)

@@ -47,6 +47,7 @@ def read(path: Path) -> pa.Table:
                         place=name,
                     )
             table = file.read()
+            table.validate(full=True)  # texts that are not UTF-8, offsets that point outside
     except (pa.ArrowException, OSError) as error:
         raise JobError("parquet_damaged", f"The Parquet file is damaged: {error}.", place="file") from error
     return canonical_table(table)
