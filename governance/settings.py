@@ -196,7 +196,7 @@ ASSAY_EXECUTOR = env.str("ASSAY_EXECUTOR", default="local")
 ASSAY_RUNNER_PACKAGES = env.list("ASSAY_RUNNER_PACKAGES", default=[])
 #: A worker that has not renewed within this time has lost its jobs.
 ASSAY_LEASE_SECONDS = env.int("ASSAY_LEASE_SECONDS", default=60)
-#: Address space of one CPU job; TensorFlow alone reserves several GiB.
+#: Private writable memory of one CPU job.
 ASSAY_JOB_MEMORY_BYTES = env.int("ASSAY_JOB_MEMORY_BYTES", default=24 * 1024**3)
 ASSAY_JOB_WALL_SECONDS = env.int("ASSAY_JOB_WALL_SECONDS", default=3600)
 

@@ -10,8 +10,6 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO
 
@@ -116,7 +114,7 @@ def run(
     return 0 if error is None else 1
 
 
-class _FrameworkGuard(MetaPathFinder):
+class _FrameworkGuard:
     """Stands before the import of every framework, so that nothing loads a model where the sandbox is not whole."""
 
     def __init__(self, layers: sandbox.Layers) -> None:
@@ -160,14 +158,20 @@ def _check_runner(name: str, extra_packages: Sequence[str]) -> None:
     module, _, function = name.partition(":")
     packages = (*RUNNER_PACKAGES, *extra_packages)
     is_ours = any(module == package or module.startswith(f"{package}.") for package in packages)
-    is_plug_in = any(entry.value == name for entry in entry_points(group=RUNNER_ENTRY_POINTS))
-    if not function.isidentifier() or not (is_ours or is_plug_in):
+    if not function.isidentifier() or not (is_ours or _is_plug_in(name)):
         raise JobError(
             "runner_not_allowed",
             f"The runner {name!r} is not module:function in {', '.join(packages)} or an entry point of "
             f"{RUNNER_ENTRY_POINTS}.",
             place="spec.runner",
         )
+
+
+def _is_plug_in(name: str) -> bool:
+    # Imported only here: it costs more than everything else that a child imports before its work.
+    from importlib.metadata import entry_points
+
+    return any(entry.value == name for entry in entry_points(group=RUNNER_ENTRY_POINTS))
 
 
 def _package_folders(name: str) -> list[Path]:
@@ -235,7 +239,7 @@ def _report(error: BaseException, spec: JobSpec) -> ErrorReport:
         traceback.clear_frames(error.__traceback__)
         return ErrorReport(
             "out_of_memory",
-            f"The job needed more memory than it may use ({spec.limits.memory_bytes / 1024**3:.3g} GiB of address space"
+            f"The job needed more memory than it may use ({spec.limits.memory_bytes / 1024**3:.3g} GiB"
             " on a CPU, all of the card on a GPU).",
             errored=True,
             traceback=trace,

@@ -67,7 +67,7 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one job may use. Memory is address space on a CPU job; times are seconds."""
+    """What one job may use. Memory is private and writable (RLIMIT_DATA) on a CPU job; times are seconds."""
 
     wall_seconds: int = 3600
     cpu_seconds: int = 7200

@@ -7,7 +7,7 @@ Layers, each probed on the machine at hand:
 ``landlock``         files: write in the job folder only, read in Python's, the packages' and the system's folders only
 ``seccomp``          system calls: no sockets, no way out of the process group, no mounts, tracing or kernel surface
 ``no_new_privileges``  no set-uid program gives anything back
-``limits``           address space, CPU time, file size, processes, open files, no core dump
+``limits``           memory, address space, CPU time, file size, processes, open files, no core dump
 ``parent_death``     killed when the thread that started it ends
 ===================  =====================================================================================
 
@@ -23,13 +23,10 @@ import ctypes
 import errno
 import json
 import os
-import platform
 import resource
 import signal
 import struct
-import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -151,13 +148,16 @@ def require(layers: Layers) -> None:
         raise JobError(
             "no_sandbox",
             f"This machine lacks {' and '.join(missing)}, so no upload is loaded on it. Static inspection still works.",
-            place=platform.node(),
+            place=os.uname().nodename,
         )
 
 
 @cache
 def probe() -> Layers:
     """Return the layers that a child gets on this machine; tried out in a process of its own, once."""
+    # Children import this module, and have no use for it.
+    import subprocess
+
     ended = subprocess.run(
         [sys.executable, "-P", "-m", "workers.sandbox"],
         check=False,
@@ -242,8 +242,7 @@ def _allow(ruleset: int, path: Path, rights: int) -> bool:
 
 def _python_folders() -> list[str]:
     """Return where Python and its installed packages are, and nothing that merely lies on the module path."""
-    paths = sysconfig.get_paths()
-    return sorted({sys.prefix, sys.base_prefix, paths["purelib"], paths["platlib"], paths["stdlib"]})
+    return sorted({sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix})
 
 
 def _gpu_devices() -> list[str]:
@@ -298,7 +297,7 @@ _OFFSET_NUMBER, _OFFSET_ARCHITECTURE, _OFFSET_FIRST_ARGUMENT = 0, 4, 16
 
 def _filter_system_calls() -> bool:
     """Deny, with an error that libraries can handle, the calls that no job needs; False where it cannot be done."""
-    machine = _MACHINES.get(platform.machine())
+    machine = _MACHINES.get(os.uname().machine)
     if machine is None:
         return False
     instructions = b"".join(_program(machine))
@@ -338,6 +337,11 @@ def _program(machine: _Machine) -> list[bytes]:
 
 
 # ------------------------------------------------------------------------------------------------ resources
+#: What the engine that draws charts (V8) reserves without using it. Private writable memory is what RLIMIT_DATA counts
+#: and reservations are not, so that is the limit on memory; the one on address space only bounds shared mappings.
+_RESERVED_BYTES = 80 * 1024**3
+
+
 def _set_limits(limits: Limits, *, uses_gpu: bool) -> None:
     wanted = {
         resource.RLIMIT_CORE: (0, 0),
@@ -348,7 +352,9 @@ def _set_limits(limits: Limits, *, uses_gpu: bool) -> None:
         resource.RLIMIT_NOFILE: (limits.open_files, limits.open_files),
     }
     if not uses_gpu:
-        wanted[resource.RLIMIT_AS] = (limits.memory_bytes, limits.memory_bytes)
+        wanted[resource.RLIMIT_DATA] = (limits.memory_bytes, limits.memory_bytes)
+        space = limits.memory_bytes + _RESERVED_BYTES
+        wanted[resource.RLIMIT_AS] = (space, space)
     for kind, (soft, hard) in wanted.items():
         _, highest = resource.getrlimit(kind)
         if highest != resource.RLIM_INFINITY:

@@ -215,6 +215,14 @@ def predict_with_keras(context: JobContext) -> dict[str, Any]:
     return {"answer": round(float(np.sum(model.predict(np.ones((1, 3)), verbose=0))))}
 
 
+def draw_a_chart(context: JobContext) -> dict[str, Any]:
+    from workers.charts import draw
+
+    encoding = {"x": {"field": "a", "type": "quantitative"}}
+    drawing = draw({"mark": "bar", "data": {"values": [{"a": 1}]}, "encoding": encoding})
+    return {"is_svg": drawing.startswith("<svg")}
+
+
 DEEDS: dict[str, Callable[[JobContext], dict[str, Any]]] = {
     deed.__name__: deed
     for deed in (
@@ -245,5 +253,6 @@ DEEDS: dict[str, Callable[[JobContext], dict[str, Any]]] = {
         attempts,
         predict_with_torch,
         predict_with_keras,
+        draw_a_chart,
     )
 }

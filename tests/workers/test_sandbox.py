@@ -172,3 +172,12 @@ def test_frameworks_load_and_compute_inside(framework: str, tmp_path: Path) -> N
     assert result.error is None, (folder / "log.txt").read_text()
     assert result.value == {"answer": 6}
     assert framework in result.environment["packages"]
+
+
+@pytest.mark.parametrize("memory_bytes", [1024**3, 16 * 1024**3])
+def test_charts_are_drawn_inside_although_their_engine_reserves_more_than_the_limit(
+    memory_bytes: int, tmp_path: Path
+) -> None:
+    folder = tmp_path / "job"
+    result, _ = run_dispatched(lay(folder, "draw_a_chart", limits={"memory_bytes": memory_bytes}), folder)
+    assert result.value == {"is_svg": True}, (folder / "log.txt").read_text()
