@@ -54,8 +54,9 @@ FUNCTIONS: dict[str, tuple[int, int]] = {
 }
 
 _ASSUMPTIONS = ("positive", "nonnegative", "integer", "real", "finite")
-SYMBOL_NAME = re.compile(r"[su][0-9]{1,9}")
-_TOKEN = re.compile(r" *(?:(?P<integer>-?[0-9]{1,19})|(?P<word>[A-Za-z]+)|(?P<text>'[su][0-9]{1,9}')|(?P<mark>[(),=]))")
+#: Sizes that depend on data (``u0``) are not taken: torch counts up to their number when it loads them.
+SYMBOL_NAME = re.compile(r"s[0-9]{1,9}")
+_TOKEN = re.compile(r" *(?:(?P<integer>-?[0-9]{1,19})|(?P<word>[A-Za-z]+)|(?P<text>'s[0-9]{1,9}')|(?P<mark>[(),=]))")
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workers.artifacts import expressions, guards, pt2_schema
+from workers.artifacts import expressions, pt2_schema
 from workers.artifacts.findings import MAX_FINDINGS, Finding, RefusalError, finding, refusal, shown
 from workers.artifacts.pt2_operators import ATEN_OPERATORS, SIZE_OPERATORS, danger_of
 from workers.artifacts.pt2_schema import Reader, choice, record, sequence
 
 PLACE = "models/model.json"
-_SCHEMA_MAJOR = 8
-_VERIFIERS = ("TRAINING", "ATEN")
-_DERIVED_SIZE = re.compile(r"[0-9su+*/\- ()]{1,200}")
+_DERIVED_SIZE = re.compile(r"[0-9s+*/\- ()]{1,200}")
 _MAX_NODES = 100_000
 
 
@@ -56,12 +54,12 @@ class _ProgramReader:
     def read(self, document: Any) -> Program:
         whole: dict[str, Reader] = {
             "graph_module": pt2_schema.anything,
-            "opset_version": _opset_version,
+            "opset_version": pt2_schema.opset_version,
             "range_constraints": self._ranges,
-            "schema_version": _schema_version,
-            "verifiers": sequence(_verifier, 4),
-            "torch_version": _version,
-            "guards_code": sequence(_guard, 100_000),
+            "schema_version": pt2_schema.schema_version,
+            "verifiers": sequence(pt2_schema.verifier, 4),
+            "torch_version": pt2_schema.torch_version,
+            "guards_code": sequence(pt2_schema.guard, 100_000),
         }
         outer = record(document, PLACE, whole)
         # The sizes can be read only once the ranges have declared the symbols.
@@ -89,7 +87,7 @@ class _ProgramReader:
             "signature": pt2_schema.anything,
             "module_call_graph": pt2_schema.anything,
             "metadata": pt2_schema.anything,
-            "treespec_namedtuple_fields": _nothing,
+            "treespec_namedtuple_fields": pt2_schema.nothing,
         }
         module = record(value, place, fields, {"metadata": {}, "treespec_namedtuple_fields": {}})
         graph = self._graph(module["graph"], f"{place}.graph")
@@ -114,7 +112,7 @@ class _ProgramReader:
             "sym_bool_values": self._values(self._sizes.truth),
             "sym_float_values": self._values(self._sizes.real),
             "is_single_tensor_return": pt2_schema.boolean,
-            "custom_obj_values": _no_custom_objects,
+            "custom_obj_values": pt2_schema.no_custom_objects,
         }
         defaults = {"is_single_tensor_return": False, "custom_obj_values": {}, "sym_float_values": {}}
         graph = record(value, place, fields, defaults)
@@ -175,7 +173,7 @@ class _ProgramReader:
         node = record(value, place, fields, {"is_hop_single_tensor_return": None, "name": None})
         argument = self._size_argument if node["target"] in SIZE_OPERATORS else self._argument
         kind = pt2_schema.nullable(pt2_schema.integer)
-        named: dict[str, Reader] = {"name": _argument_name, "arg": argument, "kind": kind}
+        named: dict[str, Reader] = {"name": pt2_schema.argument_name, "arg": argument, "kind": kind}
         inputs = sequence(lambda item, at: record(item, at, named, {"kind": None}), 200)
         node["inputs"] = inputs(node["inputs"], f"{place}.inputs")
         node["outputs"] = sequence(self._result, 10_000)(node["outputs"], f"{place}.outputs")
@@ -398,59 +396,3 @@ class _ProgramReader:
 def _argument_of(spec: dict[str, Any]) -> str:
     ((kind, content),) = spec.items()
     return str((content["arg"]["as_tensor"] if kind == "user_input" else content["arg"])["name"])
-
-
-def _argument_name(value: Any, place: str) -> str:
-    return "" if value == "" else _any_word(value, place)
-
-
-def _any_word(value: Any, place: str) -> str:
-    """Read the name of an operator's argument; some are Python keywords (``from``), and torch passes those by place."""
-    if not isinstance(value, str) or not value.isidentifier() or not value.isascii():
-        raise refusal("ART-01.name", f"The argument name {shown(value)} is not a plain identifier.", place)
-    return value
-
-
-def _opset_version(value: Any, place: str) -> dict[str, int]:
-    return record(value, place, {"aten": pt2_schema.integer})
-
-
-def _schema_version(value: Any, place: str) -> dict[str, int]:
-    version = record(value, place, {"major": pt2_schema.integer, "minor": pt2_schema.integer})
-    if version["major"] != _SCHEMA_MAJOR:
-        detail = (
-            f"The format has version {version['major']}.{version['minor']}; {_SCHEMA_MAJOR}.x (PyTorch 2.13) is taken."
-        )
-        raise refusal("ART-02.schema", detail, place)
-    return version
-
-
-def _verifier(value: Any, place: str) -> str:
-    if value not in _VERIFIERS:
-        raise refusal("ART-02.schema", f"The dialect {shown(value)} is not taken; {', '.join(_VERIFIERS)} are.", place)
-    return str(value)
-
-
-def _version(value: Any, place: str) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9A-Za-z.+]{1,40}", value):
-        raise refusal("ART-02.schema", f"{shown(value)} is not a version of PyTorch.", place)
-    return value
-
-
-def _guard(value: Any, place: str) -> str:
-    if not isinstance(value, str):
-        raise refusal("ART-02.schema", "A guard is a text.", place)
-    guards.check(value, place)
-    return value
-
-
-def _nothing(value: Any, place: str) -> dict[str, Any]:
-    if value != {}:
-        raise refusal("ART-02.schema", "Named tuples are not taken.", place)
-    return {}
-
-
-def _no_custom_objects(value: Any, place: str) -> dict[str, Any]:
-    if value != {}:
-        raise refusal("ART-01.custom_object", "The graph uses objects that only code can rebuild.", place)
-    return {}

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from workers.artifacts import expressions, strict_json
+from workers.artifacts import expressions, guards, strict_json
 from workers.artifacts.findings import refusal, shown
 
 Reader = Callable[[Any, str], Any]
@@ -32,6 +32,8 @@ DTYPES: dict[int, tuple[str, int]] = {
     13: ("bfloat16", 2),
 }
 STRIDED = 7
+_SCHEMA_MAJOR = 8
+_VERIFIERS = ("TRAINING", "ATEN")
 _MAX_INTEGER = 2**63 - 1
 _MAX_DIMENSIONS = 16
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
@@ -174,6 +176,60 @@ def device(value: Any, place: str) -> dict[str, Any]:
     if read["type"] not in ("cpu", "cuda"):
         raise refusal("ART-02.schema", f"The device {shown(read['type'])} is not taken; cpu and cuda are.", place)
     return {"type": "cpu", "index": None}
+
+
+def argument_name(value: Any, place: str) -> str:
+    """Read the name of an operator's argument; some are Python keywords (``from``), and torch passes those by place."""
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not value.isidentifier() or not value.isascii():
+        raise refusal("ART-01.name", f"The argument name {shown(value)} is not a plain identifier.", place)
+    return value
+
+
+def opset_version(value: Any, place: str) -> dict[str, int]:
+    return record(value, place, {"aten": integer})
+
+
+def schema_version(value: Any, place: str) -> dict[str, int]:
+    version = record(value, place, {"major": integer, "minor": integer})
+    if version["major"] != _SCHEMA_MAJOR:
+        detail = (
+            f"The format has version {version['major']}.{version['minor']}; {_SCHEMA_MAJOR}.x (PyTorch 2.13) is taken."
+        )
+        raise refusal("ART-02.schema", detail, place)
+    return version
+
+
+def verifier(value: Any, place: str) -> str:
+    if value not in _VERIFIERS:
+        raise refusal("ART-02.schema", f"The dialect {shown(value)} is not taken; {', '.join(_VERIFIERS)} are.", place)
+    return str(value)
+
+
+def torch_version(value: Any, place: str) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9A-Za-z.+]{1,40}", value):
+        raise refusal("ART-02.schema", f"{shown(value)} is not a version of PyTorch.", place)
+    return value
+
+
+def guard(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise refusal("ART-02.schema", "A guard is a text.", place)
+    guards.check(value, place)
+    return value
+
+
+def nothing(value: Any, place: str) -> dict[str, Any]:
+    if value != {}:
+        raise refusal("ART-02.schema", "Named tuples are not taken.", place)
+    return {}
+
+
+def no_custom_objects(value: Any, place: str) -> dict[str, Any]:
+    if value != {}:
+        raise refusal("ART-01.custom_object", "The graph uses objects that only code can rebuild.", place)
+    return {}
 
 
 class Sizes:

@@ -127,6 +127,19 @@ def test_a_guard_that_is_code(pt2_file: Path, tmp_path: Path) -> None:
     assert finding.place == f"{MODEL_JSON}.guards_code[0]"
 
 
+@pytest.mark.parametrize("name", ["u999999999", "__import__('os')", "s0.real", "zuf9"])
+def test_a_range_of_something_that_is_no_size(pt2_file: Path, tmp_path: Path, name: str) -> None:
+    path = changed_json(
+        pt2_file,
+        tmp_path / "hostile.pt2",
+        MODEL_JSON,
+        lambda document: document["range_constraints"].update({name: {"min_val": 1, "max_val": 2}}),
+    )
+    finding = finding_of(path)
+    assert finding.id == "ART-01.expression"
+    assert "range_constraints" in finding.place
+
+
 def test_an_operator_that_writes_files(pt2_file: Path, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
 
