@@ -14,10 +14,12 @@ import pytest
 from tests import tiny_models
 from tests.workers.loaded_models import FRAMEWORKS, framework_of, load, rows, softmax
 from workers.frameworks import loading
+from workers.frameworks.base import TrainingRows
 from workers.frameworks.loading import framework_named, framework_names
 from workers.frameworks.rows import CHUNK_ROWS
 from workers.frameworks.weights import digest_of_weights
 from workers.protocol import JobError
+from workers.recipe import Recipe
 
 
 class TestLinear:
@@ -239,6 +241,12 @@ class TestFiles:
             load(tiny_models.linear_classifier(model_path), tiny_models.signature(inputs=5))
         assert told.value.code == "signature_does_not_fit"
 
+    def test_probabilities_that_are_said_to_be_logits_are_refused(self, model_path: Path) -> None:
+        tiny_models.linear_classifier(model_path, activation="softmax")
+        with pytest.raises(JobError, match="ends in a softmax or sigmoid") as told:
+            load(model_path, tiny_models.signature(kind="logits"))
+        assert told.value.code == "signature_does_not_fit"
+
     def test_a_file_that_is_no_model_is_told(self, model_path: Path) -> None:
         model_path.write_bytes(b"PK\x03\x04 and then nothing")
         with pytest.raises(JobError, match=f"does not load {model_path.name}") as told:
@@ -296,6 +304,22 @@ class TestPyTorch:
         with torch.no_grad():
             expected = source.eval()(torch.tensor(x)).numpy()
         np.testing.assert_allclose(model.forward({"steps": x}), expected, rtol=1e-4, atol=1e-6)
+
+    def test_casts_inside_the_model_do_not_stop_bfloat16(self, tmp_path: Path) -> None:
+        import torch
+
+        class Casting(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.first, self.answer = torch.nn.Linear(2, 4), torch.nn.Linear(4, 2)
+
+            def forward(self, features: Any) -> Any:
+                return self.answer(torch.relu(self.first(features)).to(torch.float32))
+
+        model = load(tiny_models.export(tmp_path / "model.pt2", Casting(), (torch.zeros(2, 2),)))
+        recipe = Recipe.from_json({"loss": "cross_entropy", "epochs": 1, "precision": "bfloat16"})
+        training = TrainingRows({"features": rows(8, 2)}, np.arange(8) % 2)
+        assert len(model.fit(training, recipe, on_epoch=lambda _record: None).epochs) == 1
 
     def test_in_place_operators_leave_the_rows_alone(self, tmp_path: Path) -> None:
         import torch

@@ -13,6 +13,7 @@ from tests import tiny_models
 from tests.workers.job_folders import job, messages, write_table
 from tests.workers.loaded_models import framework_of, load, rows
 from workers import training
+from workers.artifacts import job as inspection
 from workers.context import JobContext
 from workers.frameworks.weights import digest_of_weights
 from workers.protocol import JobError
@@ -185,3 +186,19 @@ def test_images_are_trained_on(model_path: Path, tmp_path: Path) -> None:
     value = training.run(context)
     assert value["summary"]["ended_because"] == "validation_loss had not fallen for 1 epoch"
     assert (len(value["history"]), value["summary"]["kept_epoch"]) == (2, 1)
+
+
+def test_what_a_training_writes_is_registered_with_the_same_weights(model_path: Path, tmp_path: Path) -> None:
+    trained = prepare(tmp_path / "one", tiny_models.linear_classifier(model_path))
+    value = training.run(trained)
+    context = job(
+        tmp_path / "inspection",
+        kind="model_inspection",
+        inputs={"artifact": trained.output(value["file"])},
+        parameters={"filename": value["file"], "stated_signature": SIGNATURE, "stated_recipe": None},
+    )
+    inspected = inspection.run(context)
+    assert (inspected["verdict"], inspected["findings"]) == ("registered", [])
+    assert inspected["weights_digest"] == value["weights_digest"]
+    again = prepare(tmp_path / "two", context.output(inspected["rewritten"]))
+    assert training.run(again)["history"][0]["loss"] < value["history"][0]["loss"]

@@ -20,7 +20,7 @@ from workers.frameworks.base import EpochRecord, FloatArray, Framework, History,
 from workers.frameworks.fitting import fit_targets, objective_of, run_epochs
 from workers.frameworks.keras_tracing import all_layers, last_activation, watching_features, without_activation
 from workers.frameworks.keras_training import KerasTrainer, Precision
-from workers.frameworks.rows import chunk_rows, chunks, conform, is_differentiable
+from workers.frameworks.rows import chunk_rows, chunks, conform, demand_signature, is_differentiable
 from workers.protocol import JobError
 from workers.recipe import Recipe
 from workers.signature import OutputKind, OutputSpec, Signature, TensorSpec
@@ -233,9 +233,7 @@ class KerasFramework(Framework):
             raise JobError("model_does_not_load", reason, place=path.name) from error
         found = read_signature(model)
         if signature is not None:
-            differences = found.differences(signature)
-            if differences:
-                raise JobError("signature_does_not_fit", " ".join(differences), place=path.name)
+            demand_signature(found, signature, place=path.name)
         return KerasModel(model, signature=signature or found, device=device)
 
     def environment(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from workers.frameworks.base import EpochRecord, FloatArray, Framework, History,
 from workers.frameworks.fitting import fit_targets, objective_of, run_epochs
 from workers.frameworks.pytorch_graph import Answer, FeaturesMissingError, describe, last_activation, variant
 from workers.frameworks.pytorch_training import PyTorchTrainer
-from workers.frameworks.rows import chunk_rows, chunks, conform, is_differentiable
+from workers.frameworks.rows import chunk_rows, chunks, conform, demand_signature, is_differentiable
 from workers.protocol import JobError
 from workers.recipe import Recipe
 from workers.signature import OutputKind, OutputSpec, Signature, TensorSpec
@@ -204,9 +204,7 @@ class PyTorchFramework(Framework):
             raise JobError("model_does_not_load", reason, place=path.name) from error
         found = read_signature(program)
         if signature is not None:
-            differences = found.differences(signature)
-            if differences:
-                raise JobError("signature_does_not_fit", " ".join(differences), place=path.name)
+            demand_signature(found, signature, place=path.name)
         return PyTorchModel(program, signature=signature or found, device=device)
 
     def environment(self) -> dict[str, Any]:
