@@ -20,13 +20,12 @@ from typing import Any
 JOBS = 21
 PHASES = {
     "queue": "waits until a worker claims it",
-    "claim": "from the claim to the thread that runs it",
-    "prepare": "folder, inputs, spec",
+    "prepare": "the thread, the folder with inputs and spec",
     "start": "interpreter, sandbox, digests",
     "import": "the runner's module",
     "work": "the runner",
-    "write": "result.json, durable",
-    "exit": "the interpreter's end, the group's end",
+    "write": "outputs read and made durable",
+    "exit": "result.json made durable, the end of the process group",
     "store": "checks, outputs, log into the store",
 }
 OUTPUT = Path(__file__).parents[1] / ".bench" / "empty_job.json"
@@ -35,6 +34,10 @@ OUTPUT = Path(__file__).parents[1] / ".bench" / "empty_job.json"
 def nothing(context: Any) -> dict[str, Any]:  # noqa: ARG001 - what every runner gets
     """The empty job."""
     return {}
+
+
+def keep_nothing(job: Any, value: Any, files: Any) -> None:
+    """The record of the empty job."""
 
 
 def main() -> int:
@@ -87,7 +90,7 @@ def _measure() -> list[dict[str, Any]]:
             title="Empty job",
             runner="benchmarks.empty_job:nothing",
             result_schema={"type": "object", "maxProperties": 0},
-            record=lambda job, value, files: None,
+            record=keep_nothing,
         )
     )
     user = User.objects.create_user("bench")

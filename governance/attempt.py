@@ -127,7 +127,7 @@ class Attempt:
         self._must_stop = must_stop
         self._keep_folder = keep_folder
         self._timings: dict[str, float] = {"queue": _seconds_in_queue(job)}
-        self._at = claimed_at
+        self._at = time.monotonic()
 
     def run(self) -> None:
         """Run the attempt; returns when the job has an end state, is queued again, or belongs to somebody else."""
@@ -185,7 +185,6 @@ class Attempt:
             raise EndedEarly(JobState.FAILED, ErrorReport("unknown_kind", detail, errored=True)) from None
 
     def _make_folder(self, spec: JobSpec) -> None:
-        self._lap("claim")
         # A folder of this very attempt can only be what an interrupted start left.
         remove_folder(self.folder)
         _make_folders(self.folder / INPUTS_FOLDER)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db.models import DateTimeField, ExpressionWrapper, Value
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 
@@ -13,6 +14,6 @@ def database_now() -> Now:
     return Now()
 
 
-def seconds_from_now(seconds: float) -> ExpressionWrapper[DateTimeField[datetime, datetime]]:
+def seconds_from_now(seconds: float) -> ExpressionWrapper[CombinedExpression]:
     """Return the expression that stands for so many seconds after the database's now."""
     return ExpressionWrapper(Now() + Value(timedelta(seconds=seconds)), output_field=DateTimeField())

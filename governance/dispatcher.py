@@ -49,7 +49,7 @@ class Dispatcher:
         executor: Executor,
         slots: int = 1,
         devices: Sequence[str] = (queue.CPU,),
-        poll_seconds: float = 0.25,
+        poll_seconds: float = 0.1,
         keep_folders: bool = False,
     ) -> None:
         self.executor = executor

@@ -6,12 +6,14 @@ Exit status: 0 the job succeeded, 1 it failed and ``result.json`` says why, 2 th
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from workers import child
 from workers.protocol import MESSAGE_DESCRIPTOR, SPEC_FILE, JobSpec, ProtocolError
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{folder / SPEC_FILE} cannot be read: {error}", file=sys.stderr)
         return 2
     os.chdir(folder)
-    return child.run(
+    status = child.run(
         spec=spec,
         folder=folder,
         runner_packages=options.runner_package,
@@ -50,6 +52,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parent_pid=parent if options.dispatched else None,
         started_at=options.started_at,
     )
+    if options.dispatched:
+        _leave(status)
+    return status
+
+
+def _leave(status: int) -> NoReturn:
+    """End now: the result is durable, and libraries that take themselves apart cost time and may crash on the way."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    ctypes.CDLL(None).fflush(None)
+    os._exit(status)
 
 
 def _hold_lifeline() -> None:

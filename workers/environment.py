@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 
 from workers.protocol import JobSpec, Json
@@ -67,16 +65,23 @@ def describe(*, spec: JobSpec, sandbox: Mapping[str, Json]) -> dict[str, Json]:
     """Return what a result has to name so that somebody else can repeat it; only what was really imported."""
     system = os.uname()
     return {
-        "python": platform.python_version(),
+        "python": ".".join(str(part) for part in sys.version_info[:3]),
         "platform": "-".join((system.sysname, system.release, system.machine)),
-        "packages": {
-            module: metadata.version(package) for module, package in _PACKAGES.items() if module in sys.modules
-        },
+        "packages": _versions({name: package for name, package in _PACKAGES.items() if name in sys.modules}),
         "threads": int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1,
         "seed": spec.seed,
         "devices": list(spec.devices),
         "sandbox": dict(sandbox),
     }
+
+
+def _versions(packages: Mapping[str, str]) -> dict[str, str]:
+    if not packages:
+        return {}
+    # Costs more than everything else that a child imports before its work.
+    from importlib import metadata
+
+    return {module: metadata.version(package) for module, package in packages.items()}
 
 
 def peak_memory_bytes() -> int:

@@ -85,7 +85,7 @@ def test_a_job_that_succeeds_leaves_result_log_and_events(submit: Submit, work: 
     assert job.attempt == 1
     assert job.progress == {"done": 2, "total": 2, "unit": "steps", "message": "done"}
     assert set(job.timings) == {
-        *("queue", "claim", "prepare"),
+        *("queue", "prepare"),
         *("start", "import", "work", "write", "exit"),
         "store",
     }

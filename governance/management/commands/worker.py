@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--devices", default="cpu", help="cpu, cuda:0,cuda:1 or cpu,cuda:0 (default: cpu)")
         parser.add_argument("--threads", type=int, help="threads of one job (default: the cores by the slots)")
         parser.add_argument("--until-idle", action="store_true", help="end when no unfinished job fits the devices")
-        parser.add_argument("--poll-seconds", type=float, default=0.25, help="pause of an idle worker (default: 0.25)")
+        parser.add_argument("--poll-seconds", type=float, default=0.1, help="pause of an idle worker (default: 0.1)")
         parser.add_argument("--keep-folders", action="store_true", help="keep the folders of ended jobs under kept/")
 
     def handle(self, *args: Any, **options: Any) -> None:
