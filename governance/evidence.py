@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from django.db import models
+from django.urls import reverse
 
 from governance.exceptions import InvalidInput, NotFound
 from governance.models import Evidence
@@ -112,8 +113,6 @@ def problem_of(evidence: Evidence) -> str | None:
 
 def _api_address(name: str) -> Callable[[Any], str]:
     def address(found: Any) -> str:
-        from django.urls import reverse
-
         return reverse(f"api:{name}-detail", args=[found.pk])
 
     return address

@@ -6,6 +6,7 @@ import re
 
 from governance.exceptions import NotFound, StateConflict
 from governance.models import Alias, DatasetVersion, ModelVersion, Policy, ReviewState
+from governance.services import reviews
 
 _NUMBERED = re.compile(r"\A(?P<name>[a-z0-9._-]{1,100})/(?P<number>[1-9][0-9]{0,8})\Z")
 _ALIASED = re.compile(r"\A(?P<name>[a-z0-9._-]{1,100})@(?P<alias>[a-z0-9._-]{1,100})\Z")
@@ -55,9 +56,6 @@ def numbered(reference: str, kind: str, example: str) -> tuple[str, int]:
 
 
 def _version_of_alias(name: str, alias_name: str) -> ModelVersion:
-    # The service imports this module's neighbours; what it does here is to ask whether the evidence still holds.
-    from governance.services import reviews
-
     alias = (
         Alias.objects.select_related("version__model__owner", "review")
         .filter(model__name=name, name=alias_name)

@@ -155,7 +155,7 @@ class EvaluationFactory(DjangoModelFactory[models.Evaluation]):
     dataset = factory.SubFactory(DatasetVersionFactory)
     metrics = factory.LazyFunction(
         lambda: [
-            {"name": "accuracy", "slice": "", "value": 0.9, "low": 0.77, "high": 0.96, "n": 40, "method": "wilson"}
+            {"name": "accuracy", "slice": None, "value": 0.9, "low": 0.77, "high": 0.96, "n": 40, "method": "wilson"}
         ]
     )
     digest = factory.Sequence(lambda n: digest_of_bytes(f"evaluation {n}".encode()))

@@ -15,6 +15,7 @@ from governance.exceptions import InvalidInput, StateConflict
 from governance.models import Dataset, DatasetState, DatasetVersion, Job, StoredFile
 from governance.permissions import Action
 from governance.services import events, jobs
+from governance.services.datasets import next_number
 from governance.services.subjects import dataset_input, kept_file
 from validators.engine.plans import check_plan, plan_from_suite
 from validators.engine.suites import Problem, check_suite, with_ids
@@ -173,12 +174,9 @@ def record_cleaning(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
     """Make the cleaned version; runs in the transaction that ends the job."""
     cleaning = Cleaning.objects.select_related("dataset__dataset").get(job=job)
     origin = cleaning.dataset
-    last = (
-        DatasetVersion.objects.select_for_update().filter(dataset=origin.dataset).aggregate(last=Max("number"))["last"]
-    )
     cleaned = DatasetVersion.objects.create(
         dataset=origin.dataset,
-        number=last + 1,
+        number=next_number(origin.dataset),
         state=DatasetState.READY,
         table=kept_file(files, "clean.parquet"),
         content_digest=value["content_digest"],

@@ -79,16 +79,19 @@ def training(**changes: Any) -> Given:
         "layers": [LAYER],
         "format": "pt2",
         "file": "model.pt2",
+        "rewritten": "rewritten.pt2",
+        "inspection": {"verdict": "registered", "reason": "Nothing in it needs code.", "findings": []},
         "charts": [chart()],
         **changes,
     }
-    return value, {name: factories.StoredFileFactory() for name in ("model.pt2", "loss.svg", "loss.vl.json")}
+    names = ("model.pt2", "rewritten.pt2", "loss.svg", "loss.vl.json")
+    return value, {name: factories.StoredFileFactory() for name in names}
 
 
 def metric(**changes: Any) -> dict[str, Any]:
     return {
         "name": "accuracy",
-        "slice": "",
+        "slice": None,
         "value": 0.9,
         "low": 0.77,
         "high": 0.96,
