@@ -147,13 +147,29 @@ TRAINING: dict[str, Any] = {
             "layers": list_of(LAYER),
             "format": {"enum": list(FORMATS)},
             "file": {"enum": [f"model.{name}" for name in FORMATS]},
+            "rewritten": {"enum": [f"rewritten.{name}" for name in FORMATS]},
+            # What a training wrote is inspected like an upload; one that is refused is a failed training.
+            "inspection": closed(
+                {
+                    "verdict": {"const": "registered"},
+                    "reason": TEXT,
+                    "findings": list_of(
+                        {"allOf": [FINDING, {"properties": {"severity": {"not": {"const": "critical"}}}}]}
+                    ),
+                }
+            ),
             "charts": list_of(CHART),
         }
     ),
     "allOf": [
         {
             "if": {"properties": {"format": {"const": name}}},
-            "then": {"properties": {"file": {"const": f"model.{name}"}}},
+            "then": {
+                "properties": {
+                    "file": {"const": f"model.{name}"},
+                    "rewritten": {"const": f"rewritten.{name}"},
+                }
+            },
         }
         for name in FORMATS
     ],

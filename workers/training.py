@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from workers.artifacts.findings import verdict_of
+from workers.artifacts.inspection import inspect, reason_of
+from workers.artifacts.rewrite import REWRITTEN_NAMES, rewrite
 from workers.charts import BLUE, OCHRE, save_chart
 from workers.context import JobContext
 from workers.datasets import arrays
@@ -47,6 +50,7 @@ def run(context: JobContext) -> dict[str, Json]:
     file_format = framework.formats[0]
     filename = f"model.{file_format}"
     model.save(context.output(filename))
+    inspection, rewritten = _inspected(context, filename)
     weights = model.weights()
     return {
         "history": [_entry(record) for record in history.epochs],
@@ -63,8 +67,27 @@ def run(context: JobContext) -> dict[str, Json]:
         "layers": model.layers(),
         "format": file_format,
         "file": filename,
+        "rewritten": rewritten,
+        "inspection": inspection,
         "charts": [_loss_chart(context, history)],
     }
+
+
+def _inspected(context: JobContext, filename: str) -> tuple[dict[str, Json], str]:
+    """Inspect the saved model as if it were an upload and write its canonical copy, the only one that is ever loaded.
+
+    Raises:
+        JobError: code ``produced_model_refused``, when the framework wrote what an upload would be refused for.
+    """
+    source = context.output(filename)
+    inspection = inspect(source, filename=filename)
+    verdict = verdict_of(inspection.findings)
+    if verdict != "registered":
+        raise JobError("produced_model_refused", reason_of(inspection.findings), place=filename)
+    name = REWRITTEN_NAMES[inspection.format]
+    rewrite(source, inspection, context.output(name))
+    findings = [entry.to_json() for entry in inspection.findings]
+    return {"verdict": verdict, "reason": reason_of(inspection.findings), "findings": findings}, name
 
 
 def training_rows(

@@ -274,7 +274,9 @@ class Demo:
             f"accuracy {interval(after)}, n = {after['n']}; against {first}: {interval(gain, 'difference')}, paired",
         )
         started = dave.post(
-            "explanations/", {"model": new, "dataset": dataset, "rows": 24}, key=f"demo-{name}-explanation"
+            "explanations/",
+            {"model": new, "dataset": dataset, "rows": 24, "background_rows": 40},
+            key=f"demo-{name}-explanation",
         )
         explanation = dave.finish(started, f"explanations/{started['id']}/", watch=watch)
         self.screen.say(

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,9 +78,7 @@ def _wait_until_up(port: int, server: subprocess.Popen[bytes], log: Path) -> Non
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/schema/", timeout=5).close()
-        except urllib.error.HTTPError:
-            return  # it answers; that the schema asks for a token does not matter here
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/login/", timeout=5).close()
         except OSError:
             time.sleep(0.2)
         else:

@@ -64,15 +64,24 @@ def upload_version(
     signature = None if stated_signature is None else read_signature(stated_signature).to_json()
     recipe = None if stated_recipe is None else read_recipe(stated_recipe).to_json()
     with transaction.atomic():
-        version = add_version(
+        version = ModelVersion(
             model=model,
-            file=file,
+            number=next_number(model),
             filename=plain_filename(filename),
+            artifact=file,
             stated_signature=signature,
             stated_recipe=recipe,
             training_data=training_data,
+            created_by=by,
+        )
+        version.job = jobs.submit(
+            kind="model_inspection",
+            parameters={"filename": version.filename, "stated_signature": signature, "stated_recipe": recipe},
+            inputs={"artifact": ("artifact", file)},
+            subject=version.ref,
             by=by,
         )
+        version.save(force_insert=True)
         events.record(
             name="version.uploaded",
             subject=version,
@@ -82,45 +91,10 @@ def upload_version(
     return version
 
 
-def add_version(
-    *,
-    model: RegisteredModel,
-    file: StoredFile,
-    filename: str,
-    by: User,
-    stated_signature: dict[str, Any] | None,
-    stated_recipe: dict[str, Any] | None,
-    training_data: DatasetVersion | None,
-    retrained_from: ModelVersion | None = None,
-    recipe: dict[str, Any] | None = None,
-) -> ModelVersion:
-    """Make the next version of a model, quarantined, and start its inspection; inside the caller's transaction.
-
-    Whatever wrote the file, an uploader or a training, it is not loaded before it has been inspected and rewritten.
-    """
-    model = RegisteredModel.objects.select_for_update(of=("self",)).get(pk=model.pk)  # numbers are given one by one
-    last = model.versions.aggregate(last=Max("number"))["last"] or 0
-    version = ModelVersion(
-        model=model,
-        number=last + 1,
-        filename=filename,
-        artifact=file,
-        stated_signature=stated_signature,
-        stated_recipe=stated_recipe,
-        recipe=recipe,
-        training_data=training_data,
-        retrained_from=retrained_from,
-        created_by=by,
-    )
-    version.job = jobs.submit(
-        kind="model_inspection",
-        parameters={"filename": filename, "stated_signature": stated_signature, "stated_recipe": stated_recipe},
-        inputs={"artifact": ("artifact", file)},
-        subject=version.ref,
-        by=by,
-    )
-    version.save(force_insert=True)
-    return version
+def next_number(model: RegisteredModel) -> int:
+    """Return the number of a model's next version, inside the transaction that creates it."""
+    RegisteredModel.objects.select_for_update(of=("self",)).get(pk=model.pk)  # numbers are given one by one
+    return int(model.versions.aggregate(last=Max("number"))["last"] or 0) + 1
 
 
 def record_inspection(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile]) -> None:
@@ -136,8 +110,7 @@ def record_inspection(job: Job, value: dict[str, Any], files: Mapping[str, Store
         framework=value["framework"] or "",
         format=value["format"] or "",
         signature=signature,
-        # A produced version has the recipe that it was trained by, which its file need not state.
-        recipe=version.recipe or recipe,
+        recipe=recipe,
         inspection={"verdict": value["verdict"], "reason": value["reason"], "findings": value["findings"]},
         layers=value["layers"],
         parameter_count=value["parameter_count"],

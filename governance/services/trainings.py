@@ -9,10 +9,10 @@ from django.db import transaction
 
 from governance import gates, permissions
 from governance.exceptions import GateClosed, InvalidInput
-from governance.models import DatasetVersion, Job, ModelVersion, StoredFile, Training
+from governance.models import DatasetVersion, Job, ModelVersion, ModelVersionState, StoredFile, Training
 from governance.permissions import Action
 from governance.services import events, jobs
-from governance.services.registry import add_version
+from governance.services.registry import next_number
 from governance.services.subjects import (
     charts_with_digests,
     dataset_input,
@@ -80,23 +80,33 @@ def request_training(
 
 
 def record_training(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile]) -> None:
-    """Make the new version and start its inspection; in the transaction that ends the job.
+    """Make the new version; in the transaction that ends the job.
 
-    What the child wrote is as little trusted as an upload: the version is quarantined until it has been inspected and
-    rewritten. Columns and class labels are those of the version that it came from.
+    The child inspected what it saved and wrote the canonical copy, as is done with an upload: it had loaded nothing but
+    a code-free copy itself, so that no uploader's code could speak for it, and whatever loads the new version does so
+    in a sandbox again. Columns and class labels are those of the version that it came from.
     """
     training = Training.objects.select_related("version__model", "dataset__dataset", "created_by").get(job=job)
     origin = training.version
-    produced = add_version(
+    produced = ModelVersion.objects.create(
         model=origin.model,
-        file=kept_file(files, value["file"]),
+        number=next_number(origin.model),
+        state=ModelVersionState.REGISTERED,
         filename=value["file"],
-        stated_signature=origin.signature,
-        stated_recipe=None,
+        artifact=kept_file(files, value["file"]),
+        rewritten=kept_file(files, value["rewritten"]),
+        weights_digest=value["weights_digest"],
+        framework=origin.framework,
+        format=value["format"],
+        signature=origin.signature,
         recipe=training.recipe,
+        inspection=value["inspection"],
+        layers=value["layers"],
+        parameter_count=value["parameter_count"],
         training_data=training.dataset,
         retrained_from=origin,
-        by=training.created_by,
+        job=job,
+        created_by=training.created_by,
     )
     training.produced = produced
     training.history = value["history"]

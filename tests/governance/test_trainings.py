@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jsonschema
 import pytest
 
 from governance import job_kinds
@@ -151,19 +152,21 @@ def test_what_a_training_made_is_the_next_version_with_its_lineage(alice):
     assert Event.objects.get(name="training.ended").detail["retrained_from"] == origin.ref
 
 
-def test_what_a_training_made_is_inspected_like_an_upload_before_it_is_loaded(alice):
+def test_what_a_training_made_is_registered_with_its_inspection_and_its_rewritten_copy(alice):
     produced = record(request(alice)).produced
 
-    assert produced.state == ModelVersionState.QUARANTINED
-    assert produced.job.kind == "model_inspection"
-    assert produced.job.spec["inputs"]["artifact"]["digest"] == produced.digest
-    assert produced.job.spec["parameters"]["stated_signature"] == factories.SIGNATURE
-
-    value, files = results.inspection(recipe={"loss": "mean_squared_error"})
-    job_kinds.get("model_inspection").record(produced.job, value, files)
-    produced.refresh_from_db()
     assert produced.state == ModelVersionState.REGISTERED
-    assert produced.recipe == factories.RECIPE
+    assert produced.inspection["verdict"] == "registered"
+    assert produced.rewritten_id not in (None, produced.artifact_id)
+    assert produced.job.kind == "training"
+
+
+@pytest.mark.parametrize("verdict", ["rejected", "quarantined"])
+def test_a_training_cannot_answer_with_a_model_that_its_inspection_refused(verdict):
+    value, _ = results.training(inspection={"verdict": verdict, "reason": "It needs code.", "findings": []})
+
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(value, job_kinds.get("training").result_schema)
 
 
 def test_a_result_without_the_file_that_it_names_is_refused(alice):
