@@ -24,7 +24,7 @@ from governance.services import trainings
 
 
 class TrainingSerializer(serializers.ModelSerializer[Training]):
-    """A retraining; ``produced`` is null until its job has ended, and then inspected like any upload."""
+    """A retraining; ``produced`` is null until its job has ended."""
 
     model = ModelVersionField(source="version", read_only=True)
     dataset = DatasetVersionField(read_only=True)
