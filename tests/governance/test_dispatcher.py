@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connections
 
 from governance import attempt as attempt_module
 from governance import job_kinds, outcome, queue
@@ -374,7 +374,14 @@ def test_a_lease_is_given_up_by_its_own_clock(monkeypatch: pytest.MonkeyPatch, s
 def running(transactional_db: None) -> Iterator[Dispatcher]:
     """A dispatcher of two slots that works in the background."""
     dispatcher = Dispatcher(executor=LocalExecutor(runner_packages=["tests.faults"]), slots=2, poll_seconds=0.05)
-    thread = threading.Thread(target=dispatcher.run)
+
+    def run() -> None:
+        try:
+            dispatcher.run()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
     thread.start()
     yield dispatcher
     dispatcher.stop()
