@@ -37,9 +37,9 @@ def run(context: JobContext) -> dict[str, Any]:
     """Clean a data set.
 
     Inputs: ``dataset``. Parameters: ``suite`` (its ``meta.clean`` is the plan) or ``plan`` (explicit steps, see
-    ``validators.engine.plans``), ``schema``. Outputs: ``clean.parquet``; ``quarantine.parquet``, every row that left as
-    it was, with ``_row``, ``_action``, ``_expectation`` and ``_reason`` before its own columns; ``changes.parquet`` with
-    ``row``, ``column``, ``before``, ``after``, ``reason`` and ``expectation``. Row numbers are those of the input.
+    ``validators.engine.plans``), ``schema``. Outputs: ``clean.parquet``; ``quarantine.parquet``, every row that left
+    as it was, with ``_row``, ``_action``, ``_expectation`` and ``_reason`` before its own columns; ``changes.parquet``
+    with ``row``, ``column``, ``before``, ``after``, ``reason`` and ``expectation``. Row numbers are those of the input.
 
     The same plan on the same content gives the same digest, and so does the plan that comes back, in which every bound
     and imputed value is pinned.

@@ -111,9 +111,19 @@ class Evaluator:
                 re.compile(pattern)
             except (re.error, TypeError) as error:
                 yield f"The regular expression {pattern!r} is not valid: {error}."
-        condition = kwargs.get("row_condition")
+        yield from self._obstacles_in_condition(kwargs.get("row_condition"))
+
+    def _obstacles_in_condition(self, condition: Any) -> Iterator[str]:
+        """Refuse what a condition must not be before pandas evaluates it: a text is code there."""
         if isinstance(condition, str):
-            yield from _forbidden_in_condition(condition)
+            yield from _forbidden_in_text(condition)
+        elif isinstance(condition, Mapping):
+            name = (condition.get("column") or {}).get("name")
+            if name is not None and name not in self.table.column_names:
+                yield f"The column {name!r} of the row condition is not in the data set."
+            yield from _forbidden_in_text(str(condition.get("pass_through_filter", "")))
+            for part in condition.get("conditions", []):
+                yield from self._obstacles_in_condition(part)
 
     def _batch(self, kind: str) -> Any:
         if kind.startswith(_ABOUT_THE_TABLE):
@@ -194,7 +204,7 @@ def _one_line(error: Any) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def _forbidden_in_condition(condition: str) -> Iterator[str]:
+def _forbidden_in_text(condition: str) -> Iterator[str]:
     if "@" in condition or "__" in condition:
         yield f"The row condition {condition!r} has `@` or `__`; it is made of columns, values and comparisons."
     for name in re.findall(r"([A-Za-z_]\w*)\s*\(", condition):

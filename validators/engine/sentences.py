@@ -26,8 +26,25 @@ def sentence_of(kind: str, kwargs: Kwargs) -> str:
         text += f", for at least {mostly * 100:g} % of the values"
     condition = kwargs.get("row_condition")
     if condition:
-        text += f", in the rows where {condition if isinstance(condition, str) else 'its condition holds'}"
+        text += f", in the rows where {_condition(condition)}"
     return text
+
+
+def _condition(condition: Any) -> str:
+    """Put a row condition into words: a text as it is, or one of Great Expectations' condition objects."""
+    if isinstance(condition, str):
+        return condition
+    try:
+        if condition["type"] in ("and", "or"):
+            parts = [_condition(part) for part in condition["conditions"]]
+            return f" {condition['type']} ".join(f"({part})" if " or " in part else part for part in parts)
+        if condition["type"] == "nullity":
+            return f"{condition['column']['name']} is {'' if condition['is_null'] else 'not '}missing"
+        if condition["type"] == "pass_through":
+            return str(condition["pass_through_filter"])
+        return f"{condition['column']['name']} {condition['operator'].lower()} {_value(condition['parameter'])}"
+    except (KeyError, TypeError, AttributeError):
+        return "its condition holds"
 
 
 def _other(kind: str, kwargs: Kwargs) -> str:

@@ -145,7 +145,7 @@ def text_of(value: Any) -> str:
 def _message(table: pa.Table, outcome: Outcome) -> str:
     if outcome.status == "error":
         return outcome.error
-    if outcome.unexpected_count is None:
+    if outcome.unexpected_count is None or outcome.element_count is None:
         observed = "" if outcome.observed is None else f" Observed: {outcome.observed}."
         return f"It is {'met' if outcome.status == 'passed' else 'not met'}.{observed}"
     if outcome.unexpected_count == 0:
