@@ -81,6 +81,9 @@ def test_a_training_gives_history_model_and_chart(model_path: Path, tmp_path: Pa
     produced = load(context.output(value["file"]), SIGNATURE)
     assert digest_of_weights(produced.weights()) == value["weights_digest"]
     assert digest_of_weights(load(model_path).weights()) != value["weights_digest"]
+    assert (value["inspection"]["verdict"], value["inspection"]["findings"]) == ("registered", [])
+    canonical = load(context.output(value["rewritten"]), SIGNATURE)
+    assert digest_of_weights(canonical.weights()) == value["weights_digest"]
     chart = value["charts"][0]
     assert context.output(chart["svg"]).read_text().startswith("<svg")
     assert "loss" in json.loads(context.output(chart["spec"]).read_text())["description"]
