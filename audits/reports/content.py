@@ -296,6 +296,8 @@ def _place_in_catalogue(result: CheckResult) -> tuple[int, str]:
 
 
 def _is_short(value: Any) -> bool:
+    if value in ("", []):
+        return False
     if isinstance(value, list):
         return len(value) <= 12 and all(isinstance(entry, str | int | float) for entry in value)
     return isinstance(value, str | int | float) and len(str(value)) <= 200

@@ -190,7 +190,8 @@ class Demo:
         report = cleaning["report"]
         say(
             f"cleaned to {cleaning['cleaned_to']}: {report['rows_in']:,} rows in, {report['rows_out']:,} out, "
-            f"{report['rows_quarantined']} quarantined, {report['rows_dropped']} dropped, {report['cells_changed']} cells changed"
+            f"{report['rows_quarantined']} quarantined, {report['rows_dropped']} dropped, "
+            f"{report['cells_changed']} cells changed"
         )
         validation = self._validate(alice, subject, cleaning["cleaned_to"], suite["ref"], watch)
         say(f"{cleaning['cleaned_to']} {'passes' if validation['success'] else 'fails'} {suite['ref']}")

@@ -43,7 +43,8 @@ class Command(BaseCommand):
             subprocess.Popen(  # noqa: S603 - our own interpreter with arguments of ours
                 [
                     sys.executable, "-m", "gunicorn", "governance.wsgi", "--bind", options["bind"],
-                    "--workers", "1", "--threads", "8", "--timeout", "120", "--graceful-timeout", "3", "--log-level", "warning",
+                    "--workers", "1", "--threads", "8", "--timeout", "120", "--graceful-timeout", "3",
+                    "--log-level", "warning",
                 ],
             ),
             subprocess.Popen(  # noqa: S603 - our own interpreter with arguments of ours
