@@ -5,12 +5,16 @@ Alice owns models, Bob approves, Dave audits, Erin administers, Carol has no rig
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
+from django.db.models.signals import post_migrate
 from rest_framework.test import APIClient
 
+from governance.models import Policy
 from tests import factories, parts
 
 
@@ -21,6 +25,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def groups_and_policies_come_back() -> None:
+    """Make again what a migration made, whenever a test with transactions of its own has emptied the tables."""
+    migration = import_module("governance.migrations.0002_groups_and_policies")
+
+    def restore(**_: object) -> None:
+        if not Policy.objects.exists():
+            migration.create(apps, None)
+
+    post_migrate.connect(restore, sender=apps.get_app_config("governance"), weak=False, dispatch_uid="tests")
 
 
 @pytest.fixture(autouse=True)
