@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from audits.models import Audit, CheckStatus, Disposition, Explanation, Finding, Severity, Verdict
+from audits.engine import catalogue
+from audits.models import Audit, CheckResult, CheckStatus, Disposition, Explanation, Finding, Verdict
 from audits.services.audits import lock_criteria
-from audits.services.verdict import JudgedCheck, judge, meets
+from audits.services.verdict import JudgedCheck, judge
 from governance.models import ModelVersion, Policy, Review
 
 
@@ -71,7 +75,7 @@ def rejudge(audit: Audit, policy: Policy) -> tuple[Verdict, str]:
     """Judge the recorded results of an audit under another policy.
 
     A check that the policy adds, or asks with other parameters, has no result; one with another condition is judged
-    again on its first metric.
+    again where the condition is about the recorded number alone, else it has no result either.
     """
     criteria = lock_criteria(policy)
     results = {check.check_id: check for check in audit.checks.all()}
@@ -81,19 +85,20 @@ def rejudge(audit: Audit, policy: Policy) -> tuple[Verdict, str]:
         if result is None or result.parameters != criterion["parameters"]:
             judged.append(JudgedCheck(id=check_id, status=CheckStatus.SKIPPED))
         elif result.condition != criterion["condition"] and result.status in (CheckStatus.PASSED, CheckStatus.FAILED):
-            value = result.metrics[0]["value"] if result.metrics else None
-            met = meets(criterion["condition"], value)
-            judged.append(
-                JudgedCheck(
-                    id=check_id,
-                    status=CheckStatus.PASSED if met else CheckStatus.FAILED,
-                    severity="" if met else result.severity or Severity.HIGH,
-                )
-            )
+            judged.append(_judged_again(result, criterion["condition"]))
         else:
             judged.append(JudgedCheck(id=check_id, status=result.status, severity=result.severity))
     judgement = judge(judged, required=criteria["checks"], blocks=criteria["blocks"])
     return judgement.verdict, judgement.reason
+
+
+def _judged_again(result: CheckResult, condition: Mapping[str, Any]) -> JudgedCheck:
+    entry = catalogue.ENTRIES.get(result.check_id)
+    if entry is None or not entry.is_judged_by_value or not result.metrics:
+        return JudgedCheck(id=result.check_id, status=CheckStatus.SKIPPED)
+    severity = entry.judge(result.metrics[0]["value"], condition)
+    status = CheckStatus.FAILED if severity else CheckStatus.PASSED
+    return JudgedCheck(id=result.check_id, status=status, severity=severity)
 
 
 def explanation_problem(explanation: Explanation) -> str | None:

@@ -16,6 +16,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from audits.engine.references import Reference, references_of
 
+#: 0.8 - 0.6 is above 0.2 in floating point.
+ROUNDING = 1e-9
+
 Severity = Literal["critical", "high", "medium", "low", "info"]
 
 
@@ -199,6 +202,21 @@ class Entry:
             condition[name] = value
         return condition
 
+    def judge(self, value: float | None, condition: Mapping[str, Any]) -> Severity | Literal[""]:
+        """Hold a value against ``max`` or ``min``; return the severity of the failure, empty when it passed.
+
+        A failure is high past ``high_above`` or ``high_below``, else of the check's own severity. No value fails.
+        """
+        if value is not None and not _is_past(value, condition.get("max"), condition.get("min")):
+            return ""
+        is_severe = value is not None and _is_past(value, condition.get("high_above"), condition.get("high_below"))
+        return "high" if is_severe else self.severity
+
+    @property
+    def is_judged_by_value(self) -> bool:
+        """Whether the condition is about the first metric alone, so that it can be judged again without a run."""
+        return set(self.default_condition) <= {"max", "min", "high_above", "high_below"}
+
 
 def _entries(*entries: Entry) -> dict[str, Entry]:
     return {entry.id: entry for entry in entries}
@@ -273,6 +291,11 @@ ENTRIES: dict[str, Entry] = _entries(
         ExplanationParameters,
     ),
 )
+
+
+def _is_past(value: float, most: float | None, least: float | None) -> bool:
+    """Tell whether a value is above the one or below the other; rounding is no difference."""
+    return (most is not None and value > most + ROUNDING) or (least is not None and value < least - ROUNDING)
 
 
 def _is_number(value: Any) -> bool:

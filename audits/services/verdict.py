@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,14 +71,6 @@ def coverage(checks: Sequence[JudgedCheck]) -> dict[str, Any]:
         "with_result": applicable - without,
         "by_status": by_status,
     }
-
-
-def meets(condition: Mapping[str, Any], value: float | None) -> bool:
-    """Tell whether a number is within ``min`` and ``max`` of a condition; no number meets none."""
-    if value is None:
-        return False
-    low, high = condition.get("min"), condition.get("max")
-    return (low is None or value >= low) and (high is None or value <= high)
 
 
 def _count(number: int, noun: str) -> str:

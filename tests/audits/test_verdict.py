@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audits.models import CheckStatus, Severity, Verdict
-from audits.services.verdict import JudgedCheck, coverage, judge, meets
+from audits.services.verdict import JudgedCheck, coverage, judge
 
 BLOCKS = ("critical", "high")
 
@@ -76,21 +76,3 @@ def test_coverage_counts_what_applies_and_what_gave_a_result() -> None:
     assert counted["applicable"] == 3
     assert counted["with_result"] == 2
     assert counted["by_status"] == {"passed": 1, "failed": 1, "error": 1, "skipped": 0, "not_applicable": 1}
-
-
-@pytest.mark.parametrize(
-    ("condition", "value", "expected"),
-    [
-        ({"min": 0.5}, 0.5, True),
-        ({"min": 0.5}, 0.49, False),
-        ({"max": 0.1}, 0.1, True),
-        ({"max": 0.1}, 0.11, False),
-        ({"min": 0, "max": 1}, 2, False),
-        ({}, 3.0, True),
-        ({"min": 0.5}, None, False),
-    ],
-)
-def test_a_condition_is_met_within_its_bounds_and_never_by_no_number(
-    condition: dict[str, float], value: float | None, expected: bool
-) -> None:
-    assert meets(condition, value) is expected

@@ -23,9 +23,6 @@ Status = Literal["passed", "failed", "error", "skipped", "not_applicable"]
 #: Empty where nothing failed.
 Severity = FailureSeverity | Literal[""]
 
-#: 0.8 - 0.6 is above 0.2 in floating point.
-ROUNDING = 1e-9
-
 _LIMITS = re.compile(r"^\s*What it does not show: (.+?)(?:\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -147,17 +144,10 @@ class CheckContext:
         chart_id = f"{self.entry.id.lower()}-{name}"
         return save_chart(self.job, id=chart_id, spec=spec, caption=caption, label=label, table=table)
 
-    def judge(self, value: float | None) -> tuple[Status, Severity]:
-        """Hold a value against ``max`` or ``min``; a failure is high past ``high_above`` or ``high_below``."""
-        if value is not None and not self._is_past(value, "max", "min"):
-            return "passed", ""
-        is_severe = value is not None and self._is_past(value, "high_above", "high_below")
-        return "failed", "high" if is_severe else self.entry.severity
-
-    def _is_past(self, value: float, above: str, below: str) -> bool:
-        """Tell whether a value is above one key of the condition or below another; rounding is no difference."""
-        most, least = self.condition.get(above), self.condition.get(below)
-        return (most is not None and value > most + ROUNDING) or (least is not None and value < least - ROUNDING)
+    def judge(self, value: float | None) -> tuple[Status, Severity | Literal[""]]:
+        """Hold a value against the condition: passed, or failed with a severity."""
+        severity = self.entry.judge(value, self.condition)
+        return ("failed", severity) if severity else ("passed", "")
 
 
 class Check(ABC):

@@ -111,3 +111,21 @@ def test_references_say_source_date_and_how_they_were_checked() -> None:
     assert found[0].url == "https://atlas.mitre.org/techniques/AML.T0015"
     assert {entry.checked for check_id in data["checks"] for entry in references_of(check_id)} == {"transcribed"}
     assert references_of("no-such-check") == ()
+
+
+@pytest.mark.parametrize(
+    ("check_id", "value", "condition", "expected"),
+    [
+        ("ROB-01", 0.5, {"min": 0.5, "high_below": 0.25}, ""),
+        ("ROB-01", 0.4, {"min": 0.5, "high_below": 0.25}, "medium"),
+        ("ROB-01", 0.2, {"min": 0.5, "high_below": 0.25}, "high"),
+        ("PRI-01", 0.65, {"max": 0.6, "high_above": 0.7}, "medium"),
+        ("FAIR-01", 0.8 - 0.6, {"max": 0.2}, ""),
+        ("ART-01", 1, {"max": 0}, "critical"),
+        ("CAL-01", None, {"max": 0.05}, "medium"),
+    ],
+)
+def test_a_value_is_judged_by_its_condition(
+    check_id: str, value: float | None, condition: dict[str, float], expected: str
+) -> None:
+    assert ENTRIES[check_id].judge(value, condition) == expected
