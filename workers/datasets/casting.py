@@ -21,6 +21,8 @@ from workers.datasets.formats import Upload
 from workers.datasets.schema import SPLITS, Column, Schema, SchemaError
 from workers.protocol import JobError
 
+#: Cells that are looked at to see that a column does not hold whole numbers only.
+_SAMPLE_ROWS = 1_000
 #: A text column with at most so many values, each of which comes twice or more on average, is a category.
 MAX_CATEGORIES = 100
 
@@ -94,7 +96,10 @@ def _read_texts(texts: pa.Array, name: str) -> pa.Array:
         return texts.cast(pa.float64())
     if cells.holds_codes(texts):
         return texts
+    sample = texts.drop_null().slice(0, _SAMPLE_ROWS)
     for kind, reader in cells.READERS.items():
+        if kind == "integer" and reader(sample)[1].any():
+            continue
         values, wrong = reader(texts)
         if not wrong.any() and values.null_count < len(values):
             return values

