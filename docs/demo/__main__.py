@@ -381,11 +381,13 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     screen = Screen()
     screen.say("assay", f"home {os.path.relpath(home)}; preparing the database, two data sets and four models")
-    manage("migrate", "--verbosity", "0")
-    keys = tokens(home)
-    data.write_breast_cancer(folder / "breast-cancer.csv")
-    data.write_digits(folder / "digits.npz")
-    make_models(folder)
+    with ThreadPoolExecutor(1) as beside:
+        models = beside.submit(make_models, folder)
+        manage("migrate", "--verbosity", "0")
+        keys = tokens(home)
+        data.write_breast_cancer(folder / "breast-cancer.csv")
+        data.write_digits(folder / "digits.npz")
+        models.result()
     with running(home) as address, ThreadPoolExecutor(4) as pool:
         demo = Demo(home, address, keys, screen)
         screen.say("assay", "the web server and one worker with two slots are up")
