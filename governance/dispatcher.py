@@ -22,7 +22,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from governance import queue
 from governance.attempt import Attempt, remove_folder
 from governance.models import Job
-from governance.services import jobs
+from governance.services import jobs, reviews
 from governance.storage import store
 from workers.executors.base import Executor
 
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 #: How often a worker looks for jobs whose worker is gone, as a share of the lease.
 _RECOVERIES_PER_LEASE = 4
+
+#: How often a worker asks whether approvals still rest on evidence that holds.
+_RECHECK_SECONDS = 60
 
 
 class Dispatcher:
@@ -64,6 +67,7 @@ class Dispatcher:
         self.released_count = 0
         self._running: dict[threading.Thread, Attempt] = {}
         self._recovered_at = float("-inf")
+        self._rechecked_at = float("-inf")
         # A pipe and not an Event: a signal handler that interrupts an Event's own lock would wait for itself.
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
@@ -86,6 +90,7 @@ class Dispatcher:
             while not self.is_stopping:
                 try:
                     self._recover()
+                    self._recheck()
                     self._claim()
                     if until_idle and not self._running and not self._has_work():
                         break
@@ -145,6 +150,14 @@ class Dispatcher:
             logger.warning("%s was taken back: worker %s stopped answering.", job, job.worker)
             remove_folder(jobs.folder_of(job))
         self._recovered_at = time.monotonic()
+
+    def _recheck(self) -> None:
+        """Void approvals whose evidence time alone has made untrue, such as a waiver that ended."""
+        if time.monotonic() - self._rechecked_at < _RECHECK_SECONDS:
+            return
+        for review in reviews.recheck_all():
+            logger.warning("%s is void: %s", review, review.voided_because)
+        self._rechecked_at = time.monotonic()
 
     def _has_work(self) -> bool:
         return Job.objects.unfinished().filter(queue.fitting(self.devices)).exists()

@@ -98,8 +98,8 @@ def cited(reference: str) -> tuple[EvidenceKind, Any]:
     return kind, found
 
 
-def problem_of(evidence: Evidence) -> str | None:
-    """Say why a piece of cited evidence no longer holds; None while it does."""
+def mismatch_of(evidence: Evidence) -> str | None:
+    """Say why a piece of cited evidence is no longer the one that was cited; None while it is."""
     kind = _kinds.get(evidence.kind)
     if kind is None:
         return f"{evidence} cannot be checked: nothing knows the kind {evidence.kind!r} any more."
@@ -108,7 +108,16 @@ def problem_of(evidence: Evidence) -> str | None:
         return f"{evidence} is gone."
     if kind.digest(found) != evidence.digest:
         return f"{evidence} is no longer what was cited: its digest is {kind.digest(found)}, not {evidence.digest}."
-    return kind.problem(found)
+    return None
+
+
+def problem_of(evidence: Evidence) -> str | None:
+    """Say why an approval cannot rest, or no longer rests, on a piece of cited evidence; None while it can."""
+    mismatch = mismatch_of(evidence)
+    if mismatch is not None:
+        return mismatch
+    kind = _kinds[evidence.kind]
+    return kind.problem(kind.find(evidence.object_id))
 
 
 def _api_address(name: str) -> Callable[[Any], str]:

@@ -46,7 +46,8 @@ def request_review(
     Raises:
         InvalidInput: when the alias is no name, or a piece of evidence is about another version or has no result.
         StateConflict: when the version is not registered, or an open review asks for the same.
-        GateClosed: when cited evidence does not hold, or the gate ``approval`` says no.
+
+    A closed gate does not keep anybody from asking: the review shows what closes it, and can be rejected or sent back.
     """
     permissions.require(by, Action.REQUEST_REVIEW, version)
     if version.state != ModelVersionState.REGISTERED:
@@ -69,7 +70,6 @@ def request_review(
             Evidence(review=review, kind=kind.name, object_id=found.pk, digest=kind.digest(found))
             for kind, found in cited
         )
-        _demand_open_gate(review)
         events.record(
             name="review.requested",
             subject=version,
@@ -135,12 +135,15 @@ def decide(*, review: Review, outcome: str, comment: str, by: User) -> Review:
 def recheck(review: Review) -> Review:
     """Void a review whose cited evidence no longer holds, and return it as it stands.
 
+    An approval is void as soon as it could not be given again on the same evidence. An open review is void only when
+    its evidence is no longer what was cited: evidence against an approval may be cited, and closes the gate.
+
     The alias of a voided approval stays where it is, so that everybody sees it, but leads nowhere
     (``references.model_version``).
     """
     if review.state not in _LIVING:
         return review
-    reasons = _problems(review)
+    reasons = _problems(review) if review.state == ReviewState.APPROVED else _mismatches(review)
     if not reasons:
         return review
     with transaction.atomic():
@@ -174,6 +177,11 @@ def recheck_all(*, progress: Callable[[int, int], None] | None = None) -> list[R
 def _problems(review: Review) -> list[str]:
     problems = (evidence_kinds.problem_of(piece) for piece in review.evidence.order_by("pk"))
     return [problem for problem in problems if problem is not None]
+
+
+def _mismatches(review: Review) -> list[str]:
+    mismatches = (evidence_kinds.mismatch_of(piece) for piece in review.evidence.order_by("pk"))
+    return [mismatch for mismatch in mismatches if mismatch is not None]
 
 
 def _demand_open_gate(review: Review) -> None:

@@ -110,12 +110,14 @@ def test_a_review_without_evidence_is_told(version, alice_api):
     assert response.json()["errors"][0]["place"] == "evidence"
 
 
-def test_the_gate_of_the_installation_asks_for_a_passed_audit(settings, version, alice_api):
+def test_the_gate_of_the_installation_asks_for_a_passed_audit(settings, version, alice_api, bob_api):
     settings.GOVERNANCE_GATES = {"approval": ["audits.gates.audit_passed"]}
     evaluation = factories.EvaluationFactory(version=version)
     body = {"model": version.ref, "alias": "champion", "evidence": [f"evaluation:{evaluation.pk}"]}
 
-    response = alice_api.post("/api/v1/reviews/", body, format="json")
+    asked = alice_api.post("/api/v1/reviews/", body, format="json")
+    decision = {"decision": "approve", "comment": "It looks good."}
+    response = bob_api.post(f"{asked['Location']}decide/", decision, format="json")
 
     assert response.status_code == 409
     assert response.json()["reasons"] == [f"The review cites no audit of {version.ref}."]

@@ -19,13 +19,13 @@ from governance import job_kinds, outcome, queue
 from governance.attempt import Attempt, Lease
 from governance.dispatcher import Dispatcher
 from governance.exceptions import InvalidInput, LostJob, NotAllowed, StateConflict
-from governance.models import Event, Job, JobState, StoredFile
+from governance.models import Event, Job, JobState, ReviewState, StoredFile
 from governance.services import jobs
 from governance.storage import store
 from tests import factories
 from tests.faults.conftest import eventually, is_alive
 from workers.executors.local import LocalExecutor
-from workers.protocol import JobSpec, Limits, digest_of_json
+from workers.protocol import JobSpec, Limits, digest_of_bytes, digest_of_json
 
 pytestmark = pytest.mark.django_db
 
@@ -498,3 +498,14 @@ def test_a_stop_before_the_child_runs_releases_the_job(submit: Submit) -> None:
     attempt.run()
     assert attempt.was_released
     assert Job.objects.get(pk=job.pk).state == JobState.QUEUED
+
+
+def test_a_worker_voids_an_approval_whose_evidence_time_has_made_untrue(db: None) -> None:
+    review = factories.ReviewFactory(state=ReviewState.APPROVED)
+    factories.EvidenceFactory(review=review, digest=digest_of_bytes(b"another result"))
+    dispatcher = Dispatcher(executor=LocalExecutor())
+    dispatcher._recheck()
+    dispatcher.close()
+    review.refresh_from_db()
+    assert review.state == ReviewState.VOID
+    assert "no longer what was cited" in review.voided_because

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from django.db import transaction
 
@@ -95,21 +97,38 @@ def test_a_training_is_evidence_for_the_version_that_it_made(version, alice):
     assert review.evidence.get().digest == version.digest
 
 
-def test_a_closed_gate_refuses_the_request_and_leaves_nothing(settings, version, evaluation, alice):
+def test_a_closed_gate_keeps_nobody_from_asking_and_nobody_can_approve(settings, version, evaluation, alice, bob):
     settings.GOVERNANCE_GATES = {"approval": ["tests.governance.gates.closes"]}
+    review = ask(version, evaluation, by=alice)
 
     with pytest.raises(GateClosed) as refusal:
-        ask(version, evaluation, by=alice)
+        approve(review, by=bob)
 
     assert refusal.value.reasons == ["The sky is grey.", "It is Monday."]
-    assert not Review.objects.exists()
+    assert reviews.recheck(review).state == ReviewState.OPEN
 
 
-def test_the_gate_of_the_installation_asks_for_a_passed_audit(settings, version, evaluation, alice):
+def test_the_gate_of_the_installation_asks_for_a_passed_audit(settings, version, evaluation, alice, bob):
     settings.GOVERNANCE_GATES = {"approval": ["audits.gates.audit_passed"]}
+    review = ask(version, evaluation, by=alice)
 
     with pytest.raises(GateClosed, match=f"cites no audit of {version.ref}"):
-        ask(version, evaluation, by=alice)
+        approve(review, by=bob)
+
+
+def test_evidence_against_an_approval_closes_the_gate_and_voids_only_an_approval(review, evaluation, bob, monkeypatch):
+    monkeypatch.setitem(
+        evidence._kinds,
+        "evaluation",
+        dataclasses.replace(evidence.kind_named("evaluation"), problem=lambda found: "It is worse than the champion."),
+    )
+    assert reviews.recheck(review).state == ReviewState.OPEN
+    with pytest.raises(GateClosed, match="worse than the champion"):
+        approve(review, by=bob)
+
+    Review.objects.filter(pk=review.pk).update(state=ReviewState.APPROVED)
+    review.refresh_from_db()
+    assert reviews.recheck(review).voided_because == "It is worse than the champion."
 
 
 def test_the_same_is_asked_once_at_a_time(review, version, evaluation, alice):
