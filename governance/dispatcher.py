@@ -155,9 +155,17 @@ class Dispatcher:
         """Void approvals whose evidence time alone has made untrue, such as a waiver that ended."""
         if time.monotonic() - self._rechecked_at < _RECHECK_SECONDS:
             return
-        for review in reviews.recheck_all():
-            logger.warning("%s is void: %s", review, review.voided_because)
         self._rechecked_at = time.monotonic()
+        try:
+            voided = reviews.recheck_all()
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            # Whoever uses an approval asks again and fails closed; that the list is not current stops no job.
+            logger.exception("The approvals could not be checked again.")
+            return
+        for review in voided:
+            logger.warning("%s is void: %s", review, review.voided_because)
 
     def _has_work(self) -> bool:
         return Job.objects.unfinished().filter(queue.fitting(self.devices)).exists()

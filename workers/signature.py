@@ -128,6 +128,13 @@ class Signature:
                         f"{side}: {artefact.name!r} has dtype {artefact.dtype} in the artefact, "
                         f"{person.dtype} as stated."
                     )
+        for artefact, person in zip(self.outputs, stated.outputs, strict=False):
+            # The other kinds cannot be told from the artefact; this one would be read wrongly without a word.
+            if artefact.kind == "probabilities" and person.kind == "logits":
+                sentences.append(
+                    f"outputs: {artefact.name!r} ends in a softmax or sigmoid in the artefact, so it gives "
+                    "probabilities, and logits as stated."
+                )
         return sentences
 
 

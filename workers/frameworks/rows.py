@@ -58,15 +58,9 @@ def demand_signature(found: Signature, stated: Signature, *, place: str) -> None
     """Check a version's signature against what its artefact says.
 
     Raises:
-        JobError: code ``signature_does_not_fit``, with what differs; also when an output that ends in a softmax or
-            sigmoid is said to give logits, which would be read wrongly without a word.
+        JobError: code ``signature_does_not_fit``, with what differs.
     """
     differences = found.differences(stated)
-    if found.output.kind == "probabilities" and stated.output.kind == "logits":
-        differences.append(
-            f"outputs: {found.output.name!r} ends in a softmax or sigmoid in the artefact, so it gives probabilities, "
-            "and logits as stated."
-        )
     if differences:
         raise JobError("signature_does_not_fit", " ".join(differences), place=place)
 

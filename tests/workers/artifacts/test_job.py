@@ -98,6 +98,14 @@ def test_a_stated_signature_that_differs_is_rejected_with_both_shapes(
     assert list(outputs.iterdir()) == [], "what is rejected leaves no file"
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_softmax_that_is_said_to_give_logits_is_rejected_at_upload(run_job: Any, tmp_path: Path, suffix: str) -> None:
+    source = tiny_models.mlp(tmp_path / f"model{suffix}", softmax=True)
+    value, _ = run_job(source, signature=tiny_models.signature(inputs=4, outputs=3, kind="logits"))
+    assert value["verdict"] == "rejected"
+    assert "so it gives probabilities, and logits as stated" in value["reason"]
+
+
 def test_a_stated_input_without_columns_is_fed_by_the_column_of_its_stated_name(run_job: Any, tmp_path: Path) -> None:
     source = tiny_models.linear_classifier(tmp_path / "model.pt2")
     value, _ = run_job(source, signature=tiny_models.signature(name="pixels"))
