@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from workers import child
+import workers
+from workers import child, environment
 from workers.protocol import MESSAGE_DESCRIPTOR, SPEC_FILE, JobSpec, ProtocolError
 
 
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, ProtocolError) as error:
         print(f"{folder / SPEC_FILE} cannot be read: {error}", file=sys.stderr)
         return 2
+    if not options.dispatched:
+        _take_environment(spec, folder)
     os.chdir(folder)
     status = child.run(
         spec=spec,
@@ -55,6 +58,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.dispatched:
         _leave(status)
     return status
+
+
+def _take_environment(spec: JobSpec, folder: Path) -> None:
+    """Give a job that is run by hand what a dispatched one has, before a library reads it.
+
+    The person's own would leak secrets into the job, change its numbers (threads, kernels), and point libraries to a
+    home that the sandbox keeps them from: Keras breaks on a ``~/.keras/keras.json`` that it sees and may not read.
+    """
+    temporary = folder / environment.TEMPORARY_FOLDER
+    temporary.mkdir(exist_ok=True)
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    variables = environment.variables(
+        temporary=temporary,
+        module_path=[Path(workers.__file__).parents[1]],
+        threads=int(threads) if threads.isdecimal() and int(threads) else os.cpu_count() or 1,
+        cards=[device.removeprefix("cuda:") for device in spec.devices if device.startswith("cuda:")],
+    )
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 def _leave(status: int) -> NoReturn:

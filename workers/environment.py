@@ -9,6 +9,9 @@ from pathlib import Path
 
 from workers.protocol import JobSpec, Json
 
+#: A job's own folder for temporary files, inside its job folder.
+TEMPORARY_FOLDER = "tmp"
+
 #: Modules whose presence says that a library took part, and the package that gives it its version.
 _PACKAGES = {
     "numpy": "numpy",

@@ -22,9 +22,6 @@ from workers import environment
 from workers.executors.base import Execution, ExecutionStatus, Executor
 from workers.protocol import LOG_FILE, MESSAGE_DESCRIPTOR, JobSpec, Progress
 
-#: A job's own folder for temporary files, inside its job folder.
-TEMPORARY_FOLDER = "tmp"
-
 #: A message is a progress line; anything longer is no message.
 MAX_MESSAGE_BYTES = 16 * 1024
 
@@ -66,7 +63,7 @@ class LocalExecutor(Executor):
     ) -> LocalExecution:
         """Start the child; it is killed with everything it started as soon as this process is gone."""
         _adopt_orphans()
-        temporary = folder / TEMPORARY_FOLDER
+        temporary = folder / environment.TEMPORARY_FOLDER
         temporary.mkdir(exist_ok=True)
         cards = [device.removeprefix("cuda:") for device in devices if device.startswith("cuda:")]
         variables = environment.variables(
