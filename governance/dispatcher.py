@@ -14,10 +14,12 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
+from structlog.contextvars import bound_contextvars
 
 from governance import queue
 from governance.attempt import Attempt, remove_folder
@@ -125,13 +127,14 @@ class Dispatcher:
 
     def _work(self, attempt: Attempt) -> None:
         """Run one attempt in its own thread, with its own database connection."""
-        try:
-            attempt.run()
-        except Exception:
-            logger.exception("%s was given up; its lease will run out and another worker takes it.", attempt.job)
-        finally:
-            connections.close_all()
-            self._ring()
+        with _told_of(attempt.job):
+            try:
+                attempt.run()
+            except Exception:
+                logger.exception("%s was given up; its lease will run out and another worker takes it.", attempt.job)
+            finally:
+                connections.close_all()
+                self._ring()
 
     def _free(self) -> list[str]:
         taken = [device for attempt in self._running.values() for device in attempt.job.devices]
@@ -147,8 +150,9 @@ class Dispatcher:
         if time.monotonic() - self._recovered_at < settings.ASSAY_LEASE_SECONDS / _RECOVERIES_PER_LEASE:
             return
         for job in jobs.recover():
-            logger.warning("%s was taken back: worker %s stopped answering.", job, job.worker)
-            remove_folder(jobs.folder_of(job))
+            with _told_of(job):
+                logger.warning("%s was taken back: worker %s stopped answering.", job, job.worker)
+                remove_folder(jobs.folder_of(job))
         self._recovered_at = time.monotonic()
 
     def _recheck(self) -> None:
@@ -188,3 +192,8 @@ class Dispatcher:
         # A full pipe has rung already.
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake, b".")
+
+
+def _told_of(job: Job) -> AbstractContextManager[None]:
+    """Have what this thread logs carry which attempt of which job it is about."""
+    return bound_contextvars(job=job.pk, attempt=job.attempt)

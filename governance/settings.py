@@ -6,6 +6,9 @@ import secrets
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from governance.logs import FORMATS
 
 env = environ.FileAwareEnv()
 
@@ -200,10 +203,17 @@ ASSAY_LEASE_SECONDS = env.int("ASSAY_LEASE_SECONDS", default=60)
 ASSAY_JOB_MEMORY_BYTES = env.int("ASSAY_JOB_MEMORY_BYTES", default=24 * 1024**3)
 ASSAY_JOB_WALL_SECONDS = env.int("ASSAY_JOB_WALL_SECONDS", default=3600)
 
+#: Serves counts and times of requests at ``/metrics`` to whoever reaches it: leave it to the monitoring network.
+ASSAY_METRICS = env.bool("ASSAY_METRICS", default=False)
+
+#: ``plain`` is a line to read, ``json`` one object a line to collect; for web process and worker alike.
+ASSAY_LOG_FORMAT = env.str("ASSAY_LOG_FORMAT", default="plain")
+if ASSAY_LOG_FORMAT not in FORMATS:
+    raise ImproperlyConfigured(f"ASSAY_LOG_FORMAT is {ASSAY_LOG_FORMAT!r}; it is one of {', '.join(FORMATS)}.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {"chosen": {"()": "governance.logs.formatter", "log_format": ASSAY_LOG_FORMAT}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "chosen"}},
     "root": {"handlers": ["stderr"], "level": env.str("ASSAY_LOG_LEVEL", default="INFO")},
 }

@@ -11,8 +11,11 @@ from importlib.util import find_spec
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.utils.module_loading import module_has_submodule
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
+
+from governance.views.description import DescriptionView
+from governance.views.metrics import metrics
 
 handler400 = "governance.problems.bad_request"
 handler403 = "governance.problems.permission_denied"
@@ -40,8 +43,9 @@ def pages() -> list[URLPattern | URLResolver]:
 
 urlpatterns = [
     path("api/v1/", include((api_router().urls, "api"))),
-    path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/schema/", DescriptionView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     *pages(),
 ]
