@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from django.utils import timezone
 
 from audits.models import Audit, CheckResult, Explanation, Finding
@@ -13,6 +17,7 @@ from governance.models import DatasetVersion, Job, JobState, ModelVersion, Polic
 from governance.storage import store
 from tests import factories
 from validators.models import Cleaning, ExpectationSuite, RequiredSuite, Validation
+from validators.rows import COLUMNS
 from workers.charts import BLUE, draw, house_spec
 from workers.protocol import digest_of_json
 
@@ -22,6 +27,14 @@ ENVIRONMENT = {"python": "3.11.7", "packages": {"torch": "2.13.0", "numpy": "2.4
 def stored(content: bytes | str) -> StoredFile:
     """Put content into the store of the test."""
     return store().put([content.encode() if isinstance(content, str) else content])
+
+
+def rows_file(lines: Sequence[tuple[Any, ...]], names: Sequence[str] = COLUMNS) -> StoredFile:
+    """Put unexpected rows into the store as a validation leaves them: Parquet, one line a row and expectation."""
+    table = pa.table({name: [line[index] for line in lines] for index, name in enumerate(names)})
+    content = io.BytesIO()
+    pq.write_table(table, content)
+    return stored(content.getvalue())
 
 
 def ended_job(kind: str, *, state: str = JobState.SUCCEEDED, ago: timedelta = timedelta(hours=1), **fields: Any) -> Job:
@@ -378,7 +391,13 @@ def validation(
         dataset_digest=dataset.digest,
         success=success,
         results=results,
-        rows=stored(f"rows of {dataset.ref}"),
+        rows=rows_file(
+            [
+                (number, result["id"], result["type"], "age", str(-number), "It is below 0.")
+                for result in results
+                for number in range(result["unexpected_count"] or 0)
+            ]
+        ),
         row_count=sum(result["unexpected_count"] or 0 for result in results),
         digest=digest_of_json({"validation": dataset.ref, "results": results}),
         job=ended_job("validation", subject=f"{dataset.ref} against {suite().ref}"),

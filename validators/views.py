@@ -15,6 +15,7 @@ from governance.views.jobs import progress_context
 from governance.views.page import draw, find, page, rows_of_page
 from validators.gates import validation_state
 from validators.models import Cleaning, RequiredSuite, Validation, Waiver
+from validators.rows import unexpected_rows
 from workers.datasets.schema import Column
 from workers.protocol import is_plain_name
 
@@ -22,6 +23,8 @@ SEVERITIES = ("critical", "warning", "info")
 #: Only a failed or broken rule of this severity closes a gate.
 CLOSES = "critical"
 MOST = 20
+#: As many failing rows as the page shows; the file has all.
+ROWS_ON_PAGE = 30
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
             "waivers": list(waivers),
             "tallies": tallies(shown.results) if shown else [],
             "not_met": [result for result in shown.results if result["status"] != "passed"] if shown else [],
+            "failing_rows": unexpected_rows(shown, limit=ROWS_ON_PAGE) if shown else [],
             "inputs": columns(found, is_input=True),
             "others": columns(found, is_input=False),
             "cleaning": cleaning,

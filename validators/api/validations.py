@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.http import FileResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -27,6 +27,7 @@ from governance.storage import store
 from validators import services
 from validators.api.suites import SuiteField
 from validators.models import Validation, Waiver
+from validators.rows import unexpected_rows
 
 
 class WaiverSerializer(serializers.ModelSerializer[Waiver]):
@@ -49,6 +50,7 @@ class ValidationSerializer(serializers.ModelSerializer[Validation]):
     dataset = DatasetVersionField(read_only=True)
     suite = SuiteField(read_only=True)
     waivers = WaiverSerializer(many=True, read_only=True)
+    waiver = serializers.SerializerMethodField()
     job = JobSerializer(read_only=True)
     created_by = serializers.CharField(source="created_by.username", read_only=True)
 
@@ -63,12 +65,31 @@ class ValidationSerializer(serializers.ModelSerializer[Validation]):
             "statistics",
             "results",
             "row_count",
+            "waiver",
             "waivers",
             "digest",
             "job",
             "created_by",
             "created_at",
         ]
+
+    @extend_schema_field(WaiverSerializer(allow_null=True))
+    def get_waiver(self, validation: Validation) -> dict[str, Any] | None:
+        """Return the waiver that is in force, if one is."""
+        in_force = [waiver for waiver in validation.waivers.all() if waiver.expires_at > timezone.now()]
+        return dict(WaiverSerializer(in_force[0]).data) if in_force else None
+
+
+class ValidationDetailSerializer(ValidationSerializer):
+    """A validation with its unexpected rows, each with all its reasons: the first thousand; ``rows/`` has every one."""
+
+    rows = serializers.SerializerMethodField()
+
+    class Meta(ValidationSerializer.Meta):
+        fields = [*ValidationSerializer.Meta.fields, "rows"]
+
+    def get_rows(self, validation: Validation) -> list[dict[str, Any]]:
+        return unexpected_rows(validation)
 
 
 class ValidationBody(StrictSerializer):
@@ -101,6 +122,9 @@ class ValidationViewSet(Readable[Validation], StartsWork[Validation]):
         "rows": Action.VIEW,
         "waive": Action.GRANT_WAIVER,
     }
+
+    def get_serializer_class(self) -> type[serializers.ModelSerializer[Validation]]:
+        return ValidationDetailSerializer if self.action == "retrieve" else ValidationSerializer
 
     def start(self, body: dict[str, Any]) -> Validation:
         return services.request_validation(dataset=body["dataset"], suite=body["suite"], by=self.user)
