@@ -33,7 +33,7 @@ def main() -> int:
         ignored = [f"--ignore={path}" for path in NOT_ON_POSTGRESQL]
         failed |= run("PostgreSQL", *paths, *ignored, *extra, ASSAY_TEST_DATABASE="postgresql")
     for part in missing:
-        print(f"\nNot run: {part.title}. `{part.install_command}` would add it.")
+        print(f"\nNot run: {part.title}. {part.remedy}")
     needed = [part for part in missing if part.is_needed_for_everything]
     if needed and os.environ.get("ASSAY_TEST_EVERYTHING") == "1":
         print("Everything was asked for, and that is not everything.")

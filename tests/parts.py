@@ -16,7 +16,7 @@ class Part:
 
     marker: str
     title: str
-    install_command: str
+    remedy: str
     is_there: Callable[[], bool]
     is_needed_for_everything: bool = True
 
@@ -24,19 +24,19 @@ class Part:
 BROWSER = Part(
     "browser",
     "pages in a real browser (Chromium)",
-    "apt-get install chromium",
+    "`apt-get install chromium` adds it.",
     lambda: shutil.which("chromium") is not None,
 )
 POSTGRESQL = Part(
     "postgresql",
     "the record on PostgreSQL",
-    postgresql.INSTALL_COMMAND,
+    f"`{postgresql.INSTALL_COMMAND}` adds it.",
     lambda: postgresql.binaries() is not None,
 )
 GPU = Part(
     "gpu",
     "training and explaining on a CUDA device",
-    "pip install torch with CUDA, on a machine with a GPU,",
+    "It needs a machine with an NVIDIA GPU and torch built for CUDA.",
     lambda: Path("/dev/nvidia0").exists(),
     is_needed_for_everything=False,
 )

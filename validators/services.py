@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
@@ -36,8 +36,15 @@ def create_suite(*, name: str, document: Mapping[str, Any], by: User) -> Expecta
     named = {**document, "name": name}
     _refuse("suite", check_suite(named))
     identified = with_ids(named)
+    try:
+        return _keep_suite(name, identified, by)
+    except IntegrityError as error:
+        raise StateConflict(f"Somebody else added a number to {name} at the same moment; ask again.") from error
+
+
+def _keep_suite(name: str, identified: dict[str, Any], by: User) -> ExpectationSuite:
     with transaction.atomic():
-        last = ExpectationSuite.objects.select_for_update().filter(name=name).aggregate(last=Max("number"))["last"]
+        last = ExpectationSuite.objects.filter(name=name).aggregate(last=Max("number"))["last"]
         suite = ExpectationSuite(
             name=name,
             number=(last or 0) + 1,

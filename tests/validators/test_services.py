@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from governance.exceptions import InvalidInput, NotAllowed, StateConflict
@@ -26,6 +27,16 @@ def test_a_suite_is_kept_with_ids_and_the_next_number(alice: User) -> None:
     assert first.digest == second.digest
     assert first.document["expectations"][0]["id"]
     assert Event.objects.filter(name="suite.created").count() == 2
+
+
+def test_a_number_that_somebody_else_took_at_the_same_moment_is_a_conflict(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.create_suite(name="applicants", document={"expectations": [NOT_NULL]}, by=alice)
+    monkeypatch.setattr(QuerySet, "aggregate", lambda *args, **kwargs: {"last": 0})
+
+    with pytest.raises(StateConflict, match="same moment"):
+        services.create_suite(name="applicants", document={"expectations": [NOT_NULL]}, by=alice)
 
 
 @pytest.mark.parametrize(
