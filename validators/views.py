@@ -167,7 +167,8 @@ def stand_of(version: DatasetVersion, validation: Validation | None, standing: M
         return Stand("Validation under way", validation.job.state, follows)
     if not validation.success:
         word = "Failed, waived" if gate == "waived" else "Failed"
-        return Stand(word, "waived" if gate == "waived" else "failed", f"{ran} {follows}")
+        said = follows if reason.startswith(f"Validation {validation.pk} of ") else f"{ran} {follows}"
+        return Stand(word, "waived" if gate == "waived" else "failed", said)
     warnings = sum(result["status"] != "passed" for result in validation.results)
     word = f"Passed, with {warnings} warning{'s' * (warnings != 1)}" if warnings else "Passed"
     return Stand(word, "passed", f"{ran} {follows}")
