@@ -161,7 +161,7 @@ def _optimizer(entry: Any) -> tuple[str, dict[str, float | bool]]:
             if not isinstance(value, bool):
                 raise RecipeError("`optimizer.nesterov` is true or false.")
         elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
-            raise RecipeError(f"`optimizer.{key}` is a number from 0 upwards, not {value!r}.")
+            raise RecipeError(f"`optimizer.{key}` is a number from 0 to below 1,000,000, not {value!r}.")
         parameters[key] = value
     return name, parameters
 
