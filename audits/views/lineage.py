@@ -76,7 +76,7 @@ def lineage_of(
         )
     )
     if audit is not None:
-        row.append(Act(f"audit {audit.pk}", plural(audit.dataset.row_count or 0, "row")))
+        row.append(Act(f"audit {audit.pk}", _measured(audit)))
         row.append(
             Thing(
                 kind="report",
@@ -90,6 +90,18 @@ def lineage_of(
             )
         )
     return row
+
+
+def _measured(audit: Audit) -> str:
+    """Say how many rows an audit measured: those of the split that its job was given, counted by the profile."""
+    split = (audit.job.spec.get("parameters") or {}).get("split")
+    if split is None:
+        return plural(audit.dataset.row_count or 0, "row")
+    schema = audit.dataset.read_schema()
+    column = next((name for name, kept in schema.columns.items() if kept.role == "split"), "") if schema else ""
+    values = (audit.dataset.profile.get(column) or {}).get("values") or []
+    counts = [entry["count"] for entry in values if entry.get("value") == split]
+    return plural(counts[0], f"{split} row") if counts else f"{split} rows"
 
 
 def _datasets_behind(dataset: DatasetVersion | None) -> list[DatasetVersion]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 
 from audits.models import Audit, Disposition, Explanation, Finding
 from audits.views.lineage import lineage_of
@@ -149,7 +150,8 @@ def stand_of(
             if reasons
             else "Nothing stands against it."
         )
-        return Stand("Awaiting a decision", "open", f"Review {review.pk} asks for the alias {review.alias}. {against}")
+        lead = format_html("Review {} asks for the alias <code>{}</code>. {}", review.pk, review.alias, against)
+        return Stand("Awaiting a decision", "open", lead)
     if review is not None and review.state == ReviewState.VOID:
         return Stand("Approval void", "void", f"Review {review.pk} no longer holds: {review.voided_because}")
     if review is not None and lost:
@@ -157,7 +159,9 @@ def stand_of(
     if aliases:
         alias = aliases[0]
         return Stand(
-            alias.name.capitalize(), "approved", f"Review {alias.review_id} moved the alias {alias.name} here."
+            alias.name.capitalize(),
+            "approved",
+            format_html("Review {} moved the alias <code>{}</code> here.", alias.review_id, alias.name),
         )
     ended = next((audit for audit in audits if audit.verdict), None)
     if ended is not None:

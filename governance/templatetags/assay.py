@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 from django import template
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from governance.exceptions import AssayError
 from governance.models import DatasetVersion, ModelVersion
@@ -21,6 +22,11 @@ register = template.Library()
 
 #: How many hexadecimal digits of a digest are shown; the whole stands in its title and in the table of digests.
 SHORT_DIGEST = 10
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_TICKED = re.compile(r"`([^`]+)`")
+_UNIT_APART = re.compile(r"(?<=\d) (?=%)")
+#: A longer text of an event is cut here; the event in the admin and the API has it whole.
+_LONGEST_NOTED = 160
 
 register.filter("number", numbers.number)
 register.filter("share", numbers.share)
@@ -88,8 +94,30 @@ def cell(value: Any) -> str:
 
 
 @register.filter
+def noted(value: Any) -> str:
+    """Write what an event notes as words: digests short, what holds several by name, nothing as ``none``."""
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return digest(value)
+    if isinstance(value, Mapping):
+        return format_html_join(", ", "{} {}", ((underscored(k), noted(v)) for k, v in value.items())) or "none"
+    if isinstance(value, list):
+        return format_html_join(", ", "{}", ((noted(entry),) for entry in value)) or "none"
+    written = cell(value)
+    return written if len(written) <= _LONGEST_NOTED else f"{written[: _LONGEST_NOTED - 1]}…"
+
+
+@register.filter
+def ticked(text: str) -> SafeString:
+    """Write what stands between backticks in a sentence as code, and keep a number with its per cent sign."""
+    kept = _UNIT_APART.sub(numbers.NO_BREAK, escape(text))
+    return mark_safe(_TICKED.sub(r"<code>\1</code>", kept))  # noqa: S308 - escaped one line above
+
+
+@register.filter
 def exact(value: Any) -> str:
-    """Write a parameter as a person would type it."""
+    """Write a parameter as a person would type it, and a digest short."""
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return digest(value)
     if isinstance(value, list):
         return ", ".join(exact(entry) for entry in value)
     return numbers.limit(value) if numbers.is_number(value) else cell(value)
@@ -105,13 +133,13 @@ def is_number(value: object) -> bool:
 def first_sentence(text: str) -> str:
     """Return the first sentence of a caption: it says what one sees."""
     head, stop, _ = text.partition(". ")
-    return head + stop.strip()
+    return ticked(head + stop.strip())
 
 
 @register.filter
 def other_sentences(text: str) -> str:
     """Return what follows the first sentence of a caption."""
-    return text.partition(". ")[2]
+    return ticked(text.partition(". ")[2])
 
 
 @register.filter
