@@ -175,13 +175,16 @@ def _early_stopping(entry: Any) -> EarlyStopping | None:
             f"`early_stopping` is null or an object with `patience` and, if wanted, {', '.join(sorted(known))}."
         )
     min_delta, monitor = entry.get("min_delta", 0.0), entry.get("monitor", "validation_loss")
-    if isinstance(min_delta, bool) or not isinstance(min_delta, int | float) or min_delta < 0:
-        raise RecipeError("`early_stopping.min_delta` is a number from 0 upwards.")
+    if isinstance(min_delta, bool) or not isinstance(min_delta, int | float) or not 0 <= min_delta < 1e6:
+        raise RecipeError(f"`early_stopping.min_delta` is a number from 0 to below 1,000,000, not {min_delta!r}.")
     if monitor not in ("validation_loss", "loss"):
         raise RecipeError("`early_stopping.monitor` is `validation_loss` or `loss`.")
+    restore_best = entry.get("restore_best", True)
+    if not isinstance(restore_best, bool):
+        raise RecipeError("`early_stopping.restore_best` is true or false.")
     return EarlyStopping(
         patience=_whole(entry, "patience", 0, low=1, high=100_000),
         min_delta=float(min_delta),
         monitor=monitor,
-        restore_best=bool(entry.get("restore_best", True)),
+        restore_best=restore_best,
     )

@@ -55,6 +55,19 @@ def test_a_changed_event_is_found(record):
     assert "The record verifies" not in out
 
 
+def test_an_event_that_was_deleted_in_the_middle_is_found(record):
+    for subject in ("thing/2", "thing/3"):
+        with transaction.atomic():
+            events.record(name="test.happened", subject=subject, by=None)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM governance_event WHERE sequence = 2")
+
+    out, err = verify()
+
+    assert "Event 2 is missing" in err
+    assert "The record verifies" not in out
+
+
 @pytest.mark.parametrize("damage", ["change", "remove"])
 def test_a_damaged_file_is_found_by_its_digest(record, damage):
     path = store().path(record)
