@@ -19,7 +19,7 @@ class AuditsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from audits import gates, results
+        from audits import destinations, gates, results
         from audits.models import Audit, Explanation
         from audits.services.audits import record_audit
         from audits.services.explanations import record_explanation
@@ -34,6 +34,7 @@ class AuditsConfig(AppConfig):
                 runner="audits.engine.explanation:run",
                 result_schema=results.EXPLANATION,
                 record=record_explanation,
+                leads_to=destinations.of_explanation,
             )
         )
         job_kinds.register(
@@ -43,6 +44,7 @@ class AuditsConfig(AppConfig):
                 runner="audits.engine.audit:run",
                 result_schema=results.AUDIT,
                 record=record_audit,
+                leads_to=destinations.of_audit,
             )
         )
         evidence.register(evidence.of_model("explanation", Explanation, problem=gates.explanation_problem))

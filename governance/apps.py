@@ -33,6 +33,7 @@ class GovernanceConfig(AppConfig):
         from governance.generics import make_subscriptable
         from governance.models import Evaluation, Training
         from governance.services import datasets, evaluations, events, registry, trainings
+        from governance.views import destinations
 
         make_subscriptable()
         events.register(*EVENTS)
@@ -44,6 +45,7 @@ class GovernanceConfig(AppConfig):
                 result_schema=results.MODEL_INSPECTION,
                 record=registry.record_inspection,
                 record_failure=registry.record_failed_inspection,
+                leads_to=destinations.of_inspection,
             ),
             job_kinds.JobKind(
                 name="dataset_import",
@@ -52,6 +54,7 @@ class GovernanceConfig(AppConfig):
                 result_schema=results.DATASET_IMPORT,
                 record=datasets.record_import,
                 record_failure=datasets.record_failed_import,
+                leads_to=destinations.of_import,
             ),
             job_kinds.JobKind(
                 name="training",
@@ -59,6 +62,7 @@ class GovernanceConfig(AppConfig):
                 runner="workers.training:run",
                 result_schema=results.TRAINING,
                 record=trainings.record_training,
+                leads_to=destinations.of_training,
             ),
             job_kinds.JobKind(
                 name="evaluation",
@@ -66,6 +70,7 @@ class GovernanceConfig(AppConfig):
                 runner="workers.evaluation:run",
                 result_schema=results.EVALUATION,
                 record=evaluations.record_evaluation,
+                leads_to=destinations.of_evaluation,
             ),
         ):
             job_kinds.register(kind)

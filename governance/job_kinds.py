@@ -17,6 +17,9 @@ Record = Callable[["Job", dict[str, Any], Mapping[str, "StoredFile"]], None]
 #: Called in the transaction that ends a job without a result (failed, cancelled, timed out, lost).
 RecordFailure = Callable[["Job", ErrorReport], None]
 
+#: Says what a job is about: the words of a link and its address, or None while there is nothing to lead to.
+Leads = Callable[["Job"], "tuple[str, str] | None"]
+
 
 @dataclass(frozen=True)
 class JobKind:
@@ -32,6 +35,7 @@ class JobKind:
     result_schema: Mapping[str, Any]
     record: Record
     record_failure: RecordFailure | None = None
+    leads_to: Leads | None = None
     limits: Limits = field(default_factory=Limits)
     max_attempts: int = 3
 

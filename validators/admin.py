@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from governance.admin import StartedHere, as_json, job_link, person, starts
+from governance.admin import JSONField, StartedHere, as_json, job_link, person, starts
 from governance.models import DatasetVersion
 from governance.permissions import Action
 from validators import services
@@ -19,10 +19,11 @@ from validators.models import Cleaning, ExpectationSuite, RequiredSuite, Validat
 class SuiteForm(forms.ModelForm[ExpectationSuite]):
     """A name and the expectations, written or pasted as Great Expectations' JSON."""
 
-    document = forms.JSONField(
-        label="suite",
-        widget=forms.Textarea(attrs={"rows": 24, "cols": 100, "class": "vLargeTextField"}),
-        help_text='Great Expectations\' own JSON: {"expectations": [{"type": ..., "kwargs": {...}, "severity": ...}]}.',
+    document = JSONField(
+        label="Suite",
+        rows=24,
+        help_text='Great Expectations\' own JSON: {"expectations": [{"type": ..., "kwargs": {...}, "severity": ...}]}. '
+        "In meta.clean an expectation may say what a cleaning does with what does not meet it.",
     )
 
     class Meta:
@@ -39,7 +40,15 @@ class ExpectationSuiteAdmin(StartedHere[ExpectationSuite]):
     list_display = ["ref", "expectation_count", "created_by", "created_at"]
     list_select_related = ["created_by"]
     search_fields = ["name"]
-    fieldsets = [(None, {"fields": ["name", "document"], "description": "A suite is kept as it is; write the next."})]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["name", "document"],
+                "description": "A suite is kept as it is; the same name again makes the next number.",
+            },
+        )
+    ]
     readonly_when_kept: ClassVar[list[str]] = ["name", "number", "digest", "expectations", "created_by", "created_at"]
 
     @admin.display(description="expectations")

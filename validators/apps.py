@@ -21,7 +21,7 @@ class ValidatorsConfig(AppConfig):
     def ready(self) -> None:
         from governance import evidence, job_kinds
         from governance.services import events
-        from validators import gates, results, services
+        from validators import destinations, gates, results, services
         from validators.models import Validation
 
         events.register(*EVENTS)
@@ -32,6 +32,7 @@ class ValidatorsConfig(AppConfig):
                 runner="validators.engine.validation:run",
                 result_schema=results.VALIDATION,
                 record=services.record_validation,
+                leads_to=destinations.of_validation,
             )
         )
         job_kinds.register(
@@ -41,6 +42,7 @@ class ValidatorsConfig(AppConfig):
                 runner="validators.engine.cleaning:run",
                 result_schema=results.CLEANING,
                 record=services.record_cleaning,
+                leads_to=destinations.of_cleaning,
             )
         )
         evidence.register(evidence.of_model("validation", Validation, problem=gates.validation_problem))

@@ -54,20 +54,7 @@ SUBJECTS = (
         file="breast-cancer.csv",
         schema=data.breast_cancer_schema(),
         suite=data.breast_cancer_suite(),
-        signature={
-            "inputs": [
-                {"name": "features", "shape": [-1, 30], "dtype": "float32", "columns": data.feature_names()},
-            ],
-            "outputs": [
-                {
-                    "name": "answer",
-                    "shape": [-1, 2],
-                    "dtype": "float32",
-                    "kind": "logits",
-                    "classes": ["malignant", "benign"],
-                },
-            ],
-        },
+        signature=data.breast_cancer_signature(),
         intended_use="Sort fine-needle biopsies for a second look by a pathologist, who decides.",
         limitations="One hospital, 1995. Not for screening; not for other kinds of biopsy.",
     ),

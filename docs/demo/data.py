@@ -79,6 +79,22 @@ def breast_cancer_schema() -> dict[str, Any]:
     return {"modality": "tabular", "columns": columns}
 
 
+def breast_cancer_signature() -> dict[str, Any]:
+    """Say which columns feed the model and which classes it answers with."""
+    return {
+        "inputs": [{"name": "features", "shape": [-1, 30], "dtype": "float32", "columns": feature_names()}],
+        "outputs": [
+            {
+                "name": "answer",
+                "shape": [-1, 2],
+                "dtype": "float32",
+                "kind": "logits",
+                "classes": ["malignant", "benign"],
+            },
+        ],
+    }
+
+
 def digits_schema() -> dict[str, Any]:
     return {
         "modality": "image",

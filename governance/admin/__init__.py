@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from governance.admin.base import ReadOnly, StartedHere, as_json, job_link, page_link, person, starts
+from governance.admin.base import JSONField, ReadOnly, StartedHere, as_json, job_link, page_link, person, starts
 from governance.admin.datasets import DatasetAdmin, DatasetVersionAdmin
 from governance.admin.models import ModelVersionAdmin, RegisteredModelAdmin
 from governance.admin.record import EventAdmin, PolicyAdmin, ReviewAdmin
@@ -18,6 +18,7 @@ __all__ = [
     "DatasetVersionAdmin",
     "EvaluationAdmin",
     "EventAdmin",
+    "JSONField",
     "JobAdmin",
     "ModelVersionAdmin",
     "PolicyAdmin",

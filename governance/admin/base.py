@@ -24,6 +24,18 @@ from governance.permissions import Action
 ModelT = TypeVar("ModelT", bound=models.Model)
 
 
+class JSONField(forms.JSONField):
+    """A field for JSON that people paste: empty where nothing stands in it, wide and in the letters of code."""
+
+    def __init__(self, *, rows: int = 8, **options: Any) -> None:
+        looks = {"rows": rows, "cols": 100, "class": "vLargeTextField code", "spellcheck": "false"}
+        super().__init__(widget=forms.Textarea(attrs=looks), **options)
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show no value as an empty field: Django would write ``null``."""
+        return "" if value is None else super().prepare_value(value)
+
+
 def as_json(value: Any) -> SafeString:
     """Show JSON as people read it."""
     text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False)
@@ -55,6 +67,8 @@ def sentences_of(error: AssayError) -> list[str]:
 class ReadOnly(admin.ModelAdmin[ModelT]):
     """Rows for reading, by whoever may see the record."""
 
+    #: Stands above what is shown of a row.
+    kept_sentence = "Kept as it was made: nothing here can be changed or deleted."
     #: What is shown of a row, and nothing of it can be changed.
     readonly_when_kept: ClassVar[list[str]] = []
 
@@ -79,7 +93,7 @@ class ReadOnly(admin.ModelAdmin[ModelT]):
     def get_fieldsets(self, request: HttpRequest, obj: ModelT | None = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
-        return [(None, {"fields": list(self.readonly_when_kept)})]
+        return [(None, {"fields": list(self.readonly_when_kept), "description": self.kept_sentence})]
 
 
 class StartedHere(ReadOnly[ModelT]):
@@ -127,6 +141,17 @@ class StartedHere(ReadOnly[ModelT]):
             # The transaction of the page is rolled back by now; draw the form again with the reasons.
             request.assay_refusal = error  # type: ignore[attr-defined]
             return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def response_add(self, request: HttpRequest, obj: ModelT, post_url_continue: str | None = None) -> HttpResponse:
+        """Lead to the page of the job that adding has started, where it can be followed."""
+        job: Job | None = getattr(obj, "job", None)
+        if job is None:
+            return super().response_add(request, obj, post_url_continue)
+        self.message_user(
+            request, format_html("{} is started: {}.", str(obj).capitalize(), job_link(job)), messages.SUCCESS
+        )
+        options = self.model._meta
+        return redirect(reverse(f"admin:{options.app_label}_{options.model_name}_changelist"))
 
     def save_model(self, request: HttpRequest, obj: ModelT, form: Any, change: bool) -> None:
         made = self.start(request, form.cleaned_data)

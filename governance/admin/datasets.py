@@ -10,7 +10,7 @@ from django.db.models import Max, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from governance.admin.base import StartedHere, as_json, job_link, page_link, person
+from governance.admin.base import JSONField, StartedHere, as_json, job_link, page_link, person
 from governance.admin.uploads import TakesUploads
 from governance.models import Dataset, DatasetVersion, Job, StoredFile
 from governance.permissions import Action
@@ -22,7 +22,15 @@ class DatasetAdmin(StartedHere[Dataset]):
     """Data sets; who creates one owns it."""
 
     add_action = Action.CREATE_DATASET
-    fields = ["name", "description"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["name", "description"],
+                "description": "A name for the versions to come; who makes it owns it. Files are uploaded as versions.",
+            },
+        )
+    ]
     list_display = ["name", "owner", "latest", "created_at"]
     list_select_related = ["owner"]
     search_fields = ["name", "description"]
@@ -46,8 +54,10 @@ class DatasetVersionForm(forms.Form):
     """What is said about the file of a version."""
 
     dataset = forms.ModelChoiceField(Dataset.objects.all(), label="data set")
-    schema = forms.JSONField(
-        required=False, help_text="Modality, and the role and type of each column; inferred where it is not given."
+    schema = JSONField(
+        required=False,
+        help_text="Modality, and the role and type of each column. Left empty, types are inferred and every column "
+        "but one named split is a feature: training needs a schema that says which column is the target.",
     )
 
 

@@ -10,7 +10,7 @@ from django.db.models import Max, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from governance.admin.base import StartedHere, as_json, job_link, page_link, person, starts
+from governance.admin.base import JSONField, StartedHere, as_json, job_link, page_link, person, starts
 from governance.admin.uploads import TakesUploads
 from governance.models import Alias, DatasetState, DatasetVersion, Job, ModelVersion, RegisteredModel, StoredFile
 from governance.permissions import Action
@@ -48,7 +48,22 @@ class RegisteredModelAdmin(StartedHere[RegisteredModel]):
     """Registered models; who registers one owns it."""
 
     add_action = Action.REGISTER_MODEL
-    fields = ["name", "task", "tier", "intended_use", "limitations"]
+    fieldsets = [
+        (
+            "What it is",
+            {
+                "fields": ["name", "task", "tier"],
+                "description": "Who registers a model owns it. The tier chooses the policy of its audits.",
+            },
+        ),
+        (
+            "What it is for",
+            {
+                "fields": ["intended_use", "limitations"],
+                "description": "Stands on top of every page of its versions; a reviewer decides against it.",
+            },
+        ),
+    ]
     inlines = [AliasInline]
     list_display = ["name", "task", "tier", "owner", "latest", "created_at"]
     list_filter = ["tier", "task"]
@@ -77,10 +92,12 @@ class VersionForm(forms.Form):
     """What is said about the file of a version."""
 
     model = forms.ModelChoiceField(RegisteredModel.objects.all())
-    signature = forms.JSONField(
-        required=False, help_text="Inputs and outputs; needed where the file does not state them itself."
+    signature = JSONField(
+        required=False,
+        help_text="Inputs with the columns that feed them, outputs with their classes. "
+        "Needed where the file does not state them itself: a .pt2 never says which columns feed it.",
     )
-    recipe = forms.JSONField(required=False, help_text="How to retrain it; the file's own compile settings otherwise.")
+    recipe = JSONField(required=False, help_text="How to retrain it; the file's own compile settings otherwise.")
     training_data = forms.ModelChoiceField(
         DatasetVersion.objects.select_related("dataset").filter(state=DatasetState.READY),
         required=False,
@@ -106,7 +123,6 @@ class ModelVersionAdmin(TakesUploads[ModelVersion]):
         "ref",
         "state",
         "framework",
-        "format",
         "parameter_count",
         "retrained_from",
         "job_state",

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from governance.admin.base import ReadOnly, StartedHere, as_json, page_link, person
+from governance.admin.base import JSONField, ReadOnly, StartedHere, as_json, page_link, person
 from governance.models import Decision, Event, Evidence, Policy, Review
 from governance.permissions import Action
 from governance.services import policies
@@ -19,9 +19,9 @@ from governance.services import policies
 class PolicyForm(forms.ModelForm[Policy]):
     """A policy as people write it."""
 
-    document = forms.JSONField(
-        label="policy",
-        widget=forms.Textarea(attrs={"rows": 24, "cols": 100}),
+    document = JSONField(
+        label="Policy",
+        rows=24,
         help_text='{"name": ..., "tier": ..., "checks": {"ROB-01": {"parameters": {...}, "condition": {...}}}, '
         '"blocks": [...], "approvers": 1}; the next number of its name is given to it.',
     )
@@ -37,6 +37,9 @@ class PolicyAdmin(StartedHere[Policy]):
 
     form = PolicyForm
     add_action = Action.CREATE_POLICY
+    fieldsets = [
+        (None, {"fields": ["document"], "description": "What audits of a tier judge by. A change is the next number."})
+    ]
     list_display = ["ref", "tier", "checks", "created_by", "created_at"]
     list_filter = ["tier"]
     list_select_related = ["created_by"]

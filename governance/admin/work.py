@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from governance.admin.base import ReadOnly, StartedHere, as_json, job_link, person, sentences_of
+from governance.admin.base import JSONField, ReadOnly, StartedHere, as_json, job_link, person, sentences_of
 from governance.exceptions import AssayError
 from governance.models import DatasetState, DatasetVersion, Evaluation, Job, ModelVersion, ModelVersionState, Training
 from governance.permissions import Action
@@ -32,7 +32,7 @@ class TrainingForm(forms.ModelForm[Training]):
 
     version = forms.ModelChoiceField(_versions())
     dataset = forms.ModelChoiceField(_datasets(), label="data set")
-    recipe = forms.JSONField(required=False, help_text="Leave it empty for the version's own recipe.")
+    recipe = JSONField(required=False, help_text="Leave it empty for the version's own recipe; a .pt2 brings none.")
     devices = forms.CharField(initial="cpu", help_text=DEVICES)
 
     class Meta:

@@ -151,8 +151,10 @@ def job_cancel(request: HttpRequest, *, pk: int) -> HttpResponse:
 def _whole(request: HttpRequest, pk: int) -> dict[str, Any]:
     found = _job(pk)
     log = jobs.read_log(job=found, tail_bytes=LOG_TAIL_BYTES)
+    kind = job_kinds.get(found.kind) if found.kind in job_kinds.names() else None
     return {
         **progress_context(found, request),
+        "leads_to": kind.leads_to(found) if kind is not None and kind.leads_to is not None else None,
         "log": log,
         "parameters_json": json.dumps(found.spec.get("parameters") or {}, indent=2, ensure_ascii=False),
         "phases": [(name, seconds) for name, seconds in _timings(found).items()],

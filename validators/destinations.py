@@ -1,0 +1,19 @@
+"""Where the jobs of data evidence lead: the page of the data set version."""
+
+from __future__ import annotations
+
+from governance.models import Job
+from governance.views.destinations import Destination, of_dataset
+from validators.models import Cleaning, Validation
+
+
+def of_validation(job: Job) -> Destination:
+    """Lead to the data set version that was validated."""
+    found = Validation.objects.select_related("dataset__dataset").filter(job=job).first()
+    return None if found is None else of_dataset(found.dataset)
+
+
+def of_cleaning(job: Job) -> Destination:
+    """Lead to the version that was made, or until then to the one that is cleaned."""
+    found = Cleaning.objects.select_related("dataset__dataset", "cleaned_to__dataset").filter(job=job).first()
+    return None if found is None else of_dataset(found.cleaned_to or found.dataset)
