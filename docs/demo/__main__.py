@@ -298,14 +298,14 @@ class Demo:
     def _decide(self, name: str, version: str, audit: int) -> str:
         """Ask that the version become champion; Bob approves when the gate lets him."""
         alice, bob = self.client("alice"), self.client("bob")
+        aliases = alice.get(f"models/{name}/")["aliases"]
+        if any(alias["name"] == "champion" and alias["version"] == version for alias in aliases):
+            return "approved"
         review = alice.post(
             "reviews/",
             {"model": version, "alias": "champion", "evidence": [f"audit:{audit}"]},
             key=f"demo-{name}-review",
         )
-        review = alice.get(f"reviews/{review['id']}/")  # on a second run the first answer is an old one
-        if review["state"] != "open":
-            return str(review["state"])
         try:
             review = bob.post(
                 f"reviews/{review['id']}/decide/",
