@@ -301,12 +301,8 @@ class Demo:
         aliases = alice.get(f"models/{name}/")["aliases"]
         if any(alias["name"] == "champion" and alias["version"] == version for alias in aliases):
             return "approved"
-        review = alice.post(
-            "reviews/",
-            {"model": version, "alias": "champion", "evidence": [f"audit:{audit}"]},
-            key=f"demo-{name}-review",
-        )
         try:
+            review = alice.post("reviews/", {"model": version, "alias": "champion", "evidence": [f"audit:{audit}"]})
             review = bob.post(
                 f"reviews/{review['id']}/decide/",
                 {"decision": "approve", "comment": "The audit passed; intended use and limits are clear."},
