@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from governance import job_kinds
 from tests import tiny_models
 from tests.workers.child_folders import CHECKOUT, LIMITS, lay, run_dispatched
 from tests.workers.job_folders import job, write_table
 from tests.workers.loaded_models import framework_of, rows
 from workers.protocol import JobSpec, Result
 
-#: Runs the child where no module of the control half's libraries can be imported.
+#: What comes before a program where no module of the control half or of its libraries can be imported.
 WITHOUT_DJANGO = """
-import os, runpy, sys
+import importlib, os, runpy, sys
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
@@ -28,13 +29,18 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 sys.path[0] = os.getcwd()  # as python -m has it
-runpy.run_module("workers", run_name="__main__", alter_sys=True)
 """
+RUN_CHILD = 'runpy.run_module("workers", run_name="__main__", alter_sys=True)'
+IMPORT_ALL = "[importlib.import_module(name) for name in sys.argv[1:]]"
 
 
 def run_by_hand(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return without_django(RUN_CHILD, str(folder), *arguments, **variables)
+
+
+def without_django(program: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", WITHOUT_DJANGO, str(folder), *arguments],
+        [sys.executable, "-c", WITHOUT_DJANGO + program, *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -95,6 +101,15 @@ def test_a_training_by_hand_gives_the_weights_of_a_dispatched_one(model_path: Pa
     assert by_hand is not None
     assert dispatched is not None
     assert by_hand["weights_digest"] == dispatched["weights_digest"]
+
+
+def test_the_runner_of_every_kind_of_job_needs_no_django() -> None:
+    modules = {job_kinds.get(name).runner.partition(":")[0] for name in job_kinds.names()}
+    assert len(modules) >= 8
+
+    ended = without_django(IMPORT_ALL, *sorted(modules))
+
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_a_job_by_hand_gets_no_secret_of_the_person(tmp_path: Path) -> None:
