@@ -86,6 +86,9 @@ class AuditForm(forms.ModelForm[Audit]):
         super().__init__(*args, **kwargs)
         if "policy" in self.fields:
             self.fields["policy"].required = False
+            self.fields["policy"].help_text = "Left empty it is the newest policy of the model's tier."
+        if "training_data" in self.fields:
+            self.fields["training_data"].help_text = "Left empty it is what the record says the version was trained on."
 
 
 class CheckResultInline(admin.TabularInline[CheckResult, Audit]):

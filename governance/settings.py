@@ -122,6 +122,7 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 
 LANGUAGE_CODE = "en-gb"
+FORMAT_MODULE_PATH = "governance.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False

@@ -106,6 +106,7 @@ def row_context(found: Explanation, request: HttpRequest) -> dict[str, Any]:
     return {
         "row": row,
         "row_chart": row_chart(rows, row),
+        "row_target": _target_words(found, row.get("target")),
         "row_name": row.get("id") or row["row"],
         "choices": offered,
         "chosen": chosen,
@@ -113,6 +114,17 @@ def row_context(found: Explanation, request: HttpRequest) -> dict[str, Any]:
         "row_count": len(rows.rows),
         "row_numbers": ", ".join(number(entry["row"]) for entry in rows.rows[:12]),
     }
+
+
+def _target_words(found: Explanation, target: Any) -> str:
+    """Write what the data say of a row: where they number the classes, the class by name as well."""
+    signature = found.version.read_signature()
+    classes = signature.output.classes if signature is not None else ()
+    written = number(target) if is_number(target) else str(target)
+    if isinstance(target, int) and not isinstance(target, bool) and 0 <= target < len(classes):
+        named = classes[target]
+        return written if named == written else f"{named}, as {written}"
+    return written
 
 
 def _asked_row(rows: Rows, request: HttpRequest, offered: list[str]) -> tuple[Any, str, str]:

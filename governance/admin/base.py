@@ -37,7 +37,9 @@ class JSONField(forms.JSONField):
 
 
 def as_json(value: Any) -> SafeString:
-    """Show JSON as people read it."""
+    """Show JSON as people read it, and nothing as a dash."""
+    if value in (None, {}, []):
+        return format_html("{}", "–")
     text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False)
     return format_html('<pre class="assay-json">{}</pre>', text)
 

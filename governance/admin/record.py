@@ -11,9 +11,10 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from governance.admin.base import JSONField, ReadOnly, StartedHere, as_json, page_link, person
+from governance.admin.work import registered_versions
 from governance.models import Decision, Event, Evidence, Policy, Review
 from governance.permissions import Action
-from governance.services import policies
+from governance.services import policies, reviews
 
 
 class PolicyForm(forms.ModelForm[Policy]):
@@ -93,12 +94,41 @@ class DecisionInline(admin.TabularInline[Decision, Review]):
         return True
 
 
-@admin.register(Review)
-class ReviewAdmin(ReadOnly[Review]):
-    """Reviews, for reading: they are decided on their own page, evidence in sight."""
+class ReviewForm(forms.ModelForm[Review]):
+    """Which version should get which alias, and on what evidence."""
 
+    version = forms.ModelChoiceField(registered_versions())
+    alias = forms.CharField(initial="champion", help_text="The name by which others ask for the version.")
+    evidence = forms.CharField(
+        help_text="What the approval would rest on, each as kind:number, parted by commas: audit:5, explanation:5. "
+        "It is kept by digest; if a piece stops being true, the approval is void."
+    )
+
+    class Meta:
+        model = Review
+        fields = ["version", "alias", "comment"]
+
+    def clean_evidence(self) -> list[str]:
+        return [piece.strip() for piece in self.cleaned_data["evidence"].split(",") if piece.strip()]
+
+
+@admin.register(Review)
+class ReviewAdmin(StartedHere[Review]):
+    """Reviews: asked for here, decided on their own page, evidence in sight."""
+
+    form = ReviewForm
+    add_action = Action.REQUEST_REVIEW
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["version", "alias", "evidence", "comment"],
+                "description": "An approver who neither owns the version nor asks for the review decides on its page.",
+            },
+        )
+    ]
     inlines = [EvidenceInline, DecisionInline]
-    list_display = ["__str__", "version", "alias", "state", "requested_by", "requested_at", "decided_at"]
+    list_display = ["__str__", "page", "version", "alias", "state", "requested_by", "requested_at", "decided_at"]
     list_filter = ["state"]
     list_select_related = ["version__model", "requested_by"]
     search_fields = ["version__model__name", "alias"]
@@ -119,6 +149,12 @@ class ReviewAdmin(ReadOnly[Review]):
     @admin.display(description="page")
     def page(self, review: Review) -> SafeString:
         return page_link("review", review.pk, text=f"{review} as reviewers see it")
+
+    def get_inlines(self, request: HttpRequest, obj: Review | None) -> list[Any]:
+        return [] if obj is None else list(self.inlines)
+
+    def start(self, request: HttpRequest, values: dict[str, Any]) -> Review:
+        return reviews.request_review(by=person(request), **values)
 
 
 @admin.register(Event)

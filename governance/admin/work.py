@@ -19,7 +19,7 @@ from governance.services import evaluations, jobs, trainings
 DEVICES = "cpu, cuda, or cuda*2 for two GPUs"
 
 
-def _versions() -> QuerySet[ModelVersion]:
+def registered_versions() -> QuerySet[ModelVersion]:
     return ModelVersion.objects.select_related("model").filter(state=ModelVersionState.REGISTERED)
 
 
@@ -30,7 +30,7 @@ def _datasets() -> QuerySet[DatasetVersion]:
 class TrainingForm(forms.ModelForm[Training]):
     """What to train on what."""
 
-    version = forms.ModelChoiceField(_versions())
+    version = forms.ModelChoiceField(registered_versions())
     dataset = forms.ModelChoiceField(_datasets(), label="data set")
     recipe = JSONField(required=False, help_text="Leave it empty for the version's own recipe; a .pt2 brings none.")
     devices = forms.CharField(initial="cpu", help_text=DEVICES)
@@ -88,9 +88,9 @@ class TrainingAdmin(StartedHere[Training]):
 class EvaluationForm(forms.ModelForm[Evaluation]):
     """What to measure on what."""
 
-    version = forms.ModelChoiceField(_versions())
+    version = forms.ModelChoiceField(registered_versions())
     dataset = forms.ModelChoiceField(_datasets(), label="data set")
-    compare_with = forms.ModelChoiceField(_versions(), required=False)
+    compare_with = forms.ModelChoiceField(registered_versions(), required=False)
     slices = forms.CharField(required=False, help_text="Names of columns, parted by commas.")
     devices = forms.CharField(initial="cpu", help_text=DEVICES)
 
