@@ -28,7 +28,7 @@ def importance_spec(importance: Sequence[Mapping[str, Any]], *, unit: str, limit
     for entry in shown:
         entry["text"] = f"{entry['value']:,.{digits}f}"
         entry["end"] = entry["value"] if entry["high"] is None else max(entry["value"], entry["high"])
-    value = {"field": "value", "type": "quantitative", "title": f"mean |attribution|, {unit}"}
+    value = {"field": "value", "type": "quantitative", "title": f"mean |attribution|, {unit}", "axis": {"tickCount": 6}}
     return {
         "width": 372,
         "height": {"step": 24},

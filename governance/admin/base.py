@@ -63,7 +63,8 @@ def person(request: HttpRequest) -> User:
 
 def sentences_of(error: AssayError) -> list[str]:
     """Return what an error says, each sentence once."""
-    return list(dict.fromkeys([error.detail, *error.reasons, *(str(entry["detail"]) for entry in error.errors)]))
+    more = [*error.reasons, *(str(entry["detail"]) for entry in error.errors)]
+    return list(dict.fromkeys([error.detail, *(sentence for sentence in more if sentence not in error.detail)]))
 
 
 class ReadOnly(admin.ModelAdmin[ModelT]):
