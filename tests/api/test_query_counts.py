@@ -7,10 +7,14 @@ from collections.abc import Callable
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from audits.services import findings
 from governance.models import Alias, Decision
 from governance.services import events
-from tests import factories
+from governance.urls import api_router
+from tests import factories, page_factories
+from validators.models import Waiver
 
 pytestmark = pytest.mark.django_db
 
@@ -49,9 +53,26 @@ def make_review() -> None:
     Decision.objects.create(review=review, outcome="approve", comment="Fine.", decided_by=person)
 
 
+def make_policy() -> None:
+    number = factories.PolicyFactory._meta.model.objects.filter(name="one").count() + 1
+    factories.PolicyFactory(name="one", number=number)
+
+
 def make_event() -> None:
     with transaction.atomic():
         events.record(name="test.happened", subject="thing/1", by=None)
+
+
+def make_validation() -> None:
+    validation = page_factories.validation(factories.DatasetVersionFactory())
+    Waiver.objects.create(
+        validation=validation, reason="Known.", expires_at=timezone.now(), granted_by=factories.owner()
+    )
+
+
+def make_finding() -> None:
+    audit = page_factories.audit()
+    findings.comment_on_finding(finding=audit.findings.earliest("pk"), text="Seen.", by=audit.created_by)
 
 
 LISTS: dict[str, Callable[[], object]] = {
@@ -64,7 +85,14 @@ LISTS: dict[str, Callable[[], object]] = {
     "reviews/": make_review,
     "jobs/": factories.JobFactory,
     "policies/": factories.PolicyFactory,
+    "policies/one/": make_policy,
     "events/": make_event,
+    "suites/": factories.ExpectationSuiteFactory,
+    "validations/": make_validation,
+    "cleanings/": lambda: page_factories.cleaning(factories.DatasetVersionFactory()),
+    "explanations/": page_factories.explanation,
+    "audits/": page_factories.audit,
+    "findings/": make_finding,
 }
 
 
@@ -87,3 +115,13 @@ def test_a_list_of_many_takes_as_many_queries_as_a_list_of_one(address, alice):
     assert shown_later >= shown + 19
     assert many == few
     assert few <= 8
+
+
+def test_every_list_is_counted():
+    collections = {
+        f"{prefix.replace('<str:name>', 'one')}/"
+        for prefix, viewset, _ in api_router().registry
+        if "list" in viewset.actions
+    }
+
+    assert collections == set(LISTS)
