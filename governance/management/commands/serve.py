@@ -39,20 +39,11 @@ class Command(BaseCommand):
             self.stdout.write(f"Created the administrator: user admin, password {password} (shown this once).")
         self.stdout.write(f"Assay is on http://{options['bind']} (home: {settings.ASSAY_HOME}). Ctrl-C ends it.")
         self.stdout.flush()
-        children = [
-            subprocess.Popen(  # noqa: S603 - our own interpreter with arguments of ours
-                [
-                    sys.executable, "-m", "gunicorn", "governance.wsgi", "--bind", options["bind"],
-                    "--workers", "1", "--threads", "8", "--timeout", "120", "--graceful-timeout", "3",
-                    "--log-level", "warning",
-                ],
-            ),
-            subprocess.Popen(  # noqa: S603 - our own interpreter with arguments of ours
-                [sys.executable, str(settings.BASE_FOLDER / "manage.py"), "worker", "--slots", str(options["slots"])],
-            ),
-        ]  # fmt: skip
         _stop_on_signals()
+        children: list[subprocess.Popen[bytes]] = []
         try:
+            for command in _commands(**options):
+                children.append(subprocess.Popen(command))  # noqa: S603 - each is stopped if the next fails
             while all(child.poll() is None for child in children):
                 time.sleep(0.2)
             ended = next(child for child in children if child.poll() is not None)
@@ -66,6 +57,18 @@ class Command(BaseCommand):
         for child in children:
             child.wait()
         sys.exit(status)
+
+
+def _commands(*, bind: str, slots: int, **_: Any) -> list[list[str]]:
+    """Return what the two parts are started with: the web server and the worker."""
+    return [
+        [
+            sys.executable, "-m", "gunicorn", "governance.wsgi", "--bind", bind,
+            "--workers", "1", "--threads", "8", "--timeout", "120", "--graceful-timeout", "3",
+            "--log-level", "warning",
+        ],
+        [sys.executable, str(settings.BASE_FOLDER / "manage.py"), "worker", "--slots", str(slots)],
+    ]  # fmt: skip
 
 
 def _stop_on_signals() -> None:
