@@ -208,3 +208,33 @@ def test_jobs_are_cancelled_and_a_refusal_is_a_message(engineer, dave):
     action = {"action": "cancel", "_selected_action": [another.pk]}
     refused = client_of(dave).post(reverse("admin:governance_job_changelist"), action, follow=True).content.decode()
     assert "Only alice, who started" in refused
+
+
+def test_a_review_is_asked_for_with_its_evidence(engineer):
+    version = factories.ModelVersionFactory(model__owner=User.objects.get(username="alice"))
+    evaluation = factories.EvaluationFactory(version=version)
+    typed = {"version": version.pk, "alias": "champion", "evidence": f"evaluation:{evaluation.pk}, ", "comment": ""}
+
+    answer = engineer.post(reverse("admin:governance_review_add"), typed)
+
+    assert answer.status_code == 302
+    review = version.reviews.get()
+    assert [str(piece.object_id) for piece in review.evidence.all()] == [str(evaluation.pk)]
+    assert review.requested_by.username == "alice"
+
+
+def test_evidence_that_is_none_is_said_above_the_form(engineer):
+    version = factories.ModelVersionFactory(model__owner=User.objects.get(username="alice"))
+    typed = {"version": version.pk, "alias": "champion", "evidence": "audits 5", "comment": ""}
+
+    answer = engineer.post(reverse("admin:governance_review_add"), typed)
+
+    assert answer.status_code == 200
+    assert "audits 5" in answer.content.decode()
+    assert not version.reviews.exists()
+
+
+def test_a_field_for_json_is_empty_where_nothing_stands_in_it(engineer):
+    page = engineer.get(reverse("admin:governance_modelversion_add")).content.decode()
+
+    assert "null</textarea>" not in page

@@ -328,3 +328,12 @@ def test_events_are_listed_newest_first_and_by_subject(bob_browser: Client, alic
     assert everything.index("other-model") < everything.index("credit-scorer")
     assert "tier: high" in one
     assert "other-model" not in one
+
+
+def test_a_job_leads_to_what_it_has_made(bob_browser: Client) -> None:
+    made = factories.ModelVersionFactory()
+    training = factories.TrainingFactory(produced=made)
+
+    page = bob_browser.get(reverse("job", args=[training.job_id])).content.decode()
+
+    assert f'href="{reverse("version", args=[made.model.name, made.number])}">{made.ref}</a>' in page

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from governance.presentation import marks, numbers, small
+from governance.templatetags.assay import noted, ticked
 
 NB = "\N{NO-BREAK SPACE}"
 
@@ -133,3 +134,20 @@ def test_an_interval_is_drawn_against_its_limit_on_the_side_that_fails() -> None
     assert small.FAILED_TINT in passes
     assert small.interval_svg({"value": None}, {"max": 0.1}) == ""
     assert small.interval_svg({"value": 0.5}, {}) == ""
+
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+def test_what_an_event_notes_is_written_as_words_with_short_digests() -> None:
+    assert 'title="sha256:abab' in noted({"audit:3": DIGEST})
+    assert noted({"audit:3": DIGEST}).startswith('audit:3 <span class="digest"')
+    assert DIGEST not in noted([DIGEST]).replace(f'title="{DIGEST}"', "")
+    assert noted({}) == noted([]) == "none"
+    assert noted("<b>") == "<b>", "text is left to the template to escape"
+    assert noted({"a": "<b>"}) == "a &lt;b&gt;"
+    assert noted("x" * 400).endswith("…")
+
+
+def test_backticks_become_code_and_a_number_keeps_its_per_cent_sign() -> None:
+    assert ticked("role `a<b`, 95 % of rows") == f"role <code>a&lt;b</code>, 95{NB}% of rows"
