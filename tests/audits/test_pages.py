@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from audits.models import Audit, Explanation, Report
 from governance.models import Alias, JobState, ModelVersionState, Review, ReviewState
+from governance.presentation.numbers import NO_BREAK
 from tests import factories, page_factories
 from workers.protocol import digest_of_json
 
@@ -262,6 +263,21 @@ def test_the_lineage_goes_from_raw_data_to_the_report(browser: Client) -> None:
     places = [lineage.index(piece) for piece in order]
     assert places == sorted(places)
     assert lineage.count('class="thing') == 5
+
+
+def test_the_lineage_counts_the_rows_that_the_audit_measured(browser: Client) -> None:
+    schema = {
+        **factories.SCHEMA,
+        "columns": {**factories.SCHEMA["columns"], "part": {"role": "split", "type": "category"}},
+    }
+    profile = {"part": {"values": [{"value": "train", "count": 29}, {"value": "test", "count": 11}]}}
+    audit = page_factories.audit(dataset=factories.DatasetVersionFactory(schema=schema, profile=profile))
+
+    assert f"<span>40{NO_BREAK}rows</span>" in version_page(browser, audit.version), "no split: the whole"
+    audit.job.spec = {"parameters": {"split": "test"}}
+    audit.job.save()
+
+    assert f"<span>11{NO_BREAK}test rows</span>" in version_page(browser, audit.version)
 
 
 def test_a_long_chain_of_cleanings_is_folded(browser: Client) -> None:
