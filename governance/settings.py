@@ -177,6 +177,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "governance.api.schema.any_value_may_be_null",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "JobStateEnum": "governance.models.JobState",
         "VersionStateEnum": "governance.models.ModelVersionState",

@@ -33,7 +33,7 @@ class FindingSerializer(serializers.ModelSerializer[Finding]):
 
     model = ModelVersionField(source="version", read_only=True)
     check_id = serializers.CharField(read_only=True)
-    owner = serializers.CharField(source="owner.username", read_only=True, default=None)
+    owner = serializers.CharField(source="owner.username", read_only=True, default=None, allow_null=True)
     raised_by = serializers.CharField(source="raised_by.username", read_only=True)
     comments = FindingCommentSerializer(many=True, read_only=True)
 

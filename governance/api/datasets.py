@@ -79,7 +79,7 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
     digest = serializers.CharField(source="content_digest", read_only=True)
     upload_digest = serializers.CharField(source="upload_id", read_only=True, allow_null=True)
     cleaned_from = DatasetVersionField(read_only=True, allow_null=True)
-    job = JobSerializer(read_only=True)
+    job = JobSerializer(read_only=True, allow_null=True)
     created_by = serializers.CharField(source="created_by.username", read_only=True)
 
     class Meta:

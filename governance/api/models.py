@@ -121,7 +121,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     inspection = serializers.JSONField(read_only=True)
     training_data = DatasetVersionField(read_only=True, allow_null=True)
     retrained_from = ModelVersionField(read_only=True, allow_null=True)
-    job = JobSerializer(read_only=True)
+    job = JobSerializer(read_only=True, allow_null=True)
     created_by = serializers.CharField(source="created_by.username", read_only=True)
 
     class Meta:

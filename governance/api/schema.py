@@ -37,3 +37,12 @@ class ProblemSchema(AutoSchema):
             ProblemSerializer, "4XX", media_types=[CONTENT_TYPE]
         )
         return responses
+
+
+def any_value_may_be_null(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Say "anything" for JSON that may be null: "anything or null, and not both" is what no null meets."""
+    for schema in result.get("components", {}).get("schemas", {}).values():
+        for field in schema.get("properties", {}).values():
+            if {} in field.get("oneOf", []):
+                del field["oneOf"]
+    return result

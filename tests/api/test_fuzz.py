@@ -1,0 +1,217 @@
+"""Every operation of the API, asked with generated requests, answers as its description says and never breaks.
+
+Schemathesis draws the requests from ``/api/v1/schema/``: those that the description allows and those that it does
+not. Each is sent as it was drawn, by an engineer, and again pointed at things that exist, by the engineer and by
+somebody who is in every group: so it is not always turned away at the first reference. What a request did is taken
+back after it, so that requests do not depend on each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, transaction
+from django.utils import timezone
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from audits.models import Report
+from governance.permissions import GROUPS
+from governance.services import events
+from governance.services.tokens import create_token
+from governance.wsgi import application
+from tests import factories, page_factories
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+pytestmark = pytest.mark.slow
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+]
+#: Requests drawn for each operation.
+EXAMPLES = 15
+CLEANING_STEP = {"action": "dedupe", "columns": ["age"]}
+EXPECTATION = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "age"}}
+PROBLEM_FIELDS = {"type", "title", "status", "detail", "errors"}
+
+
+@dataclass(frozen=True)
+class World:
+    """One of each thing, who asks, and what stands for a thing in an address and in a body.
+
+    ``bodies`` has one that is right for each operation whose drawn bodies never are.
+    """
+
+    engineer: str
+    anybody: str
+    in_addresses: Mapping[str, Mapping[str, Any]]
+    in_bodies: Mapping[str, Any]
+    bodies: Mapping[str, dict[str, Any]]
+    succeeded: set[str] = field(default_factory=set)
+
+    def point(self, case: schemathesis.Case) -> None:
+        """Make a request be about things that exist, where it names any."""
+        known = self.in_addresses.get(case.operation.path.split("/")[3], {})
+        if "{" in case.operation.path:
+            case.path_parameters = {**(case.path_parameters or {}), **known}
+        if isinstance(case.body, dict):
+            names_a_dataset = case.operation.path.endswith("/require/")
+            references = {**self.in_bodies, "dataset": "applicants"} if names_a_dataset else self.in_bodies
+            case.body = {name: references.get(name, value) for name, value in case.body.items()}
+
+
+@pytest.fixture
+def world(alice, open_gates) -> World:
+    dataset = factories.DatasetVersionFactory(dataset__name="applicants")
+    version = factories.ModelVersionFactory(model__name="scorer", training_data=dataset)
+    evaluation = factories.EvaluationFactory(version=version, dataset=dataset)
+    audit = page_factories.audit(version=version, dataset=dataset)
+    explanation = page_factories.explanation(version=version, dataset=dataset)
+    validation = page_factories.validation(dataset, success=False)
+    review = factories.ReviewFactory(version=version)
+    factories.EvidenceFactory(review=review, kind="evaluation", object_id=evaluation.pk)
+    training = factories.TrainingFactory(version=version, dataset=dataset)
+    event = events.record(name="model.registered", subject=version.model, by=alice)
+    html = page_factories.stored("<!doctype html>")
+    Report.objects.create(audit=audit, format="html", file=html)
+    running = factories.JobFactory()
+    return World(
+        engineer=create_token(user=alice, by=None),
+        anybody=create_token(user=factories.person("olga", *GROUPS), by=None),
+        in_addresses={
+            "audits": {"id": audit.pk},
+            "cleanings": {"id": page_factories.cleaning(dataset).pk},
+            "datasets": {"name": "applicants", "number": 1},
+            "evaluations": {"id": evaluation.pk},
+            "events": {"sequence": event.sequence},
+            "explanations": {"id": explanation.pk, "name": "rows.json"},
+            "findings": {"id": audit.findings.first().pk},
+            "jobs": {"id": running.pk},
+            "models": {"name": "scorer", "number": 1},
+            "policies": {"name": "standard", "number": 1},
+            "reviews": {"id": review.pk},
+            "suites": {"ref": validation.suite.ref},
+            "trainings": {"id": training.pk},
+            "validations": {"id": validation.pk},
+        },
+        in_bodies={
+            "model": version.ref,
+            "compare_with": version.ref,
+            "dataset": dataset.ref,
+            "training_data": dataset.ref,
+            "background": dataset.ref,
+            "suite": validation.suite.ref,
+            "policy": "standard/1",
+            "owner": "alice",
+            "evidence": [f"evaluation:{evaluation.pk}"],
+        },
+        bodies={
+            "POST /api/v1/cleanings/": {"dataset": dataset.ref, "plan": [CLEANING_STEP]},
+            "POST /api/v1/policies/": {"name": "strict", "tier": "high", "checks": {"ART-01": {}}},
+            "POST /api/v1/suites/": {"name": "ages", "expectations": [EXPECTATION]},
+            "POST /api/v1/validations/{id}/waive/": {
+                "reason": "Three rows of forty.",
+                "expires_at": (timezone.now() + timedelta(days=7)).isoformat(),
+            },
+            "POST /api/v1/trainings/": {"model": version.ref, "dataset": dataset.ref, "recipe": factories.RECIPE},
+        },
+    )
+
+
+@pytest.fixture
+def one_connection(db) -> Iterator[None]:
+    """Keep the connection whose transaction is the test's, as Django's own test client does."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
+
+
+def read_whole(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Be the application of a server that reads an answer to its end and closes it."""
+    answer = application(environ, start_response)
+    try:
+        return [b"".join(answer)]
+    finally:
+        answer.close()
+
+
+def test_no_operation_breaks_and_each_answers_as_described(
+    world: World, one_connection: None, subtests: pytest.Subtests
+) -> None:
+    generation = GenerationConfig(with_security_parameters=False)
+    config = SchemathesisConfig(projects=ProjectsConfig(default=ProjectConfig(generation=generation)))
+    api = schemathesis.openapi.from_wsgi("/api/v1/schema/?format=json", read_whole, config=config)
+    operations = [result.ok() for result in api.get_all_operations()]
+    assert len(operations) > 50
+
+    for operation in operations:
+        with subtests.test(operation=operation.label):
+            fuzz(world, st.one_of(operation.as_strategy(generation_mode=mode) for mode in GenerationMode))
+            if operation.label in world.bodies:
+                case = operation.Case(body=world.bodies[operation.label], media_type="application/json")
+                world.point(case)
+                ask(world, case, "anybody")
+
+    # Requests that are all refused would look at nothing but refusals.
+    assert {operation.label for operation in operations} - world.succeeded == set()
+
+
+def fuzz(world: World, cases: st.SearchStrategy[schemathesis.Case]) -> None:
+    """Draw requests, the same in every run, and send each."""
+
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases)
+    def send(case: schemathesis.Case) -> None:
+        ask(world, case, "engineer")
+        world.point(case)
+        ask(world, case, "engineer")
+        ask(world, case, "anybody")
+
+    send()
+
+
+def ask(world: World, case: schemathesis.Case, person: Literal["engineer", "anybody"]) -> None:
+    """Send a request, look at the answer, and take back what it did."""
+    with transaction.atomic():
+        response = case.call(headers={"Authorization": f"Token {getattr(world, person)}"})
+        transaction.set_rollback(True)
+    case.validate_response(response, checks=CHECKS)
+    if response.status_code < 400:
+        world.succeeded.add(case.operation.label)
+        return
+    assert response.headers["content-type"] == ["application/problem+json"]
+    problem = response.json()
+    assert problem.keys() - {"reasons"} == PROBLEM_FIELDS
+    assert problem["status"] == response.status_code
+    assert problem["detail"]
