@@ -25,6 +25,6 @@ class DescriptionView(SpectacularAPIView):
         with DescriptionView._lock:
             if DescriptionView._drawn is None:
                 generator = self.generator_class()
-                DescriptionView._drawn = generator.get_schema(request=None, public=True)
-        name = self._get_filename(request, None)
+                DescriptionView._drawn = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+        name = self._get_filename(request, None)  # type: ignore[no-untyped-call]
         return Response(DescriptionView._drawn, headers={"Content-Disposition": f'inline; filename="{name}"'})
