@@ -177,7 +177,7 @@ class Dispatcher:
     def _clean(self) -> None:
         """Remove what dead processes left: temporary files of the store, folders of attempts that are over."""
         store().sweep()
-        for folder in Path(settings.ASSAY_JOBS_FOLDER).glob("[0-9]*/[0-9]*"):
+        for folder in _attempt_folders():
             # A folder is made after its claim, so one whose attempt does not run belongs to nobody.
             runs = Job.objects.running().filter(pk=int(folder.parent.name), attempt=int(folder.name)).exists()
             if not runs:
@@ -192,6 +192,21 @@ class Dispatcher:
         # A full pipe has rung already.
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake, b".")
+
+
+def _attempt_folders() -> list[Path]:
+    """Return the folder of every attempt under the job folders; one that is removed meanwhile is passed."""
+    return [
+        attempt for job in _numbered_folders(Path(settings.ASSAY_JOBS_FOLDER)) for attempt in _numbered_folders(job)
+    ]
+
+
+def _numbered_folders(folder: Path) -> list[Path]:
+    # Not Path.glob: it breaks on a folder that is removed between being listed and being read.
+    try:
+        return [path for path in folder.iterdir() if path.name.isdecimal()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _told_of(job: Job) -> AbstractContextManager[None]:

@@ -43,7 +43,8 @@ _add_time = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
 
 def _plain_line(logger: WrappedLogger, name: str, record: EventDict) -> str:  # noqa: ARG001 - structlog's signature
     """Return one line, and under it the traceback where there is one; no message can pretend to be another line."""
-    bound = "".join(f" {key}={value}" for key, value in record.items() if key not in _PLACED)
+    # By name: what is bound comes in an order that changes from one process to the next.
+    bound = "".join(f" {key}={value}" for key, value in sorted(record.items()) if key not in _PLACED)
     head = f"{record['time']} {str(record['level']).upper()} {record['logger']}: {record['message']}{bound}"
     lines = [head.replace("\r", "\\r").replace("\n", "\\n")]
     lines += [str(record[key]) for key in ("stack", "exception") if record.get(key)]
@@ -53,4 +54,4 @@ def _plain_line(logger: WrappedLogger, name: str, record: EventDict) -> str:  # 
 def _dump(record: dict[str, Any], **options: Any) -> str:
     """Return the record as JSON, what people look for first in front."""
     placed = {key: record[key] for key in _PLACED[:4] if key in record}
-    return json.dumps(placed | record, **options)
+    return json.dumps(placed | dict(sorted(record.items())), **options)

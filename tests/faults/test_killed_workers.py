@@ -134,7 +134,7 @@ def test_two_workers_run_each_of_many_jobs_once(workers: Workers, submit: Submit
     submitted = [submit("answer", number=number) for number in range(32)]
     pair = [workers.start("--until-idle", "--slots", "2") for _ in range(2)]
     for worker in pair:
-        assert worker.wait(timeout=180) == 0
+        assert worker.wait(timeout=180) == 0, workers.said(worker)
     assert_done_once(*submitted)
     assert set(Job.objects.values_list("attempt", flat=True)) == {1}
     assert len(set(Job.objects.values_list("worker", flat=True))) == 2

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from django.db import OperationalError, connections
 
 from governance import attempt as attempt_module
 from governance import job_kinds, outcome, queue
-from governance.attempt import Attempt, Lease
+from governance.attempt import Attempt, Lease, remove_folder
 from governance.dispatcher import Dispatcher
 from governance.exceptions import InvalidInput, LostJob, NotAllowed, StateConflict
 from governance.models import Event, Job, JobState, ReviewState, StoredFile
@@ -476,6 +477,25 @@ def test_a_folder_of_a_running_attempt_is_left_alone(submit: Submit, settings: A
     dispatcher._clean()
     dispatcher.close()
     assert jobs.folder_of(job).is_dir()
+
+
+def test_folders_that_another_worker_removes_meanwhile_are_passed(settings: Any, monkeypatch: Any) -> None:
+    for name in ("1", "2"):
+        (settings.ASSAY_JOBS_FOLDER / name / "1").mkdir(parents=True)
+    list_folder = Path.iterdir
+
+    def list_and_lose(folder: Path) -> list[Path]:
+        listed = list(list_folder(folder))
+        if folder == settings.ASSAY_JOBS_FOLDER:
+            remove_folder(folder / "1" / "1")
+        return listed
+
+    monkeypatch.setattr(Path, "iterdir", list_and_lose)
+    dispatcher = Dispatcher(executor=LocalExecutor())
+    dispatcher._clean()
+    dispatcher.close()
+    monkeypatch.undo()
+    assert not list(settings.ASSAY_JOBS_FOLDER.iterdir())
 
 
 def test_an_expired_job_whose_end_was_wished_is_cancelled(submit: Submit) -> None:

@@ -43,7 +43,7 @@ def test_a_plain_record_is_one_line_to_read():
     (line,) = written.lines
     time, rest = line.split(" ", 1)
     assert abs((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()) < 60
-    assert rest == "WARNING governance.attempt: job 12 was taken back. job=12 attempt=2"
+    assert rest == "WARNING governance.attempt: job 12 was taken back. attempt=2 job=12"
 
 
 def test_a_message_cannot_pretend_to_be_a_line_of_its_own():
