@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 from workers.artifacts import kinds
 from workers.artifacts.archive import Archive, Limits
 from workers.artifacts.findings import Finding, RefusalError, Verdict, finding, shown, verdict_of
-from workers.artifacts.keras_archive import KerasFile, read_keras
-from workers.artifacts.pt2_archive import Pt2, read_pt2
+from workers.artifacts.keras.archive import KerasFile, read_keras
+from workers.artifacts.pt2.archive import Pt2, read_pt2
 
 _FRAMEWORKS = {"keras": "keras", "pt2": "pytorch"}
 _SEVERITIES = ("critical", "high", "medium", "low", "info")

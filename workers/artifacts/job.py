@@ -8,7 +8,7 @@ from typing import Any
 
 from workers.artifacts.findings import Finding, finding, verdict_of
 from workers.artifacts.inspection import Inspection, inspect, reason_of
-from workers.artifacts.keras_archive import KerasFile
+from workers.artifacts.keras.archive import KerasFile
 from workers.artifacts.recipes import merge_recipes, recipe_of
 from workers.artifacts.rewrite import REWRITTEN_NAMES, rewrite
 from workers.context import JobContext

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.workers.artifacts.crafting import outcome
-from workers.artifacts import expressions, guards, strict_json
+from workers.artifacts import strict_json
 from workers.artifacts.findings import RefusalError
+from workers.artifacts.pt2 import expressions, guards
 
 SYMBOLS = {"s0", "s77"}
 

@@ -252,7 +252,7 @@ def test_a_keras_class_that_is_not_listed_is_quarantined(keras_file: Path, tmp_p
 def test_every_listed_class_is_one_that_keras_itself_has() -> None:
     import importlib
 
-    from workers.artifacts.keras_names import CLASSES
+    from workers.artifacts.keras.names import CLASSES
 
     keras()
     for module, name in sorted(CLASSES):

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workers.artifacts import expressions, pt2_schema
 from workers.artifacts.findings import MAX_FINDINGS, Finding, RefusalError, finding, refusal, shown
-from workers.artifacts.pt2_operators import ATEN_OPERATORS, SIZE_OPERATORS, danger_of
-from workers.artifacts.pt2_schema import Reader, choice, record, sequence
+from workers.artifacts.pt2 import expressions
+from workers.artifacts.pt2 import schema as pt2_schema
+from workers.artifacts.pt2.operators import ATEN_OPERATORS, SIZE_OPERATORS, danger_of
+from workers.artifacts.pt2.schema import Reader, choice, record, sequence
 
 PLACE = "models/model.json"
 _DERIVED_SIZE = re.compile(r"[0-9s+*/\- ()]{1,200}")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from workers.artifacts import keras_names
 from workers.artifacts.findings import MAX_FINDINGS, Finding, finding, refusal, shown
+from workers.artifacts.keras import names as keras_names
 
 PLACE = "config.json"
 _OBJECT_KEYS = frozenset(

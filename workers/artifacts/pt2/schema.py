@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from workers.artifacts import expressions, guards, strict_json
+from workers.artifacts import strict_json
 from workers.artifacts.findings import refusal, shown
+from workers.artifacts.pt2 import expressions, guards
 
 Reader = Callable[[Any, str], Any]
 

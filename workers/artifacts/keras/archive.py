@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workers.artifacts import hdf5_weights, strict_json
+from workers.artifacts import strict_json
 from workers.artifacts.archive import Archive
 from workers.artifacts.canonical import CanonicalArchive
 from workers.artifacts.findings import Finding, refusal, shown
-from workers.artifacts.keras_config import check_config
+from workers.artifacts.hdf5 import weights as hdf5_weights
+from workers.artifacts.keras.config import check_config
 
 _METADATA, _CONFIG, _WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 _ENTRIES = (_METADATA, _CONFIG, _WEIGHTS)

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workers.artifacts import pt2_schema, sample_pickle, strict_json
+from workers.artifacts import strict_json
 from workers.artifacts.archive import Archive
 from workers.artifacts.canonical import CanonicalArchive
 from workers.artifacts.findings import Finding, finding, refusal, shown
-from workers.artifacts.pt2_program import PLACE, Program, read_program
-from workers.artifacts.pt2_schema import record
+from workers.artifacts.pt2 import sample_inputs
+from workers.artifacts.pt2 import schema as pt2_schema
+from workers.artifacts.pt2.program import PLACE, Program, read_program
+from workers.artifacts.pt2.schema import record
 
 _WEIGHTS = "data/weights/model_weights_config.json"
 _CONSTANTS = "data/constants/model_constants_config.json"
@@ -93,7 +95,7 @@ def read_pt2(archive: Archive) -> Pt2:
     weights = _payloads(archive, inner, _WEIGHTS, "data/weights/")
     constants = _payloads(archive, inner, _CONSTANTS, "data/constants/")
     _check_tensors(program, weights, constants)
-    sample_pickle.check(archive.read(inner[_SAMPLE], _MAX_SAMPLE_BYTES), _SAMPLE)
+    sample_inputs.check(archive.read(inner[_SAMPLE], _MAX_SAMPLE_BYTES), _SAMPLE)
     return Pt2(program, weights, constants, (*findings, *program.findings))
 
 
