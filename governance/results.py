@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from workers.artifacts.formats import FORMATS
+
 TEXT = {"type": "string"}
 SHORT_TEXT = {"type": "string", "maxLength": 300}
 DIGEST = {"type": "string", "pattern": r"^sha256:[0-9a-f]{64}$"}
@@ -31,7 +33,8 @@ def list_of(entry: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": entry}
 
 
-FORMATS = {"keras": "keras", "pt2": "pytorch"}
+FRAMEWORKS = sorted({framework for entry in FORMATS.values() for framework in entry.frameworks})
+TRAINED = [entry for entry in FORMATS.values() if entry.trains]
 
 FINDING = closed(
     {
@@ -69,7 +72,7 @@ MODEL_INSPECTION: dict[str, Any] = {
         {
             "verdict": {"enum": ["registered", "rejected", "quarantined"]},
             "reason": TEXT,
-            "framework": {"type": ["string", "null"], "enum": ["", None, *FORMATS.values()]},
+            "framework": {"type": ["string", "null"], "enum": ["", None, *FRAMEWORKS]},
             "format": {"type": ["string", "null"], "enum": ["", None, *FORMATS]},
             "findings": list_of(FINDING),
             "signature": {"type": ["object", "null"]},
@@ -77,7 +80,12 @@ MODEL_INSPECTION: dict[str, Any] = {
             "layers": list_of(LAYER),
             "parameter_count": {"type": ["integer", "null"], "minimum": 0},
             "weights_digest": {"anyOf": [DIGEST, {"enum": ["", None]}]},
-            "rewritten": {"anyOf": [{"enum": [f"rewritten.{name}" for name in FORMATS]}, {"type": "null"}]},
+            "rewritten": {
+                "anyOf": [
+                    {"enum": sorted({entry.rewritten_name for entry in FORMATS.values()})},
+                    {"type": "null"},
+                ]
+            },
         }
     ),
     "allOf": [
@@ -86,28 +94,27 @@ MODEL_INSPECTION: dict[str, Any] = {
             "if": {"properties": {"verdict": {"const": "registered"}}},
             "then": {
                 "properties": {
-                    "framework": {"enum": list(FORMATS.values())},
                     "format": {"enum": list(FORMATS)},
-                    "signature": {"type": "object"},
                     "parameter_count": COUNT,
                     "weights_digest": DIGEST,
                     "rewritten": {"type": "string"},
-                    "findings": list_of({"properties": {"severity": {"not": {"const": "critical"}}}}),
+                    "findings": list_of({"properties": {"severity": {"enum": ["medium", "low", "info"]}}}),
                 }
             },
             "else": {"properties": {"reason": {"type": "string", "minLength": 1}, "rewritten": {"type": "null"}}},
         },
         *(
             {
-                "if": {"properties": {"format": {"const": name}}},
+                "if": {"properties": {"verdict": {"const": "registered"}, "format": {"const": entry.name}}},
                 "then": {
                     "properties": {
-                        "framework": {"const": framework},
-                        "rewritten": {"enum": [f"rewritten.{name}", None]},
+                        "framework": {"enum": list(entry.frameworks) if entry.holds_model else ["", *FRAMEWORKS]},
+                        "signature": {"type": "object" if entry.holds_model else "null"},
+                        "rewritten": {"const": entry.rewritten_name},
                     }
                 },
             }
-            for name, framework in FORMATS.items()
+            for entry in FORMATS.values()
         ),
     ],
 }
@@ -145,9 +152,9 @@ TRAINING: dict[str, Any] = {
             "weights_digest": DIGEST,
             "parameter_count": COUNT,
             "layers": list_of(LAYER),
-            "format": {"enum": list(FORMATS)},
-            "file": {"enum": [f"model.{name}" for name in FORMATS]},
-            "rewritten": {"enum": [f"rewritten.{name}" for name in FORMATS]},
+            "format": {"enum": [entry.name for entry in TRAINED]},
+            "file": {"enum": [entry.input_name for entry in TRAINED]},
+            "rewritten": {"enum": [entry.rewritten_name for entry in TRAINED]},
             # What a training wrote is inspected like an upload; one that is refused is a failed training.
             "inspection": closed(
                 {
@@ -163,15 +170,15 @@ TRAINING: dict[str, Any] = {
     ),
     "allOf": [
         {
-            "if": {"properties": {"format": {"const": name}}},
+            "if": {"properties": {"format": {"const": entry.name}}},
             "then": {
                 "properties": {
-                    "file": {"const": f"model.{name}"},
-                    "rewritten": {"const": f"rewritten.{name}"},
+                    "file": {"const": entry.input_name},
+                    "rewritten": {"const": entry.rewritten_name},
                 }
             },
         }
-        for name in FORMATS
+        for entry in TRAINED
     ],
 }
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from workers.artifacts.findings import verdict_of
+from workers.artifacts.formats import FORMATS
 from workers.artifacts.inspection import inspect, reason_of
-from workers.artifacts.rewrite import REWRITTEN_NAMES, rewrite
+from workers.artifacts.rewrite import rewrite
 from workers.charts import BLUE, OCHRE, save_chart
 from workers.context import JobContext
 from workers.datasets import arrays
@@ -84,7 +85,7 @@ def _inspected(context: JobContext, filename: str) -> tuple[dict[str, Json], str
     verdict = verdict_of(inspection.findings)
     if verdict != "registered":
         raise JobError("produced_model_refused", reason_of(inspection.findings), place=filename)
-    name = REWRITTEN_NAMES[inspection.format]
+    name = FORMATS[inspection.format].rewritten_name
     rewrite(source, inspection, context.output(name))
     findings = [entry.to_json() for entry in inspection.findings]
     return {"verdict": verdict, "reason": reason_of(inspection.findings), "findings": findings}, name

@@ -7,6 +7,7 @@ from typing import Any
 
 from governance.exceptions import InvalidInput, RefusedResult, StateConflict
 from governance.models import DatasetState, DatasetVersion, ModelVersion, ModelVersionState, StoredFile
+from workers.artifacts.formats import FORMATS
 from workers.datasets.schema import Schema, SchemaError
 from workers.recipe import Recipe, RecipeError
 from workers.signature import Signature, SignatureError
@@ -21,7 +22,7 @@ def model_input(version: ModelVersion) -> tuple[str, StoredFile]:
             f"{version.ref} is {version.get_state_display()}; only a registered version can be loaded. "
             f"{version.state_reason}".rstrip()
         )
-    return f"model.{version.format}", version.rewritten
+    return FORMATS[version.format].input_name, version.rewritten
 
 
 def dataset_input(dataset: DatasetVersion) -> tuple[str, StoredFile]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from workers.artifacts.findings import RefusalError, refusal, shown
+from workers.artifacts.limits import Limits
 
 _CHUNK_BYTES = 1024 * 1024
 _END = struct.Struct("<4s4H2IH")
@@ -36,15 +37,6 @@ _FLAGS_KNOWN = _FLAG_DESCRIPTOR | _FLAG_UTF8 | 0x0006  # 0x0006: how hard deflat
 _EXTRA_ZIP64 = 0x0001
 _EXTRA_PADDING = 0x4246  # "FB": torch aligns the content of an entry with it
 _FILE_TYPE_MASK, _REGULAR_FILE, _DOS_FOLDER = 0o170000, 0o100000, 0x10
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Absolute limits; a ratio alone is no bomb (2 MiB of zeros compress 1,000 to 1)."""
-
-    entries: int = 20_000
-    total_bytes: int = 8 * 1024**3
-    name_bytes: int = 512
 
 
 @dataclass(frozen=True)

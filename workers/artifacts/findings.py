@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -53,6 +53,9 @@ _CATALOGUE: dict[str, tuple[Severity, str, tuple[str, ...]]] = {
     "ART-03.format": ("high", "The format is recognised, and is not taken", _CODE),
     "ART-03.operator": ("medium", "An operator is not on the list of known ones", _CODE),
     "ART-03.keras_class": ("medium", "A Keras class is not on the list of known ones", _CODE),
+    "ART-03.package": ("medium", "The model needs the Python code of its package", _CODE),
+    "ART-03.torchscript": ("medium", "The format carries compiled Python code", _CODE),
+    "ART-03.saved_model": ("medium", "The format carries a graph that may reach outside the model", _CODE),
     "ART-03.extra_files": ("low", "Extra files are not carried over", _NONE),
     "SIG-01.batch": ("high", "The batch size is fixed", _NONE),
     "SIG-01.shape": ("high", "An input has a size that is not fixed", _NONE),
@@ -77,6 +80,10 @@ class Finding:
     place: str = ""
     references: tuple[str, ...] = ()
 
+    def decides(self, accepted: Collection[str] = ()) -> bool:
+        """Tell whether this finding keeps a file from being registered: not when somebody may and did accept it."""
+        return self.severity in ("critical", "high") or (self.severity == "medium" and self.id not in accepted)
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "references": list(self.references)}
 
@@ -100,12 +107,15 @@ def refusal(identifier: str, detail: str, place: str = "") -> RefusalError:
     return RefusalError(finding(identifier, detail, place))
 
 
-def verdict_of(findings: Sequence[Finding]) -> Verdict:
-    """Critical and high reject; medium (not known to be harmful, not known to be harmless) quarantines."""
-    severities = {entry.severity for entry in findings}
-    if severities & {"critical", "high"}:
+def verdict_of(findings: Sequence[Finding], accepted: Collection[str] = ()) -> Verdict:
+    """Critical and high reject; medium (not known to be harmful, not known to be harmless) quarantines until accepted.
+
+    ``accepted`` names ids of findings; nobody can accept one that rejects.
+    """
+    deciding = {entry.severity for entry in findings if entry.decides(accepted)}
+    if deciding & {"critical", "high"}:
         return "rejected"
-    return "quarantined" if "medium" in severities else "registered"
+    return "quarantined" if deciding else "registered"
 
 
 def shown(text: object, limit: int = 80) -> str:

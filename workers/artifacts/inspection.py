@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from workers.artifacts import kinds
-from workers.artifacts.archive import Archive, Limits
+from workers.artifacts.archive import Archive
 from workers.artifacts.findings import Finding, RefusalError, Verdict, finding, shown, verdict_of
-from workers.artifacts.keras.archive import KerasFile, read_keras
-from workers.artifacts.pt2.archive import Pt2, read_pt2
+from workers.artifacts.formats import FORMATS, promised_by
+from workers.artifacts.keras.archive import read_keras
+from workers.artifacts.limits import Limits
+from workers.artifacts.pt2.archive import read_pt2
+from workers.artifacts.source import Content, Reader, Source
 
-_FRAMEWORKS = {"keras": "keras", "pt2": "pytorch"}
+#: What reads each format to its end.
+READERS: Mapping[str, Reader] = {
+    "keras": read_keras,
+    "pt2": read_pt2,
+}
+
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
 
 
@@ -22,26 +30,31 @@ class Inspection:
     """What an inspection found.
 
     Attributes:
-        format: ``keras`` or ``pt2``; empty when the file is neither.
+        format: a name of ``formats.FORMATS``; empty when the file is none of them.
         content: what was parsed, from which the canonical copy is written; None when parsing ended with a refusal.
+        accepted: ids of findings that somebody who may has accepted, so that they quarantine no longer.
     """
 
     format: str
     findings: tuple[Finding, ...]
-    content: KerasFile | Pt2 | None = None
+    content: Content | None = None
+    accepted: frozenset[str] = frozenset()
 
     @property
     def framework(self) -> str:
         """``keras``, ``pytorch``, or empty."""
-        return _FRAMEWORKS.get(self.format, "")
+        if self.content is not None:
+            return self.content.framework
+        frameworks = FORMATS[self.format].frameworks if self.format else ()
+        return frameworks[0] if len(frameworks) == 1 else ""
 
     @property
     def verdict(self) -> Verdict:
-        return verdict_of(self.findings)
+        return verdict_of(self.findings, self.accepted)
 
     @property
     def reason(self) -> str:
-        return reason_of(self.findings)
+        return reason_of(self.findings, self.accepted)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -53,10 +66,12 @@ class Inspection:
         }
 
 
-def reason_of(findings: Sequence[Finding]) -> str:
+def reason_of(findings: Sequence[Finding], accepted: Collection[str] = ()) -> str:
     """Return the sentence that explains a verdict: the worst finding with its place, and how many more there are."""
-    deciding = [entry for entry in findings if entry.severity in ("critical", "high", "medium")]
+    deciding = [entry for entry in findings if entry.decides(accepted)]
     if not deciding:
+        if any(entry.severity == "medium" for entry in findings):
+            return "Every part of the file was parsed; what needs somebody's word was accepted."
         return "Every part of the file was parsed, and none of it needs code."
     worst = min(deciding, key=lambda entry: _SEVERITIES.index(entry.severity))
     place = f" ({worst.place})" if worst.place else ""
@@ -64,58 +79,71 @@ def reason_of(findings: Sequence[Finding]) -> str:
     return f"{worst.title}{place}: {worst.detail}{more}"
 
 
-def inspect(path: Path, *, filename: str, limits: Limits | None = None) -> Inspection:
+def inspect(path: Path, *, filename: str, limits: Limits | None = None, accepted: Collection[str] = ()) -> Inspection:
     """Inspect a file that was uploaded as ``filename``; whatever is wrong with its content is a finding.
+
+    Args:
+        accepted: ids of quarantining findings that an administrator or a policy has accepted.
 
     Raises:
         OSError: the file cannot be read.
     """
     with path.open("rb") as stream:
         try:
-            return _inspect(stream, filename, limits)
+            return _inspect(stream, filename, limits or Limits(), frozenset(accepted))
         except RefusalError as error:
             return Inspection("", (error.finding,))
 
 
-def _inspect(stream: BinaryIO, filename: str, limits: Limits | None) -> Inspection:
+def open_source(stream: BinaryIO, limits: Limits) -> Source:
+    """Return an upload with its container, which is read whole and checked.
+
+    Raises:
+        RefusalError: it is an archive, and not a canonical one.
+    """
+    is_zip = kinds.read_head(stream).startswith(kinds.ZIP_MAGIC)
+    return Source(stream, limits, Archive(stream, limits) if is_zip else None)
+
+
+def _inspect(stream: BinaryIO, filename: str, limits: Limits, accepted: frozenset[str]) -> Inspection:
     head = kinds.read_head(stream)
-    promised = kinds.SUFFIXES.get(Path(filename).suffix.lower(), "")
     if not head:
         return Inspection("", (finding("ART-02.truncated", "The file is empty."),))
-    if not head.startswith(kinds.ZIP_MAGIC):
-        return Inspection("", (_other_content(stream, head, filename, promised),))
-    archive = Archive(stream, limits)
-    kind = kinds.describe_archive(archive.entries)
-    if kind not in _FRAMEWORKS:
-        return Inspection("", (_other_archive(kind, filename, promised),))
-    findings: tuple[Finding, ...] = ()
-    if promised and promised != kind:
-        detail = f"The file is named {shown(filename)} and holds a .{kind} archive; name it by what it is."
-        findings = (finding("ART-02.name_and_content", detail, filename),)
+    source = open_source(stream, limits)
+    if source.container is None:
+        kind = kinds.describe_content(head)
+    else:
+        kind = kinds.describe_archive(source.container.entries)
+    promised = promised_by(filename)
+    if kind not in READERS:
+        return Inspection("", (_not_taken(kind, source, head, filename, promised),))
     try:
-        content = read_keras(archive) if kind == "keras" else read_pt2(archive)
+        content = READERS[kind](source)
     except RefusalError as error:
-        return Inspection(kind, (*findings, error.finding))
-    return Inspection(kind, (*findings, *content.findings), content)
+        return Inspection(kind, (*_misnamed(kind, filename, promised), error.finding))
+    findings = (*_misnamed(content.format, filename, promised), *content.findings)
+    return Inspection(content.format, findings, content, accepted)
 
 
-def _other_content(stream: BinaryIO, head: bytes, filename: str, promised: str) -> Finding:
-    description = kinds.describe_content(head)
-    if description in kinds.MODEL_DESCRIPTIONS:
-        return finding("ART-03.format", f"The file is {description}. {kinds.TAKEN}", filename)
-    if description is None and kinds.ends_like_archive(stream):
+def _misnamed(kind: str, filename: str, promised: Collection[str]) -> tuple[Finding, ...]:
+    if not promised or kind in promised:
+        return ()
+    detail = f"The file is named {shown(filename)} and is {FORMATS[kind].title}; name it by what it is."
+    return (finding("ART-02.name_and_content", detail, filename),)
+
+
+def _not_taken(kind: str | None, source: Source, head: bytes, filename: str, promised: Collection[str]) -> Finding:
+    """Return why a file is refused that is of no format with a reader."""
+    if kind in FORMATS or kind in kinds.OTHER_MODELS:
+        title = FORMATS[kind].title if kind in FORMATS else kind
+        return finding("ART-03.format", f"The file is {title}. {kinds.TAKEN}", filename)
+    if source.container is None and kind is None and kinds.ends_like_archive(source.stream):
         detail = f"The file ends like a zip archive and begins with {shown(head[:8])}; an archive begins at byte 0."
         return finding("ART-02.prefix_data", detail, "byte 0")
-    what = description or f"no known format (it begins with {shown(head[:8])})"
+    what = kind or "a zip archive that holds no model"
+    if kind is None and source.container is None:
+        what = f"no known format (it begins with {shown(head[:8])})"
     if promised:
         detail = f"The file is named {shown(filename)} and is {what}. {kinds.TAKEN}"
         return finding("ART-02.name_and_content", detail, filename)
     return finding("ART-02.not_a_model", f"The file is {what}. {kinds.TAKEN}", filename)
-
-
-def _other_archive(description: str | None, filename: str, promised: str) -> Finding:
-    if description is not None:
-        return finding("ART-03.format", f"The file is {description}. {kinds.TAKEN}", filename)
-    identifier = "ART-02.name_and_content" if promised else "ART-02.not_a_model"
-    detail = f"The file is a zip archive that holds no model. {kinds.TAKEN}"
-    return finding(identifier, detail, filename)

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from workers.artifacts.findings import Finding, finding, verdict_of
+from workers.artifacts.formats import FORMATS
 from workers.artifacts.inspection import Inspection, inspect, reason_of
 from workers.artifacts.keras.archive import KerasFile
+from workers.artifacts.limits import Limits
 from workers.artifacts.recipes import merge_recipes, recipe_of
-from workers.artifacts.rewrite import REWRITTEN_NAMES, rewrite
+from workers.artifacts.rewrite import rewrite
 from workers.context import JobContext
 from workers.frameworks.base import Model
 from workers.frameworks.loading import load_model
@@ -23,6 +25,9 @@ from workers.signature import OutputSpec, Signature, SignatureError, TensorSpec
 def run(context: JobContext) -> dict[str, Any]:
     """Inspect the input ``artifact``; a file that is not taken is a result with the verdict ``rejected``.
 
+    Parameters: ``filename``, ``stated_signature``, ``stated_recipe``; ``limits`` by name (``limits.Limits``), and
+    ``accepted``, the ids of quarantining findings that an administrator or a policy has accepted.
+
     Raises:
         JobError: ``signature_invalid`` or ``recipe_invalid``, when what was stated beside the file is not well formed.
     """
@@ -31,7 +36,9 @@ def run(context: JobContext) -> dict[str, Any]:
     stated_recipe = context.parameters.get("stated_recipe")
     source = context.input("artifact")
     context.progress(0, 3, "steps", "Inspecting the file")
-    inspection = inspect(source, filename=filename)
+    limits = Limits.from_json(context.parameters.get("limits", {}))
+    accepted = frozenset(context.parameters.get("accepted", ()))
+    inspection = inspect(source, filename=filename, limits=limits, accepted=accepted)
     # The parts of a recipe are read before anything is loaded, so that a mistake in the stated one is told at once.
     compiled, reasons = recipe_of(_compile_config(inspection))
     try:
@@ -41,13 +48,13 @@ def run(context: JobContext) -> dict[str, Any]:
     findings = [*inspection.findings, *differences, *reasons]
     result = _result(inspection, findings)
     result["recipe"] = recipe
-    if verdict_of(findings) != "registered":
+    if result["verdict"] != "registered":
         return result
 
-    name = REWRITTEN_NAMES[inspection.format]
+    name = FORMATS[inspection.format].rewritten_name
     target = context.output(name)
     context.progress(1, 3, "steps", "Writing the canonical copy")
-    rewrite(source, inspection, target)
+    rewrite(source, inspection, target, limits)
     context.progress(2, 3, "steps", "Loading the canonical copy")
     try:
         model = load_model(
@@ -59,7 +66,7 @@ def run(context: JobContext) -> dict[str, Any]:
             raise
         findings.append(finding("SIG-01.load", error.detail, error.place or filename))
         model = None
-    if model is None or verdict_of(findings) != "registered":
+    if model is None or verdict_of(findings, accepted) != "registered":
         target.unlink()
         return {**_result(inspection, findings), "recipe": recipe}
     context.progress(3, 3, "steps", "Inspected")
@@ -113,8 +120,8 @@ def _differences(artefact: Signature, stated: Signature | None) -> list[Finding]
 
 def _result(inspection: Inspection, findings: list[Finding]) -> dict[str, Any]:
     return {
-        "verdict": verdict_of(findings),
-        "reason": reason_of(findings),
+        "verdict": verdict_of(findings, inspection.accepted),
+        "reason": reason_of(findings, inspection.accepted),
         "framework": inspection.framework,
         "format": inspection.format,
         "findings": [entry.to_json() for entry in findings],

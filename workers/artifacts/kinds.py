@@ -10,18 +10,14 @@ TAKEN = "Assay takes .keras files (Keras 3) and .pt2 files (torch.export)."
 
 ZIP_MAGIC = b"PK\x03\x04"
 
-#: Endings of names that promise a format which is taken.
-SUFFIXES = {".keras": "keras", ".pt2": "pt2"}
+PICKLE = "a Python pickle (a scikit-learn model, or the like)"
+OLD_EXPORT = "a torch.export archive of an older PyTorch (save it again with PyTorch 2.13)"
 
-LEGACY_HDF5 = "a legacy Keras HDF5 file (.h5)"
-PICKLE = "a Python pickle (a legacy torch.save, a scikit-learn model or the like)"
-SAFETENSORS = "a safetensors file, which holds weights and no model"
-
-#: What is a model, or a part of one, in a format that is not taken.
-MODEL_DESCRIPTIONS = frozenset({LEGACY_HDF5, PICKLE, SAFETENSORS})
+#: What is a model, or a part of one, and no format that is read.
+OTHER_MODELS = frozenset({PICKLE, OLD_EXPORT})
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\x89HDF\r\n\x1a\n", LEGACY_HDF5),
+    (b"\x89HDF\r\n\x1a\n", "h5"),
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
@@ -43,14 +39,14 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 
 
 def describe_content(head: bytes) -> str | None:
-    """Return what a file that is no zip archive seems to be, or None when it is nothing known."""
+    """Return the format of a file that is no zip archive, what else it seems to be, or None for nothing known."""
     for magic, description in _MAGIC:
         if head.startswith(magic):
             return description
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 1:
         return PICKLE
     if len(head) > 10 and head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 100 * 1024 * 1024:
-        return SAFETENSORS
+        return "safetensors"
     if head[257:262] == b"ustar":
         return "a tar archive"
     if head.lstrip()[:1] in (b"{", b"["):
@@ -72,26 +68,23 @@ def ends_like_archive(stream: BinaryIO) -> bool:
 
 
 def describe_archive(names: Collection[str]) -> str | None:
-    """Return which model format an archive with these entries is, or None when it is none that is known.
-
-    The two that are taken are named ``keras`` and ``pt2``; the others by a description.
-    """
+    """Return the format of an archive with these entries, what else it seems to be, or None for nothing known."""
     inner = {name.partition("/")[2] for name in names}
     bases = {name.rpartition("/")[2] for name in names}
     if {"config.json", "metadata.json"} <= set(names):
         return "keras"
     if "archive_format" in inner or "models/model.json" in inner:
         return "pt2"
-    if "assay.toml" in bases:
-        return "a model package (assay.toml)"
+    if "assay.toml" in names:
+        return "package"
     if "saved_model.pb" in bases or "saved_model.pbtxt" in bases:
-        return "a TensorFlow SavedModel (zip)"
+        return "saved_model"
     if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
-        return "a TorchScript archive (torch.jit.save)"
+        return "torchscript"
     if "data.pkl" in inner:
-        return "a PyTorch pickle archive (torch.save: a state dict or a whole module)"
+        return "state_dict"
     if "serialized_exported_program.json" in bases:
-        return "a torch.export archive of an older PyTorch (save it again with PyTorch 2.13)"
+        return OLD_EXPORT
     if names and all(name.endswith(".npy") for name in names):
-        return "a NumPy archive (.npz)"
+        return "npz"
     return None

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workers.artifacts.archive import Archive
-from workers.artifacts.inspection import Inspection, inspect
-
-#: The name of the rewritten file, by format.
-REWRITTEN_NAMES = {"keras": "rewritten.keras", "pt2": "rewritten.pt2"}
+from workers.artifacts.inspection import Inspection, inspect, open_source
+from workers.artifacts.limits import Limits
 
 
-def rewrite(source: Path, inspection: Inspection, target: Path) -> None:
-    """Write a new archive from what the inspection parsed, then inspect that archive again.
+def rewrite(source: Path, inspection: Inspection, target: Path, limits: Limits | None = None) -> None:
+    """Write a new file from what the inspection parsed, then inspect that file again.
 
     Raises:
         ValueError: the inspection's verdict is not ``registered``.
@@ -20,9 +17,10 @@ def rewrite(source: Path, inspection: Inspection, target: Path) -> None:
     """
     if inspection.content is None or inspection.verdict != "registered":
         raise ValueError(f"A {inspection.verdict} file is not rewritten.")
+    limits = limits or Limits()
     with source.open("rb") as stream:
-        inspection.content.write(Archive(stream), target)
-    again = inspect(target, filename=target.name)
+        inspection.content.write(open_source(stream, limits), target)
+    again = inspect(target, filename=target.name, limits=limits, accepted=inspection.accepted)
     if again.verdict != "registered":
         target.unlink()
         raise RuntimeError(f"The rewritten file does not pass the inspection: {again.reason}")

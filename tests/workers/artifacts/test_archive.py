@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.workers.artifacts.crafting import outcome
-from workers.artifacts.archive import Archive, Limits
+from workers.artifacts.archive import Archive
 from workers.artifacts.findings import RefusalError
+from workers.artifacts.limits import Limits
 
 CONTENT = {"first.json": b'{"a": 1}' * 10, "folder/second.bin": bytes(range(256)) * 8, "third": b""}
 

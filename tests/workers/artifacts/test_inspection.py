@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.workers.artifacts.crafting import MODEL_JSON, WEIGHTS_JSON, changed, changed_json, read_entries
+from workers.artifacts.formats import FORMATS
 from workers.artifacts.inspection import inspect
 
 
@@ -50,8 +51,8 @@ def array() -> bytes:
         (b"some text", "model.keras", "ART-02.name_and_content", "no known format"),
         (b"some text", "notes.txt", "ART-02.not_a_model", "no known format"),
         (b"", "model.keras", "ART-02.truncated", "empty"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(90), "model.h5", "ART-03.format", "legacy Keras HDF5 file"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(90), "model.keras", "ART-03.format", "legacy Keras HDF5 file"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(90), "model.h5", "ART-03.format", "legacy Keras HDF5 model"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(90), "model.keras", "ART-03.format", "legacy Keras HDF5 model"),
         (pickle.dumps([1], protocol=4), "model.pkl", "ART-03.format", "Python pickle"),
         (pickle.dumps([1], protocol=2), "weights.pt", "ART-03.format", "Python pickle"),
         (tensors(), "model.safetensors", "ART-03.format", "safetensors"),
@@ -62,7 +63,8 @@ def array() -> bytes:
         (archive(["x/serialized_exported_program.json"]), "old.pt2", "ART-03.format", "older PyTorch"),
         (archive(["a.npy", "b.npy"]), "data.npz", "ART-03.format", "NumPy archive"),
         (archive(["a.txt"]), "model.keras", "ART-02.name_and_content", "holds no model"),
-        (archive(["a.txt"]), "a.zip", "ART-02.not_a_model", "holds no model"),
+        (archive(["a.txt"]), "a.zip", "ART-02.name_and_content", "holds no model"),
+        (archive(["a.txt"]), "archive", "ART-02.not_a_model", "holds no model"),
         (b"\0\0\0\0" + archive(["a.txt"]), "model.keras", "ART-02.prefix_data", "begins at byte 0"),
         (archive(["a.txt"])[:-5], "model.keras", "ART-02.truncated", "cut off"),
     ],
@@ -86,7 +88,7 @@ def test_a_model_named_as_the_other_format_is_rejected(keras_file: Path, pt2_fil
         inspection = inspect(path, filename=name)
         assert (inspection.verdict, inspection.format) == ("rejected", kind)
         assert [finding.id for finding in inspection.findings] == ["ART-02.name_and_content"]
-        assert f"holds a .{kind} archive" in inspection.reason
+        assert FORMATS[kind].title in inspection.reason
 
 
 def test_the_extension_is_not_needed(keras_file: Path, pt2_file: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from workers.artifacts import strict_json
-from workers.artifacts.archive import Archive
 from workers.artifacts.canonical import CanonicalArchive
 from workers.artifacts.findings import Finding, refusal, shown
 from workers.artifacts.hdf5 import weights as hdf5_weights
 from workers.artifacts.keras.config import check_config
+from workers.artifacts.source import Container, Source
 
 _METADATA, _CONFIG, _WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 _ENTRIES = (_METADATA, _CONFIG, _WEIGHTS)
@@ -28,6 +28,8 @@ class KerasFile:
     version: str
     config: dict[str, Any]
     findings: tuple[Finding, ...]
+    format: str = "keras"
+    framework: str = "keras"
 
     @property
     def compile_config(self) -> dict[str, Any] | None:
@@ -35,11 +37,11 @@ class KerasFile:
         value = self.config.get("compile_config")
         return value if isinstance(value, dict) else None
 
-    def write(self, archive: Archive, target: Path) -> None:
+    def write(self, source: Source, target: Path) -> None:
         """Write the canonical file: the three entries, the arrays of the weights copied one by one."""
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             original, rewritten = Path(folder, "original.h5"), Path(folder, "rewritten.h5")
-            _extract(archive, original)
+            _extract(source.entries, original)
             hdf5_weights.rewrite_weights(original, rewritten, _WEIGHTS)
             with CanonicalArchive(target) as out, rewritten.open("rb") as weights:
                 metadata = {"keras_version": self.version, "date_saved": "1980-01-01@00:00:00"}
@@ -49,12 +51,13 @@ class KerasFile:
                 out.add_stream(_WEIGHTS, rewritten.stat().st_size, pieces)
 
 
-def read_keras(archive: Archive) -> KerasFile:
+def read_keras(source: Source) -> KerasFile:
     """Read every entry of a ``.keras``.
 
     Raises:
         RefusalError: an entry too many or too few, JSON that is not strict, weights that are more than arrays.
     """
+    archive = source.entries
     for name in archive.entries:
         if name.startswith("assets/"):
             detail = f"The entry {shown(name)} is an asset of a layer; layers with assets are not taken."
@@ -74,7 +77,7 @@ def read_keras(archive: Archive) -> KerasFile:
     return KerasFile(version, config, findings)
 
 
-def _extract(archive: Archive, target: Path) -> None:
+def _extract(archive: Container, target: Path) -> None:
     with target.open("wb") as out:
         for piece in archive.chunks(_WEIGHTS):
             out.write(piece)

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from workers.artifacts import strict_json
-from workers.artifacts.archive import Archive
 from workers.artifacts.canonical import CanonicalArchive
 from workers.artifacts.findings import Finding, finding, refusal, shown
 from workers.artifacts.pt2 import sample_inputs
 from workers.artifacts.pt2 import schema as pt2_schema
 from workers.artifacts.pt2.program import PLACE, Program, read_program
 from workers.artifacts.pt2.schema import record
+from workers.artifacts.source import Container, Source
 
 _WEIGHTS = "data/weights/model_weights_config.json"
 _CONSTANTS = "data/constants/model_constants_config.json"
@@ -56,9 +56,12 @@ class Pt2:
     weights: Mapping[str, _Payload]
     constants: Mapping[str, _Payload]
     findings: tuple[Finding, ...]
+    format: str = "pt2"
+    framework: str = "pytorch"
 
-    def write(self, archive: Archive, target: Path) -> None:
+    def write(self, source: Source, target: Path) -> None:
         """Write the canonical file from what was parsed; only raw tensor bytes are copied from the upload."""
+        archive = source.entries
         with CanonicalArchive(target) as out:
             for name, content in (("archive_format", b"pt2"), ("archive_version", b"0"), ("byteorder", b"little")):
                 out.add(f"archive/{name}", content)
@@ -77,12 +80,13 @@ class Pt2:
             out.add(f"archive/{_SAMPLE}", b"")
 
 
-def read_pt2(archive: Archive) -> Pt2:
+def read_pt2(source: Source) -> Pt2:
     """Read every entry of a ``.pt2``.
 
     Raises:
         RefusalError: at the first entry or JSON part that does not follow the format.
     """
+    archive = source.entries
     root = next(iter(archive.entries)).partition("/")[0] + "/"
     inner = {name.removeprefix(root): name for name in archive.entries}
     if len(inner) != len(archive.entries) or not all(name.startswith(root) for name in archive.entries):
@@ -99,7 +103,7 @@ def read_pt2(archive: Archive) -> Pt2:
     return Pt2(program, weights, constants, (*findings, *program.findings))
 
 
-def _check_entries(archive: Archive, inner: Mapping[str, str]) -> list[Finding]:
+def _check_entries(archive: Container, inner: Mapping[str, str]) -> list[Finding]:
     known = {*_MARKS, "models/model.json", _WEIGHTS, _CONSTANTS, _SAMPLE}
     findings = []
     for name, full in inner.items():
@@ -118,11 +122,11 @@ def _check_entries(archive: Archive, inner: Mapping[str, str]) -> list[Finding]:
     return findings
 
 
-def _parse(archive: Archive, inner: Mapping[str, str], name: str) -> Any:
+def _parse(archive: Container, inner: Mapping[str, str], name: str) -> Any:
     return strict_json.parse(archive.read(inner[name], strict_json.MAX_BYTES), name)
 
 
-def _payloads(archive: Archive, inner: Mapping[str, str], config: str, folder: str) -> dict[str, _Payload]:
+def _payloads(archive: Container, inner: Mapping[str, str], config: str, folder: str) -> dict[str, _Payload]:
     entries = record(_parse(archive, inner, config), config, {"config": pt2_schema.anything})["config"]
     if not isinstance(entries, dict):
         raise refusal("ART-02.schema", "`config` is an object.", config)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 import pickletools
 
-from workers.artifacts.archive import Archive, Limits
+from workers.artifacts.archive import Archive
 from workers.artifacts.findings import RefusalError, refusal, shown
+from workers.artifacts.limits import Limits
 
 _MAX_PICKLE_BYTES = 4 * 1024 * 1024
 _MAX_STORED_BYTES = 2 * 1024**3
