@@ -115,7 +115,7 @@ def _inspect(stream: BinaryIO, filename: str, limits: Limits, accepted: frozense
     else:
         kind = kinds.describe_archive(source.container.entries)
     promised = promised_by(filename)
-    if kind not in READERS:
+    if kind is None or kind not in READERS:
         return Inspection("", (_not_taken(kind, source, head, filename, promised),))
     try:
         content = READERS[kind](source)
