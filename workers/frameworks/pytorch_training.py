@@ -144,6 +144,9 @@ def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.op
         "adamw": torch.optim.AdamW,
         "rmsprop": torch.optim.RMSprop,
     }
+    # One kernel for all parameters, with the same arithmetic as the many small operators that it replaces.
+    if recipe.optimizer != "rmsprop" and all(parameter.dtype.is_floating_point for parameter in parameters):
+        renamed["fused"] = True
     try:
         return classes[recipe.optimizer](parameters, **given, **renamed)
     except ValueError as error:
