@@ -1,0 +1,1 @@
+"""Who says what about which digest: keys, signed statements, model signatures, evidence packs, their verification."""
