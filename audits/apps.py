@@ -21,12 +21,14 @@ class AuditsConfig(AppConfig):
     def ready(self) -> None:
         from audits import destinations, gates, results
         from audits.models import Audit, Explanation
+        from audits.services import provenance
         from audits.services.audits import record_audit
         from audits.services.explanations import record_explanation
         from governance import evidence, job_kinds
         from governance.services import events
 
         events.register(*EVENTS)
+        provenance.register_kinds()
         job_kinds.register(
             job_kinds.JobKind(
                 name="explanation",

@@ -13,6 +13,7 @@ from audits.models import Audit, CheckResult, CheckStatus, Disposition, Explanat
 from audits.services.audits import lock_criteria
 from audits.services.verdict import JudgedCheck, judge
 from governance.models import ModelVersion, Policy, Review
+from governance.services import model_signatures, policies
 
 
 def audit_passed(*, version: ModelVersion, review: Review) -> list[str]:
@@ -49,6 +50,10 @@ def audit_problem(audit: Audit) -> str | None:
     if finding is not None:
         return f"{finding} ({finding.severity}) is open on {audit.version.ref}: {finding.title}"
     newest = Policy.objects.filter(name=audit.policy.name).order_by("-number").first()
+    if policies.requires_signature(newest or audit.policy):
+        unsigned = model_signatures.problem_of(audit.version)
+        if unsigned is not None:
+            return f"{(newest or audit.policy).ref} demands a signed model. {unsigned}"
     if newest is not None and newest.pk != audit.policy_id:
         verdict, why = rejudge(audit, newest)
         if verdict != Verdict.PASSED:

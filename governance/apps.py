@@ -20,6 +20,9 @@ EVENTS = (
     "review.voided",
     "alias.moved",
     "policy.created",
+    "signing_key.created",
+    "signing_key.retired",
+    "statement.signed",
 )
 
 
@@ -29,14 +32,22 @@ class GovernanceConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from governance import checks, evidence, gates, job_kinds, results  # noqa: F401 - two register system checks
+        from governance import (  # noqa: F401 - three register system checks
+            checks,
+            evidence,
+            gates,
+            job_kinds,
+            results,
+            signing_checks,
+        )
         from governance.generics import make_subscriptable
         from governance.models import Evaluation, Training
-        from governance.services import datasets, evaluations, events, registry, trainings
+        from governance.services import datasets, evaluations, events, provenance, registry, trainings
         from governance.views import destinations
 
         make_subscriptable()
         events.register(*EVENTS)
+        provenance.register_kinds()
         for kind in (
             job_kinds.JobKind(
                 name="model_inspection",

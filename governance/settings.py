@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def _generated_secret(name: str) -> str:
 SECRET_KEY = env.str("ASSAY_SECRET_KEY", default="") or _generated_secret("secret_key")
 #: Keys the event chain; kept apart from the database so that who can write rows cannot forge history.
 ASSAY_EVENT_KEY = env.str("ASSAY_EVENT_KEY", default="") or _generated_secret("event_key")
+
+#: The private key that signs statements: as PEM in the environment, or in a file that `create_signing_key` makes.
+#: Read past ``FileAwareEnv``, which would demand that the file is there before the command that makes it can run.
+ASSAY_SIGNING_KEY = os.environ.get("ASSAY_SIGNING_KEY", "")
+ASSAY_SIGNING_KEY_FILE = Path(os.environ.get("ASSAY_SIGNING_KEY_FILE", "") or ASSAY_HOME / "signing_key.pem")
+#: A folder of public keys (PEM), or a file of several: whose signatures on models are accepted.
+ASSAY_MODEL_SIGNING_KEYS = env.str("ASSAY_MODEL_SIGNING_KEYS", default="")
 
 DEBUG = env.bool("ASSAY_DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ASSAY_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])

@@ -14,7 +14,8 @@ from django.contrib.auth.models import User
 from django.db.models.signals import post_migrate
 from rest_framework.test import APIClient
 
-from governance.models import Policy
+from governance.models import InstallationKey, Policy
+from governance.services import signing_keys
 from tests import factories, parts
 
 
@@ -41,9 +42,16 @@ def groups_and_policies_come_back() -> None:
 
 @pytest.fixture(autouse=True)
 def own_folders(settings, tmp_path: Path) -> None:
-    """Give each test a store and job folders of its own."""
+    """Give each test a store and job folders of its own, and a place for a signing key."""
     settings.ASSAY_STORE_FOLDER = tmp_path / "store"
     settings.ASSAY_JOBS_FOLDER = tmp_path / "jobs"
+    settings.ASSAY_SIGNING_KEY_FILE = tmp_path / "signing_key.pem"
+
+
+@pytest.fixture
+def signing_key(db) -> InstallationKey:
+    """Give the installation a key, so that what becomes final is signed."""
+    return signing_keys.create_key()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from governance import permissions
 from governance.exceptions import InvalidInput, StateConflict
 from governance.models import Dataset, DatasetState, DatasetVersion, Job, StoredFile
 from governance.permissions import Action
-from governance.services import events, jobs
+from governance.services import events, jobs, provenance
 from governance.services.datasets import next_number
 from governance.services.subjects import dataset_input, kept_file
 from validators.engine.plans import check_plan, plan_from_suite
@@ -206,6 +206,7 @@ def record_cleaning(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
         by=job.created_by,
         detail={"cleaning": cleaning.pk, "from": origin.ref, "digest": cleaned.content_digest},
     )
+    provenance.sign_dataset(cleaned, by=job.created_by)
 
 
 def _refuse(what: str, problems: Sequence[Problem]) -> None:

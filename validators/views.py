@@ -9,8 +9,9 @@ from typing import Any
 from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 
-from governance.models import Dataset, DatasetState, DatasetVersion, ModelVersion
+from governance.models import Dataset, DatasetState, DatasetVersion, ModelVersion, StatementKind
 from governance.presentation.numbers import is_number, number, share
+from governance.services import statements
 from governance.views.jobs import progress_context
 from governance.views.page import draw, find, page, rows_of_page
 from validators.gates import validation_state
@@ -125,6 +126,7 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
             "version": found,
             "upload_name": _plain_name(found.filename),
             "stand": stand_of(found, shown, standing),
+            "statement": statements.of(StatementKind.DATASET, found.ref),
             "validation": shown,
             "validations": validations,
             "waivers": list(waivers),

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audits.models import Audit, CheckResult, Finding, Report
-from audits.services import audits
+from audits.services import audits, packs
 from governance.api.base import (
     IDEMPOTENCY_KEY,
     DatasetVersionField,
@@ -127,6 +127,7 @@ class AuditViewSet(Readable[Audit], StartsWork[Audit]):
         "retrieve": Action.VIEW,
         "create": Action.REQUEST_AUDIT,
         "report": Action.VIEW,
+        "pack": Action.VIEW,
     }
 
     def start(self, body: dict[str, Any]) -> Audit:
@@ -157,4 +158,13 @@ class AuditViewSet(Readable[Audit], StartsWork[Audit]):
         with store().open(report.file_id) as stream:
             response = HttpResponse(stream.read(), content_type=CONTENT_TYPES[Report.Format(wanted)])
         response["Content-Disposition"] = f'attachment; filename="audit-{audit.pk}.{wanted}"'
+        return response
+
+    @extend_schema(responses={(200, "application/zip"): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get"])
+    def pack(self, request: Request, pk: int) -> HttpResponse:
+        """Download the evidence pack: reports, signed statements, BOM, keys and events, for `assay-verify`."""
+        audit = self.get_object()
+        response = HttpResponse(packs.evidence_pack(audit), content_type="application/zip")
+        response["Content-Disposition"] = f'attachment; filename="audit-{audit.pk}.zip"'
         return response

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from audits.engine import catalogue
 from audits.models import Audit, CheckResult, CheckStatus, Finding, Severity
-from audits.services import reports
+from audits.services import provenance, reports
 from audits.services.verdict import JudgedCheck, coverage, judge
 from governance import permissions
 from governance.exceptions import InvalidInput
@@ -184,6 +184,9 @@ def record_audit(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile
             "reports": {report.format: report.digest for report in frozen},
         },
     )
+    provenance.sign_audit(audit, rows, by=job.created_by)
+    for report in frozen:
+        provenance.sign_report(report, by=job.created_by)
 
 
 def _check_result(

@@ -9,6 +9,8 @@ from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from audits.models import Audit, Report
 from audits.reports.content import content_of
 from audits.reports.document import schema
+from governance.models import StatementKind
+from governance.services import statements
 from governance.storage import store
 from governance.views.jobs import progress_context
 from governance.views.page import draw, find, page, rows_of_page
@@ -36,6 +38,7 @@ def audit(request: HttpRequest, *, pk: int) -> HttpResponse:
     """Show one audit as its report says it; while it runs, how far it is and the criteria it is held to."""
     found = find(Audit.objects.select_related(*_WHOLE), f"There is no audit {pk}.", pk=pk)
     context: dict[str, Any] = {"audit": found, "reports": found.reports.order_by("format")}
+    context["statement"] = statements.of(StatementKind.AUDIT, str(found.pk))
     if found.verdict:
         context["content"] = content_of(found)
     else:

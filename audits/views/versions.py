@@ -21,9 +21,11 @@ from governance.models import (
     ModelVersionState,
     Review,
     ReviewState,
+    StatementKind,
     Training,
 )
 from governance.presentation.numbers import interval, metric_with_interval, number, plural, value_of_metric
+from governance.services import statements
 from governance.views.jobs import progress_context
 from governance.views.page import draw, find, page
 
@@ -118,6 +120,7 @@ def version(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
             "explanations": explanations,
             "audits": audits,
             "reviews": reviews,
+            "statement": statements.of(StatementKind.VERSION, found.ref),
             "running": [progress_context(job, request) for job in jobs if not job.is_finished],
             "inspection": progress_context(found.job, request) if found.job and not found.job.is_finished else None,
             "findings": Finding.objects.filter(version=found, disposition=Disposition.OPEN).select_related("owner")[

@@ -98,6 +98,10 @@ class VersionForm(forms.Form):
         "Needed where the file does not state them itself: a .pt2 never says which columns feed it.",
     )
     recipe = JSONField(required=False, help_text="How to retrain it; the file's own compile settings otherwise.")
+    model_signature = JSONField(
+        required=False,
+        help_text="The OpenSSF signature over the file (the content of its model.sig), where somebody signed it.",
+    )
     training_data = forms.ModelChoiceField(
         DatasetVersion.objects.select_related("dataset").filter(state=DatasetState.READY),
         required=False,
@@ -145,6 +149,9 @@ class ModelVersionAdmin(TakesUploads[ModelVersion]):
         "recipe_shown",
         "inspection_shown",
         "parameter_count",
+        "model_signature_state",
+        "model_signature_key_id",
+        "model_signature_reason",
         "training_data",
         "retrained_from",
         "job_state",
@@ -186,6 +193,7 @@ class ModelVersionAdmin(TakesUploads[ModelVersion]):
             stated_signature=values["signature"],
             stated_recipe=values["recipe"],
             training_data=values["training_data"],
+            model_signature=values["model_signature"],
             by=person(request),
         )
         assert version.job is not None

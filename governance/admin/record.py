@@ -24,7 +24,7 @@ class PolicyForm(forms.ModelForm[Policy]):
         label="Policy",
         rows=24,
         help_text='{"name": ..., "tier": ..., "checks": {"ROB-01": {"parameters": {...}, "condition": {...}}}, '
-        '"blocks": [...], "approvers": 1}; the next number of its name is given to it.',
+        '"blocks": [...], "approvers": 1, "requires_signature": false}; the next number of its name is given to it.',
     )
 
     class Meta:

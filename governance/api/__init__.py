@@ -11,6 +11,7 @@ from governance.api.jobs import JobViewSet
 from governance.api.models import ModelViewSet, VersionViewSet
 from governance.api.policies import PolicyNumberViewSet, PolicyViewSet
 from governance.api.reviews import ReviewViewSet
+from governance.api.statements import KeyViewSet, StatementViewSet
 from governance.api.trainings import TrainingViewSet
 
 
@@ -27,3 +28,5 @@ def register(router: BaseRouter) -> None:
     router.register("policies", PolicyViewSet, basename="policy")
     router.register("policies/<str:name>", PolicyNumberViewSet, basename="policy-number")
     router.register("events", EventViewSet, basename="event")
+    router.register("statements", StatementViewSet, basename="statement")
+    router.register("keys", KeyViewSet, basename="key")

@@ -6,10 +6,13 @@ from typing import Any, ClassVar
 
 import django_filters
 from django.db.models import Max, QuerySet
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -28,7 +31,8 @@ from governance.api.jobs import JobSerializer
 from governance.models import Alias, ModelVersion, ModelVersionState, RegisteredModel, ReviewState, Tier
 from governance.models.registered_model import Task, name_validator
 from governance.permissions import Action
-from governance.services import registry, reviews
+from governance.services import bom, registry, reviews
+from workers.protocol import canonical_json
 
 
 class AliasSerializer(serializers.ModelSerializer[Alias]):
@@ -144,6 +148,9 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
             "inspection",
             "layers",
             "parameter_count",
+            "model_signature_state",
+            "model_signature_key_id",
+            "model_signature_reason",
             "training_data",
             "retrained_from",
             "job",
@@ -159,6 +166,9 @@ class VersionBody(UploadBody):
     signature = JSONTextField(required=False, source="stated_signature")
     recipe = JSONTextField(required=False, source="stated_recipe")
     training_data = DatasetVersionField(required=False)
+    model_signature = JSONTextField(
+        required=False, help_text="An OpenSSF model signature over the file (`model_signing sign key`), as its JSON."
+    )
 
 
 class VersionFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
@@ -174,7 +184,12 @@ class VersionFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-f
 class VersionViewSet(Readable[ModelVersion], TakesUploads[ModelVersion]):
     """Versions of one model."""
 
-    actions: ClassVar = {"list": Action.VIEW, "retrieve": Action.VIEW, "create": Action.UPLOAD_VERSION}
+    actions: ClassVar = {
+        "list": Action.VIEW,
+        "retrieve": Action.VIEW,
+        "create": Action.UPLOAD_VERSION,
+        "bom": Action.VIEW,
+    }
     queryset = ModelVersion.objects.select_related(
         "model", "artifact", "training_data__dataset", "retrained_from__model", "job__created_by", "created_by"
     )
@@ -197,6 +212,15 @@ class VersionViewSet(Readable[ModelVersion], TakesUploads[ModelVersion]):
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Upload a version; it is inspected by a job before anything loads it."""
         return super().create(request, *args, **kwargs)
+
+    @extend_schema(responses={(200, bom.CONTENT_TYPE): OpenApiTypes.OBJECT}, filters=False)
+    @action(detail=True, methods=["get"])
+    def bom(self, request: Request, name: str, number: int) -> HttpResponse:
+        """Download the CycloneDX bill of materials: model card, data sets and libraries, with their digests."""
+        version = self.get_object()
+        response = HttpResponse(canonical_json(bom.bill_of_materials(version)), content_type=bom.CONTENT_TYPE)
+        response["Content-Disposition"] = f'attachment; filename="{version.model.name}-{version.number}.cdx.json"'
+        return response
 
     def may_upload(self) -> None:
         permissions.require(self.user, Action.UPLOAD_VERSION, self._model())

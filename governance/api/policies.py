@@ -25,11 +25,26 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
     checks = serializers.JSONField(source="document.checks", read_only=True)
     blocks = serializers.JSONField(source="document.blocks", read_only=True)
     approvers = serializers.IntegerField(source="document.approvers", read_only=True)
+    requires_signature = serializers.SerializerMethodField()
 
     class Meta:
         model = Policy
-        fields = ["ref", "name", "number", "tier", "checks", "blocks", "approvers", "digest", "created_at"]
+        fields = [
+            "ref",
+            "name",
+            "number",
+            "tier",
+            "checks",
+            "blocks",
+            "approvers",
+            "requires_signature",
+            "digest",
+            "created_at",
+        ]
         read_only_fields = fields
+
+    def get_requires_signature(self, policy: Policy) -> bool:
+        return policies.requires_signature(policy)
 
 
 class PolicyBody(StrictSerializer):
@@ -40,6 +55,7 @@ class PolicyBody(StrictSerializer):
     checks = serializers.DictField(child=serializers.DictField())
     blocks = serializers.ListField(child=serializers.ChoiceField(choices=policies.SEVERITIES), required=False)
     approvers = serializers.IntegerField(min_value=1, max_value=10, required=False)
+    requires_signature = serializers.BooleanField(required=False)
 
 
 class PolicyViewSet(AssayViewSet[Policy]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from workers.provenance.model_signature import SignatureState
 from workers.recipe import Recipe
 from workers.signature import Signature
 
@@ -13,6 +14,14 @@ class ModelVersionState(models.TextChoices):
     QUARANTINED = "quarantined", "quarantined"
     REGISTERED = "registered", "registered"
     REJECTED = "rejected", "rejected"
+
+
+class ModelSignatureState(models.TextChoices):
+    """What the uploader's own signature was worth when it came; an invalid one is refused with its upload."""
+
+    ABSENT = SignatureState.ABSENT, "no signature"
+    VERIFIED = SignatureState.VERIFIED, "verified"
+    UNKNOWN_KEY = SignatureState.UNKNOWN_KEY, "signed by an unknown key"
 
 
 class ModelVersion(models.Model):
@@ -45,6 +54,12 @@ class ModelVersion(models.Model):
     inspection = models.JSONField(default=dict, blank=True, help_text="verdict and findings")
     layers = models.JSONField(default=list, blank=True)
     parameter_count = models.PositiveBigIntegerField(null=True, blank=True)
+    model_signature = models.JSONField(null=True, blank=True, help_text="the OpenSSF signature that came with it")
+    model_signature_state = models.CharField(
+        max_length=20, choices=ModelSignatureState, default=ModelSignatureState.ABSENT
+    )
+    model_signature_key_id = models.CharField(max_length=64, blank=True, help_text="the accepted key that verifies it")
+    model_signature_reason = models.TextField(blank=True, help_text="why no accepted key verifies it")
     training_data = models.ForeignKey(
         "governance.DatasetVersion", on_delete=models.PROTECT, related_name="trained_versions", null=True, blank=True
     )

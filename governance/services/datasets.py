@@ -12,7 +12,7 @@ from governance import permissions
 from governance.exceptions import RefusedResult, StateConflict
 from governance.models import Dataset, DatasetState, DatasetVersion, Job, StoredFile
 from governance.permissions import Action
-from governance.services import events, jobs
+from governance.services import events, jobs, provenance
 from governance.services.subjects import kept_file, plain_filename, read_schema
 from workers.datasets.schema import Schema, SchemaError
 from workers.protocol import ErrorReport
@@ -94,6 +94,8 @@ def record_import(job: Job, value: dict[str, Any], files: Mapping[str, StoredFil
         by=job.created_by,
         detail={"content_digest": value["content_digest"], "row_count": value["row_count"]},
     )
+    version.refresh_from_db()
+    provenance.sign_dataset(version, by=job.created_by)
 
 
 def record_failed_import(job: Job, error: ErrorReport) -> None:

@@ -11,7 +11,7 @@ from governance import permissions
 from governance.exceptions import InvalidInput, RefusedResult
 from governance.models import DatasetVersion, Evaluation, Job, ModelVersion, StoredFile
 from governance.permissions import Action
-from governance.services import events, jobs
+from governance.services import events, jobs, provenance
 from governance.services.subjects import (
     dataset_input,
     demand_fit,
@@ -121,6 +121,7 @@ def record_evaluation(job: Job, value: dict[str, Any], files: Mapping[str, Store
         by=evaluation.created_by,
         detail={"evaluation": evaluation.pk, "dataset": evaluation.dataset.ref, "digest": evaluation.digest},
     )
+    provenance.sign_evaluation(evaluation, by=evaluation.created_by)
 
 
 def evaluation_problem(evaluation: Evaluation) -> str | None:

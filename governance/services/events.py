@@ -76,12 +76,7 @@ def record(
         raise ValueError(f"The event name {name!r} is not registered.")
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("An event is recorded in the transaction of its change.")
-    if connection.vendor == "postgresql":
-        # A row lock on the last event would not keep two first events apart, nor see a successor that was
-        # committed while this transaction waited for it.
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
-    # On SQLite the transaction is IMMEDIATE: this process is the only writer since it began.
+    lock_chain()
     last = Event.objects.order_by("-sequence").values("sequence", "mac").first()
     event = Event(
         sequence=1 if last is None else last["sequence"] + 1,
@@ -98,9 +93,24 @@ def record(
     return event
 
 
+def lock_chain() -> None:
+    """Let nobody else append an event until this transaction ends; asked for again, it is there already."""
+    if connection.vendor == "postgresql":
+        # A row lock on the last event would not keep two first events apart, nor see a successor that was
+        # committed while this transaction waited for it.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
+    # On SQLite the transaction is IMMEDIATE: this process is the only writer since it began.
+
+
 def mac_of(event: Event) -> str:
     """Return the HMAC-SHA-256, in hex, over the canonical JSON of every other field."""
-    document = {
+    return hmac.new(settings.ASSAY_EVENT_KEY.encode(), canonical_json(as_json(event)), hashlib.sha256).hexdigest()
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """Return what an event says: every field but its MAC, as the MAC is taken over it."""
+    return {
         "sequence": event.sequence,
         "name": event.name,
         "at": _instant(event.at),
@@ -110,7 +120,6 @@ def mac_of(event: Event) -> str:
         "group": str(event.group),
         "previous": event.previous,
     }
-    return hmac.new(settings.ASSAY_EVENT_KEY.encode(), canonical_json(document), hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True)

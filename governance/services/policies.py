@@ -47,6 +47,8 @@ DOCUMENT: dict[str, Any] = {
             "contains": {"const": "critical"},
         },
         "approvers": {"type": "integer", "minimum": 1, "maximum": 10},
+        # A version that came without an OpenSSF model signature of an accepted key is not approved.
+        "requires_signature": {"type": "boolean"},
     },
 }
 _DEFAULTS: dict[str, Any] = {"blocks": ["critical", "high"], "approvers": 1}
@@ -94,6 +96,11 @@ def newest_for_tier(tier: str) -> Policy:
     if policy is None:
         raise NotFound(f"There is no policy for the tier {tier!r} yet; an administrator creates it.")
     return policy
+
+
+def requires_signature(policy: Policy) -> bool:
+    """Tell whether a version has to be signed by an accepted key to be approved under a policy."""
+    return bool(policy.document.get("requires_signature", False))
 
 
 def approvers_of(policy: Policy) -> int:

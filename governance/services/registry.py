@@ -12,7 +12,7 @@ from governance import permissions
 from governance.exceptions import RefusedResult, StateConflict
 from governance.models import DatasetVersion, Job, ModelVersion, ModelVersionState, RegisteredModel, StoredFile, Tier
 from governance.permissions import Action
-from governance.services import events, jobs
+from governance.services import events, jobs, model_signatures, provenance
 from governance.services.subjects import kept_file, plain_filename, read_recipe, read_signature
 from workers.protocol import ErrorReport
 from workers.recipe import Recipe, RecipeError
@@ -55,14 +55,17 @@ def upload_version(
     stated_signature: Any = None,
     stated_recipe: Any = None,
     training_data: DatasetVersion | None = None,
+    model_signature: Any = None,
 ) -> ModelVersion:
     """Take in a stored upload as the next version, quarantined until the job that inspects it has ended.
 
-    The signature and the recipe need not be stated where the artefact states them itself.
+    The signature and the recipe need not be stated where the artefact states them itself. ``model_signature`` is the
+    JSON of an OpenSSF model signature over the file; one that is none of this file refuses the upload.
     """
     permissions.require(by, Action.UPLOAD_VERSION, model)
     signature = None if stated_signature is None else read_signature(stated_signature).to_json()
     recipe = None if stated_recipe is None else read_recipe(stated_recipe).to_json()
+    judged = model_signatures.judge_upload(model_signature, digest=file.digest)
     with transaction.atomic():
         version = ModelVersion(
             model=model,
@@ -71,6 +74,10 @@ def upload_version(
             artifact=file,
             stated_signature=signature,
             stated_recipe=recipe,
+            model_signature=model_signature,
+            model_signature_state=judged.state,
+            model_signature_key_id=judged.key_id,
+            model_signature_reason=judged.reason,
             training_data=training_data,
             created_by=by,
         )
@@ -86,7 +93,11 @@ def upload_version(
             name="version.uploaded",
             subject=version,
             by=by,
-            detail={"digest": file.digest, "filename": version.filename},
+            detail={
+                "digest": file.digest,
+                "filename": version.filename,
+                "model_signature": {"state": judged.state, "key": judged.key_id},
+            },
         )
     return version
 
@@ -128,6 +139,9 @@ def record_inspection(job: Job, value: dict[str, Any], files: Mapping[str, Store
             "findings": [finding["id"] for finding in value["findings"]],
         },
     )
+    if is_registered:
+        version.refresh_from_db()
+        provenance.sign_upload(version, by=job.created_by)
 
 
 def record_failed_inspection(job: Job, error: ErrorReport) -> None:

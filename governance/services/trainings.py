@@ -11,7 +11,7 @@ from governance import gates, permissions
 from governance.exceptions import GateClosed, InvalidInput
 from governance.models import DatasetVersion, Job, ModelVersion, ModelVersionState, StoredFile, Training
 from governance.permissions import Action
-from governance.services import events, jobs
+from governance.services import events, jobs, provenance
 from governance.services.registry import next_number
 from governance.services.subjects import (
     charts_with_digests,
@@ -128,6 +128,7 @@ def record_training(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
             "weights_digest": value["weights_digest"],
         },
     )
+    provenance.sign_retraining(training, by=training.created_by)
 
 
 def training_problem(training: Training) -> str | None:

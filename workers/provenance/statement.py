@@ -93,6 +93,11 @@ class Statement:
             }
         )
 
+    @property
+    def digests(self) -> list[str]:
+        """Every digest of every subject as the record writes it, ``sha256:<hex>``."""
+        return [f"sha256:{value}" for subject in self.subjects for value in subject.digest.values()]
+
     def has_subject(self, digest: str, *, algorithm: str = SHA256) -> bool:
         """Tell whether the statement is about the content of a digest, ``sha256:<hex>``."""
         return any(f"sha256:{subject.digest.get(algorithm)}" == digest for subject in self.subjects)

@@ -239,13 +239,8 @@ def _bom(reading: _Reading) -> None:
         return
     components = document.get("components", []) if isinstance(document, Mapping) else []
     data = [entry for entry in components if isinstance(entry, Mapping) and entry.get("type") == "data"]
-    known = {
-        value
-        for entry in reading.of_type(DATASET)
-        for subject in entry.statement.subjects
-        for value in subject.digest.values()
-    }
-    strange = [str(entry.get("name"))[:80] for entry in data if _sha256_of(entry) not in known]
+    known = {digest for entry in reading.of_type(DATASET) for digest in entry.statement.digests}
+    strange = [str(entry.get("name"))[:80] for entry in data if f"sha256:{_sha256_of(entry)}" not in known]
     if strange:
         reading.fails("bom", f"{layout.BOM} names data that no signed statement is about: {', '.join(strange)}.")
     else:

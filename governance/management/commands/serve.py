@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from governance.services import people
+from governance.services import people, signing_keys
 
 
 class Command(BaseCommand):
@@ -37,6 +37,9 @@ class Command(BaseCommand):
         if wanted and not User.objects.filter(is_superuser=True).exists():
             _, password = people.create_user(username="admin", groups=["administrators"], is_superuser=True)
             self.stdout.write(f"Created the administrator: user admin, password {password} (shown this once).")
+        if not signing_keys.is_configured():
+            key = signing_keys.create_key()
+            self.stdout.write(f"Created the signing key {key.id} ({settings.ASSAY_SIGNING_KEY_FILE}).")
         self.stdout.write(f"Assay is on http://{options['bind']} (home: {settings.ASSAY_HOME}). Ctrl-C ends it.")
         self.stdout.flush()
         _stop_on_signals()

@@ -1,4 +1,4 @@
-"""``manage.py verify``: is the record still what it was? Events, stored files, the evidence of reviews."""
+"""``manage.py verify``: is the record still what it was? Events, stored files, statements, the evidence of reviews."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from governance.exceptions import IntegrityFailure
-from governance.models import Event, StoredFile
-from governance.services import events, reviews
+from governance.models import Event, SignedStatement, StoredFile
+from governance.services import events, reviews, statements
 from governance.storage import store
 
 #: Events are checked in thousands a moment; telling of each would cost more than checking it.
@@ -19,12 +19,13 @@ _EVENTS_A_LINE = 500
 
 class Command(BaseCommand):
     help = (
-        "Check the event chain, the digest of every stored file, and the evidence of every open and approved review. "
+        "Check the event chain, the digest of every stored file, the signature and subjects of every signed statement, "
+        "and the evidence of every open and approved review. "
         "Ends with status 1 when something is not what was recorded; a review that this voids is told, and is no error."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        problems = [*self._events(), *self._files()]
+        problems = [*self._events(), *self._files(), *self._statements()]
         self._reviews()
         for problem in problems:
             self.stderr.write(f"FAILED  {problem}")
@@ -51,6 +52,20 @@ class Command(BaseCommand):
                 store().verify(digest)
             except IntegrityFailure as error:
                 problems.append(f"files: {error.detail}")
+            tell(done, count)
+        self._end_line()
+        return problems
+
+    def _statements(self) -> list[str]:
+        problems = []
+        signed = SignedStatement.objects.select_related("key").prefetch_related("subjects").order_by("pk")
+        count = signed.count()
+        tell = self._progress("statements")
+        tell(0, count)
+        for done, statement in enumerate(signed.iterator(chunk_size=500), start=1):
+            problem = statements.problem_of(statement)
+            if problem is not None:
+                problems.append(f"statements: {statement}: {problem}")
             tell(done, count)
         self._end_line()
         return problems
