@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from tests.factories import (
     ModelVersionFactory,
     PolicyFactory,
     ReviewFactory,
+    StoredFileFactory,
 )
 from workers.protocol import digest_of_bytes, digest_of_json
 
@@ -167,3 +170,36 @@ def test_what_was_not_measured_cannot_pass_a_new_policy(review: Review, policy: 
     (reason,) = gates.audit_passed(version=review.version, review=review)
 
     assert "inconclusive" in reason
+
+
+def demand_signature(policy: Policy) -> Policy:
+    """Make the next number of a policy, which demands a signature and is as before otherwise."""
+    document = {**policy.document, "requires_signature": True}
+    return PolicyFactory(name=policy.name, number=policy.number + 1, document=document)
+
+
+def test_a_policy_can_demand_a_signed_model(audit: Audit, policy: Policy) -> None:
+    demanded = demand_signature(policy)
+
+    problem = gates.audit_problem(audit)
+
+    assert problem is not None
+    assert problem.startswith(f"{demanded.ref} demands a signed model.")
+    assert f"{audit.version.ref} came without a model signature" in problem
+
+
+def test_a_signed_model_is_approved_under_such_a_policy(audit: Audit, policy: Policy, settings: Any) -> None:
+    demand_signature(policy)
+    signatures = Path(__file__).parents[1] / "workers/provenance/signatures"
+    settings.ASSAY_MODEL_SIGNING_KEYS = str(signatures / "p256.pub")
+    version = audit.version
+    version.model_signature = json.loads((signatures / "p256.sig").read_text())
+    version.artifact = StoredFileFactory(digest=digest_of_bytes(b"not a model, but signed"))
+    version.save()
+    Audit.objects.filter(pk=audit.pk).update(version_digest=version.digest)
+    audit.refresh_from_db()
+
+    assert gates.audit_problem(audit) is None
+
+    settings.ASSAY_MODEL_SIGNING_KEYS = str(signatures / "p384.pub")
+    assert "demands a signed model" in str(gates.audit_problem(audit))
