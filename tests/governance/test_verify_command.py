@@ -8,8 +8,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
-from governance.models import Evaluation, ReviewState
-from governance.services import events
+from governance.models import DatasetVersion, Evaluation, ReviewState, SignedStatement
+from governance.services import events, provenance
 from governance.storage import store
 from tests import factories
 
@@ -91,3 +91,26 @@ def test_a_review_whose_evidence_changed_is_voided_and_told(record):
     assert f"VOID    review {evidence.review.pk} of {evidence.review.version.ref}" in out
     evidence.review.refresh_from_db()
     assert evidence.review.state == ReviewState.VOID
+
+
+def test_statements_are_verified_and_counted(signing_key):
+    with transaction.atomic():
+        provenance.sign_dataset(factories.DatasetVersionFactory(upload=None, table=None), by=None)
+    out, err = verify()
+
+    assert err == ""
+    assert "statements: 1 of 1" in out
+
+
+def test_a_statement_that_does_not_hold_is_found(signing_key):
+    version = factories.DatasetVersionFactory(upload=None, table=None)
+    with transaction.atomic():
+        provenance.sign_dataset(version, by=None)
+    DatasetVersion.objects.update(content_digest="sha256:" + "0" * 64)
+
+    out, err = verify()
+
+    assert f"statements: statement 1 about data set version {version.ref}" in err.replace(
+        f"statement {SignedStatement.objects.get().pk} ", "statement 1 "
+    )
+    assert "The record verifies" not in out

@@ -7,7 +7,7 @@ missing is a failure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -90,11 +90,11 @@ def verify(pack: Pack, trusted: Sequence[PublicKey] = ()) -> list[Outcome]:
             only show that the pack agrees with itself.
     """
     reading = _Reading(pack, trusted)
-    for step in (_manifest, _statements, _report, _model_and_data, _audit, _bom, _events):
+    for check, step in _STEPS.items():
         try:
             step(reading)
         except PackError as error:
-            reading.fails(step.__name__.strip("_"), str(error))
+            reading.fails(check, str(error))
     _limits(reading)
     return reading.outcomes
 
@@ -184,13 +184,20 @@ def _statement_about(reading: _Reading, name: str) -> SignedBy | None:
     return found
 
 
-def _model_and_data(reading: _Reading) -> None:
-    report = _demand_report(reading)
-    _demand_statement(reading, "model", _text(report, "model", "digest"), [REGISTRATION, PROVENANCE])
-    _demand_statement(reading, "dataset", _text(report, "dataset", "digest"), [DATASET], algorithm=TABLE)
-    if report.get("training_data") is not None:
-        training = _text(report, "training_data", "digest")
-        _demand_statement(reading, "training_data", training, [DATASET], algorithm=TABLE)
+def _model(reading: _Reading) -> None:
+    digest = _text(_demand_report(reading), "model", "digest")
+    _demand_statement(reading, "model", digest, [REGISTRATION, PROVENANCE])
+
+
+def _dataset(reading: _Reading) -> None:
+    digest = _text(_demand_report(reading), "dataset", "digest")
+    _demand_statement(reading, "dataset", digest, [DATASET], algorithm=TABLE)
+
+
+def _training_data(reading: _Reading) -> None:
+    if _demand_report(reading).get("training_data") is not None:
+        digest = _text(reading.report, "training_data", "digest")
+        _demand_statement(reading, "training_data", digest, [DATASET], algorithm=TABLE)
 
 
 def _demand_statement(
@@ -309,3 +316,17 @@ def _sha256_of(component: Any) -> str:
 
 def _words(check: str) -> str:
     return check.replace("_", " ")
+
+
+#: Each step reads what the ones before it found, and is named as what it cannot look at fails.
+_STEPS: Mapping[str, Callable[[_Reading], None]] = {
+    "manifest": _manifest,
+    "statements": _statements,
+    "report": _report,
+    "model": _model,
+    "dataset": _dataset,
+    "training_data": _training_data,
+    "audit": _audit,
+    "bom": _bom,
+    "events": _events,
+}
