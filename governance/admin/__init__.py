@@ -5,6 +5,7 @@ from django.contrib import admin
 from governance.admin.base import JSONField, ReadOnly, StartedHere, as_json, job_link, page_link, person, starts
 from governance.admin.datasets import DatasetAdmin, DatasetVersionAdmin
 from governance.admin.models import ModelVersionAdmin, RegisteredModelAdmin
+from governance.admin.provenance import InstallationKeyAdmin, SignedStatementAdmin
 from governance.admin.record import EventAdmin, PolicyAdmin, ReviewAdmin
 from governance.admin.uploads import TakesUploads
 from governance.admin.work import EvaluationAdmin, JobAdmin, TrainingAdmin
@@ -18,6 +19,7 @@ __all__ = [
     "DatasetVersionAdmin",
     "EvaluationAdmin",
     "EventAdmin",
+    "InstallationKeyAdmin",
     "JSONField",
     "JobAdmin",
     "ModelVersionAdmin",
@@ -25,6 +27,7 @@ __all__ = [
     "ReadOnly",
     "RegisteredModelAdmin",
     "ReviewAdmin",
+    "SignedStatementAdmin",
     "StartedHere",
     "TakesUploads",
     "TrainingAdmin",

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from audits.services import findings
 from governance.models import Alias, Decision
-from governance.services import events
+from governance.services import events, provenance, signing_keys
 from governance.urls import api_router
 from tests import factories, page_factories
 from validators.models import Waiver
@@ -75,6 +75,12 @@ def make_finding() -> None:
     findings.comment_on_finding(finding=audit.findings.earliest("pk"), text="Seen.", by=audit.created_by)
 
 
+def make_statement() -> None:
+    signing_keys.create_key(rotate=True)
+    with transaction.atomic():
+        provenance.sign_dataset(factories.DatasetVersionFactory(), by=None)
+
+
 LISTS: dict[str, Callable[[], object]] = {
     "models/": make_model,
     "models/one/versions/": make_version,
@@ -87,6 +93,8 @@ LISTS: dict[str, Callable[[], object]] = {
     "policies/": factories.PolicyFactory,
     "policies/one/": make_policy,
     "events/": make_event,
+    "statements/": make_statement,
+    "keys/": make_statement,
     "suites/": factories.ExpectationSuiteFactory,
     "validations/": make_validation,
     "cleanings/": lambda: page_factories.cleaning(factories.DatasetVersionFactory()),

@@ -24,6 +24,15 @@ def test_a_policy_is_kept_by_number(erin_api, alice_api):
     assert numbers == [2, 1]
 
 
+def test_a_policy_may_demand_a_signed_model(erin_api):
+    plain = erin_api.post("/api/v1/policies/", POLICY, format="json").json()
+    demanding = erin_api.post("/api/v1/policies/", {**POLICY, "requires_signature": True}, format="json").json()
+
+    assert plain["requires_signature"] is False
+    assert demanding["requires_signature"] is True
+    assert plain["digest"] != demanding["digest"]
+
+
 def test_the_default_policies_are_listed(alice_api):
     refs = {row["ref"] for row in alice_api.get("/api/v1/policies/").json()["results"]}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -19,13 +19,13 @@ from governance.models import (
     RegisteredModel,
     Training,
 )
-from governance.services import registry
+from governance.services import provenance, registry, signing_keys
 from tests import factories
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("open_gates")]
 
 MODELS = ("registeredmodel", "modelversion", "dataset", "datasetversion", "training", "evaluation", "job", "policy",
-          "review", "event")  # fmt: skip
+          "review", "event", "signedstatement", "installationkey")  # fmt: skip
 
 
 def client_of(user: User) -> Client:
@@ -54,6 +54,9 @@ def make_one_of_each() -> None:
     factories.EvaluationFactory(version=version, dataset=dataset, compare_with=factories.ModelVersionFactory())
     factories.EvidenceFactory(review__version=version)
     factories.PolicyFactory()
+    signing_keys.create_key(rotate=True)
+    with transaction.atomic():
+        provenance.sign_dataset(dataset, by=None)
     registry.register_model(
         name=f"model-{Event.objects.count()}", task="regression", intended_use="x", by=factories.owner()
     )
@@ -95,7 +98,7 @@ def test_nothing_that_is_kept_can_be_changed_or_deleted(model, administrator):
 def test_events_can_be_neither_added_nor_changed_nor_deleted_even_by_a_superuser():
     root = client_of(User.objects.create_superuser("root"))
     make_one_of_each()
-    event = Event.objects.get()
+    event = Event.objects.latest("pk")
 
     assert root.get(reverse("admin:governance_event_add")).status_code == 403
     assert root.post(reverse("admin:governance_event_change", args=[event.pk]), {"actor": "mallory"}).status_code == 403

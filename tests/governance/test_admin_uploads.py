@@ -66,6 +66,16 @@ def test_the_page_answers_at_once_and_a_job_goes_on(engineer):
     assert reverse("job", args=[version.job_id]) in content
 
 
+def test_a_model_signature_is_held_against_the_file(engineer):
+    model = factories.RegisteredModelFactory()
+
+    response = upload(engineer, model=model.pk, model_signature='{"mediaType": "text/plain"}')
+
+    assert response.status_code == 422
+    assert "The signature is not one of this file" in response.content.decode()
+    assert not ModelVersion.objects.exists()
+
+
 def test_a_data_set_is_uploaded_the_same_way(engineer):
     dataset = factories.DatasetFactory()
 

@@ -76,3 +76,6 @@ def test_the_first_start_makes_an_administrator_and_says_the_password_once(tmp_p
     # It is nowhere in the home but as a hash.
     assert not [path for path in home.rglob("*") if path.is_file() and told[1].encode() in path.read_bytes()]
     assert "Stopped: 0 jobs ended here" in first
+    assert "Created the signing key " in first
+    assert "Created the signing key " not in second
+    assert (home / "signing_key.pem").stat().st_mode & 0o777 == 0o600

@@ -10,11 +10,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from governance.exceptions import InvalidInput, NotAllowed, StateConflict
-from governance.models import DatasetState, DatasetVersion, Event, Job
+from governance.models import DatasetState, DatasetVersion, Event, InstallationKey, Job, StatementKind
+from governance.services import statements
 from tests.factories import DatasetVersionFactory, ExpectationSuiteFactory, JobFactory, StoredFileFactory, person
 from validators import services
 from validators.models import Cleaning, ExpectationSuite, RequiredSuite, Validation
 from workers.protocol import digest_of_bytes
+from workers.provenance.dsse import Envelope
+from workers.provenance.statement import TABLE, Statement
 
 NOT_NULL = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "age"}, "severity": "critical"}
 
@@ -155,7 +158,7 @@ def test_a_cleaning_takes_a_suite_or_a_plan_and_something_to_do(alice: User) -> 
     assert not Cleaning.objects.exists()
 
 
-def test_a_recorded_cleaning_makes_the_next_version(alice: User) -> None:
+def test_a_recorded_cleaning_makes_the_next_version(alice: User, signing_key: InstallationKey) -> None:
     document = {"expectations": [{**NOT_NULL, "meta": {"clean": {"action": "drop"}}}]}
     suite = services.create_suite(name="applicants", document=document, by=alice)
     origin = DatasetVersionFactory()
@@ -179,3 +182,8 @@ def test_a_recorded_cleaning_makes_the_next_version(alice: User) -> None:
     assert cleaned.content_digest == value["content_digest"]
     assert Cleaning.objects.get().cleaned_to == cleaned
     assert origin.content_digest != cleaned.content_digest
+    signed = statements.of(StatementKind.DATASET, cleaned.ref)
+    assert signed is not None
+    statement = Statement.parse(Envelope.from_json(signed.envelope).payload)
+    assert statement.has_subject(cleaned.content_digest, algorithm=TABLE)
+    assert statement.predicate["cleanedFrom"]["name"] == origin.ref
