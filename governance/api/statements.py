@@ -24,7 +24,7 @@ ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
 class StatementSerializer(serializers.ModelSerializer[SignedStatement]):
     """A signed statement; ``envelope`` is what anybody can verify."""
 
-    subjects = serializers.SlugRelatedField(slug_field="digest", many=True, read_only=True)
+    subjects = serializers.SerializerMethodField()
     key = serializers.CharField(source="key_id", read_only=True)
     envelope = serializers.JSONField(read_only=True)
 
@@ -32,6 +32,10 @@ class StatementSerializer(serializers.ModelSerializer[SignedStatement]):
         model = SignedStatement
         fields = ["id", "kind", "name", "subjects", "predicate_type", "key", "envelope", "created_at"]
         read_only_fields = fields
+
+    def get_subjects(self, signed: SignedStatement) -> list[str]:
+        """Return the digests that it is about."""
+        return [subject.digest for subject in signed.subjects.all()]
 
 
 class StatementFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
