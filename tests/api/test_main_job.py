@@ -14,8 +14,12 @@ import pytest
 from django.core.management import call_command
 
 from audits.reports import document
+from governance.models import InstallationKey
 from tests import tiny_models
 from tests.api.working import Person, work
+from workers.provenance.keys import PublicKey
+from workers.provenance.pack import Pack
+from workers.provenance.verification import Finding, verify
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -74,7 +78,7 @@ def write_applicants(path: Path) -> Path:
     return path
 
 
-def test_a_model_of_each_framework_goes_from_upload_to_champion(tmp_path: Path) -> None:
+def test_a_model_of_each_framework_goes_from_upload_to_champion(tmp_path: Path, signing_key: InstallationKey) -> None:
     alice, bob, dave = Person("alice", "engineers"), Person("bob", "approvers"), Person("dave", "auditors")
     register(alice, tmp_path)
     raw = bring_data(alice, tmp_path)
@@ -95,6 +99,7 @@ def test_a_model_of_each_framework_goes_from_upload_to_champion(tmp_path: Path) 
     explain(dave, clean)
     audits = audit(dave, clean)
     decide(alice, bob, audits)
+    verify_packs(dave, audits, PublicKey.read(signing_key.public_key))
 
     for name in FRAMEWORKS:
         version = alice.get(f"models/{name}/")["aliases"][0]
@@ -225,6 +230,18 @@ def decide(alice: Person, bob: Person, audits: dict[str, int]) -> None:
         approval = {"decision": "approve", "comment": "It passed on data that was validated."}
         alice.post(f"reviews/{review['id']}/decide/", approval, status=403)
         assert bob.post(f"reviews/{review['id']}/decide/", approval, status=200)["state"] == "approved"
+
+
+def verify_packs(dave: Person, audits: dict[str, int], key: PublicKey) -> None:
+    """What was signed on the way holds for somebody who has the pack and the key, and nothing else."""
+    for name, number in audits.items():
+        pack = Pack.read(io.BytesIO(dave.download(f"audits/{number}/pack/")))
+        outcomes = verify(pack, [key])
+        assert [outcome for outcome in outcomes if outcome.finding is Finding.FAILS] == []
+        component = json.loads(pack.files["bom.json"])["metadata"]["component"]
+        assert (component["name"], component["version"]) == (name, "2")
+        metrics = component["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+        assert "confidenceInterval" in next(metric for metric in metrics if metric["type"] == "accuracy")
 
 
 def assert_the_record_is_whole(dave: Person) -> None:
