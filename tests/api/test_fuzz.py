@@ -32,7 +32,7 @@ from schemathesis.specs.openapi.checks import (
 
 from audits.models import Report
 from governance.permissions import GROUPS
-from governance.services import events
+from governance.services import events, provenance
 from governance.services.tokens import create_token
 from governance.wsgi import application
 from tests import factories, page_factories
@@ -82,7 +82,7 @@ class World:
 
 
 @pytest.fixture
-def world(alice, open_gates) -> World:
+def world(alice, open_gates, signing_key) -> World:
     dataset = factories.DatasetVersionFactory(dataset__name="applicants")
     version = factories.ModelVersionFactory(model__name="scorer", training_data=dataset)
     evaluation = factories.EvaluationFactory(version=version, dataset=dataset)
@@ -92,6 +92,7 @@ def world(alice, open_gates) -> World:
     review = factories.ReviewFactory(version=version)
     factories.EvidenceFactory(review=review, kind="evaluation", object_id=evaluation.pk)
     training = factories.TrainingFactory(version=version, dataset=dataset)
+    statement = provenance.sign_dataset(dataset, by=alice)
     event = events.record(name="model.registered", subject=version.model, by=alice)
     html = page_factories.stored("<!doctype html>")
     Report.objects.create(audit=audit, format="html", file=html)
@@ -111,6 +112,7 @@ def world(alice, open_gates) -> World:
             "models": {"name": "scorer", "number": 1},
             "policies": {"name": "standard", "number": 1},
             "reviews": {"id": review.pk},
+            "statements": {"id": statement.pk},
             "suites": {"ref": validation.suite.ref},
             "trainings": {"id": training.pk},
             "validations": {"id": validation.pk},

@@ -285,7 +285,7 @@ def _limits(reading: _Reading) -> None:
             "public key by another way and give it with --key.",
         )
     reading.unknown("events", "Whether the events are the installation's: their MACs take its event key to check.")
-    reading.unknown("later", "What happened after the pack was made: a finding, a voided approval, a key that was retired.")
+    reading.unknown("later", "What happened since the pack was made: a finding, a voided approval, a retired key.")
     reading.unknown("files", "Whether a file that you hold is the model or the data: compare its SHA-256.")
     reading.unknown("bom", "What the BOM says beside these digests: it is not signed.")
     reading.unknown("truth", "Whether the numbers are right: run the job folder again to see.")
