@@ -116,6 +116,11 @@ class Archive:
                 "ART-02.checksum", f"The checksum is {checksum:08x}; the archive states {entry.checksum:08x}.", name
             )
 
+    def offset_of(self, name: str) -> int | None:
+        """Return the byte of the file at which an entry lies as it is; None when it is compressed."""
+        entry = self._entry(name)
+        return entry.content_offset if entry.method == _STORED else None
+
     def _entry(self, name: str) -> Entry:
         try:
             return self.entries[name]
