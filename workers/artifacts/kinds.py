@@ -9,6 +9,8 @@ from typing import BinaryIO
 TAKEN = "Assay takes .keras files (Keras 3) and .pt2 files (torch.export)."
 
 ZIP_MAGIC = b"PK\x03\x04"
+#: The longest header of a safetensors file, for the library that defines the format.
+_LONGEST_HEADER = 100 * 1000 * 1000
 _TAR_MAGIC, _TAR_MAGIC_OFFSET = b"ustar", 257
 #: The number with which torch begins its streams, as a pickle of any protocol has it.
 _TORCH_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
@@ -44,13 +46,14 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 
 def describe_content(head: bytes) -> str | None:
     """Return the format of a file that is no zip archive, what else it seems to be, or None for nothing known."""
+    # First, since the length of a header may be the magic number of anything: 640 begins like a pickle, 60 like XML.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < _LONGEST_HEADER:
+        return "safetensors"
     for magic, description in _MAGIC:
         if head.startswith(magic):
             return description
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 1:
         return "state_dict" if _TORCH_MAGIC in head[2:40] else PICKLE
-    if len(head) > 10 and head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 100 * 1024 * 1024:
-        return "safetensors"
     if head.lstrip()[:1] in (b"{", b"["):
         return "a JSON document"
     return None

@@ -177,7 +177,8 @@ def _view(storage: Storage, dtype: str, offset: Any, size: Any, stride: Any, met
     if count and (last + 1) * width > storage.count * size_of(storage.dtype):
         raise ArgumentError("a tensor lies inside its storage")
     marks = _marks(metadata)
-    if marks and not DTYPES[dtype].numpy:
+    kind = DTYPES[dtype]
+    if ("conj" in marks and not kind.real) or ("neg" in marks and kind.numpy in ("", "b1")):
         raise ArgumentError(f"a tensor of {dtype} is not marked as conjugate or negative")
     return Tensor(dtype, storage, offset, sizes, strides, "conj" in marks, "neg" in marks)
 

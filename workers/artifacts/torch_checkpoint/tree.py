@@ -155,6 +155,7 @@ class Tree:
         size, stride, dtype, offset = tensor.size, tensor.stride, tensor.dtype, tensor.offset
         if kind.real and not kind.code:
             if tensor.is_conjugate or tensor.is_negative:
+                # A sign would have to be changed in one half of each pair.
                 detail = f"A {dtype} tensor is stored as a conjugate view; call resolve_conj() before it is saved."
                 raise refusal("ART-02.tensors", detail, name)
             size, stride = (*size, 2), (*(2 * step for step in stride), 1)

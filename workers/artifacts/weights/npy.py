@@ -24,9 +24,10 @@ _SUFFIX = ".npy"
 #: A header: NumPy pads it to 64 bytes; the longest shapes need a few hundred.
 _MAX_HEADER_BYTES = 64 * 1024
 _HEADER = re.compile(
-    r"\{'descr': ?'([<>|=]?)([a-zA-Z][0-9]{1,9})', ?'fortran_order': ?(True|False), ?"
+    r"\{'descr': ?'([<>|=]?)([a-zA-Z][0-9]{0,9})', ?'fortran_order': ?(True|False), ?"
     r"'shape': ?\(((?:[0-9]{1,19}, ?)*(?:[0-9]{1,19})?)\),? ?\} *\n"
 )
+_TEXT = re.compile(r"[US][0-9]{1,9}")
 _MAX_DIMENSIONS = 32
 
 
@@ -110,7 +111,7 @@ def read_header(head: bytes, size_bytes: int, place: str) -> ArrayHeader:
     order, code, fortran, sizes = found.groups()
     if code[0] == "O":
         raise refusal("ART-01.pickle", "The array holds objects, which are pickled.", place)
-    if code not in BY_NUMPY and code[0] not in "US":
+    if code not in BY_NUMPY and not _TEXT.fullmatch(code):
         detail = f"The values are of type {shown(order + code)}; plain numbers are taken (records and times are not)."
         raise refusal("ART-02.tensors", detail, place)
     shape = tuple(int(size) for size in sizes.replace(" ", "").split(",") if size)
