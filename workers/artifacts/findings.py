@@ -103,7 +103,7 @@ class RefusalError(Exception):
 def finding(identifier: str, detail: str, place: str = "") -> Finding:
     """Make a finding of the catalogue; an id that it does not know is a programming error."""
     severity, title, references = _CATALOGUE[identifier]
-    return Finding(identifier, severity, title, detail, place[:400], references)
+    return Finding(identifier, severity, title, _printable(detail), _printable(place)[:400], references)
 
 
 def refusal(identifier: str, detail: str, place: str = "") -> RefusalError:
@@ -120,6 +120,11 @@ def verdict_of(findings: Sequence[Finding], accepted: Collection[str] = ()) -> V
     if deciding & {"critical", "high"}:
         return "rejected"
     return "quarantined" if deciding else "registered"
+
+
+def _printable(text: str) -> str:
+    """Return a text that every database keeps and every page shows; names of an upload may hold control characters."""
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def shown(text: object, limit: int = 80) -> str:

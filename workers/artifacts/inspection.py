@@ -127,6 +127,9 @@ def _inspect(stream: BinaryIO, filename: str, limits: Limits, accepted: frozense
     else:
         kind = kinds.describe_archive(source.container.entries)
     promised = promised_by(filename)
+    if isinstance(source.container, TarArchive) and kind in FORMATS and ".tar" not in FORMATS[kind].suffixes:
+        detail = f"The file is a tar archive with the entries of {FORMATS[kind].title}, which is a zip archive."
+        return Inspection("", (finding("ART-02.archive", detail, filename),))
     if kind is None or kind not in READERS:
         return Inspection("", (_not_taken(kind, source, head, filename, promised),))
     try:

@@ -120,6 +120,7 @@ GOOD = {"a": entry(0, 4), "b": entry(4, 8)}
         ({"__metadata__": [], "a": entry(0, 4)}, bytes(4), "ART-02.tensors", "header: __metadata__"),
         ({"__metadata__": {"a": "b"}}, b"", "ART-02.tensors", ""),
         ({"a\nb": entry(0, 4)}, bytes(4), "ART-02.tensors", "'a\\nb'"),
+        ({"a\0b": {**entry(0, 4), "extra": 1}}, bytes(4), "ART-02.tensors", "a\\x00b"),
         ({"x" * 600: entry(0, 4)}, bytes(4), "ART-02.tensors", "'xxx"),
         (b'{"a": {"dtype":"F32","shape":[1],"data_offsets":[0,4]}, "a": 1}', bytes(4), "ART-02.json", "header"),
         (b'{"a": {"dtype":"F32","shape":[1],"shape":[1],"data_offsets":[0,4]}}', bytes(4), "ART-02.json", "header"),

@@ -153,6 +153,10 @@ class Tree:
     def _add_tensor(self, name: str, tensor: Tensor) -> None:
         kind = DTYPES[tensor.dtype]
         size, stride, dtype, offset = tensor.size, tensor.stride, tensor.dtype, tensor.offset
+        if self._is_swapped and not tensor.storage.dtype and kind.swapped_bytes > 1:
+            # torch swaps by the type of the storage, and this one has none.
+            detail = f"The file is big-endian and keeps {dtype} without its type; save it on a little-endian machine."
+            raise refusal("ART-02.tensors", detail, name)
         if kind.real and not kind.code:
             if tensor.is_conjugate or tensor.is_negative:
                 # A sign would have to be changed in one half of each pair.
