@@ -19,7 +19,8 @@ from tests.workers.artifacts.crafting import Touch, outcome
 from tests.workers.artifacts.weights_files import text
 from workers.artifacts.findings import Finding
 from workers.artifacts.pickles.globals import Function
-from workers.artifacts.pickles.machine import MAX_VALUES, Pickle, read_pickle
+from workers.artifacts.pickles.machine import Pickle, read_pickle
+from workers.artifacts.pickles.state import MAX_VALUES
 from workers.artifacts.pickles.values import NumpyArray, NumpyDtype, PickledDict, PickledList, PickledSet
 
 

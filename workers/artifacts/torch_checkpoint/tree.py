@@ -33,9 +33,11 @@ Blocks = Mapping[str, Block]
 
 _ONLY_TENSOR = "tensor"
 #: A value that stands at several places is walked at each of them; more often than this a value is a bomb.
-_MAX_VISITS = 2_500_000
+_MAX_VISITS = 2_000_000
 _SHOWN_NAMES = 5
 _FLOAT = struct.Struct("<d")
+#: Values of a checkpoint that are no tensors and hold none.
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, Size, Device, PickledSet)
 
 #: What is said of values that are not carried over as they are.
 _SENTENCES: dict[str, tuple[str, str]] = {
@@ -68,10 +70,10 @@ class _Note:
         self.count = 0
         self._names: list[str] = []
 
-    def add(self, name: str) -> None:
+    def add(self, parts: tuple[str, ...]) -> None:
         self.count += 1
         if self.count <= _SHOWN_NAMES:
-            self._names.append(shown(name))
+            self._names.append(shown(".".join(part for part in parts if part)))
 
     @property
     def names(self) -> str:
@@ -110,16 +112,23 @@ class Tree:
         )
 
     def _walk(self, value: Any, name: str, depth: int) -> None:
+        self._visit(name, depth)
+        inner = _children(value)
+        if inner is None:
+            self._take(value, name or _ONLY_TENSOR)
+            return
+        for key, child in inner:
+            if isinstance(child, _PLAIN):  # by far the most of a large checkpoint's values
+                self._visit(name, depth)
+                self._note("plain", name, key)
+            else:
+                self._walk(child, self._joined(name, key), depth + 1)
+
+    def _visit(self, name: str, depth: int) -> None:
         self._visits_left -= 1
         if self._visits_left < 0 or depth > self._limits.json_depth:
             detail = f"Values are nested deeper than {self._limits.json_depth}, or repeated millions of times."
             raise refusal("ART-02.too_large", detail, name[:200])
-        inner = _children(value)
-        if inner is not None:
-            for key, child in inner:
-                self._walk(child, self._joined(name, key), depth + 1)
-            return
-        self._take(value, name or _ONLY_TENSOR)
 
     def _joined(self, name: str, key: str) -> str:
         joined = f"{name}.{key}" if name else key
@@ -142,7 +151,7 @@ class Tree:
                 self._note("storage", name)
             case MetaTensor():
                 self._note("meta", name)
-            case None | bool() | int() | float() | complex() | str() | bytes() | Size() | Device() | PickledSet():
+            case _ if isinstance(value, _PLAIN):
                 self._note("plain", name)
             case Word(kind="dtype" | "layout" | "scheme") | NumpyDtype(order="<" | ">" | "|"):
                 self._note("plain", name)
@@ -217,8 +226,10 @@ class Tree:
         self._note("array" if array.shape else "scalar", name)
         self._names.add(name, StoredTensor(dtype, shape, block, 0, strides, is_swapped=array.dtype.order == ">"))
 
-    def _note(self, kind: str, name: str) -> None:
-        self._notes.setdefault(kind, _Note()).add(name)
+    def _note(self, kind: str, *name: str) -> None:
+        if kind not in self._notes:
+            self._notes[kind] = _Note()
+        self._notes[kind].add(name)
 
 
 def _children(value: Any) -> Iterator[tuple[str, Any]] | None:
