@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from workers.artifacts.findings import refusal, shown
 from workers.artifacts.limits import Limits
+from workers.artifacts.paths import DistinctNames, plain_path
 
 _BLOCK = 512
 _CHUNK_BYTES = 1024 * 1024
@@ -55,7 +55,7 @@ class TarArchive:
         self._stream = stream
         self._limits = limits
         self._size = stream.seek(0, os.SEEK_END)
-        self._folded: dict[str, str] = {}
+        self._names = DistinctNames()
         self.entries: dict[str, TarEntry] = {}
         self._read()
 
@@ -107,7 +107,7 @@ class TarArchive:
             if total > self._limits.total_bytes:
                 detail = f"The archive holds more than {self._limits.total_bytes:,} bytes."
                 raise refusal("ART-02.too_large", detail, name)
-            self._claim(name)
+            self._names.add(name)
             if not is_folder:
                 self.entries[name] = TarEntry(name, size, position + _BLOCK)
             position = self._check_padding(name, position + _BLOCK + size)
@@ -147,24 +147,7 @@ class TarArchive:
         raw = prefix + b"/" + name if prefix else name
         if is_folder:
             raw = raw.removesuffix(b"/")
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            raise refusal("ART-02.entry_name", f"The name {shown(raw)} is not UTF-8.", place) from None
-        if (
-            not 0 < len(raw) <= self._limits.name_bytes
-            or any(part in ("", ".", "..") for part in text.split("/"))
-            or any(character in '\\:*?"<>|' or not character.isprintable() for character in text)
-        ):
-            raise refusal("ART-02.entry_name", f"The name {shown(text)} is not a plain relative path.", place)
-        return text
-
-    def _claim(self, name: str) -> None:
-        """Refuse a name that stands twice, or that a reader may take for another."""
-        key = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
-        if key in self._folded:
-            raise refusal("ART-02.duplicate_name", f"{shown(name)} and {shown(self._folded[key])} are one name.", name)
-        self._folded[key] = name
+        return plain_path(raw, "utf-8", self._limits, place)
 
     def _check_padding(self, name: str, end: int) -> int:
         """Return where the next header begins; what lies before it is zeros."""

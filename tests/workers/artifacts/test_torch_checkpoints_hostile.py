@@ -98,6 +98,7 @@ FILLED = HOOKS + text("a") + b"Ns"
         tensor(stride=b"J\xff\xff\xff\xff\x85"),
         tensor(stride=b"K\x02\x85"),
         tensor(stride=b")"),
+        tensor(size=b"(" + b"K\x01" * 33 + b"t", stride=b"(" + b"K\x01" * 33 + b"t"),
         tensor(size=b"\x88\x85"),
         tensor(size=b"]"),
         tensor(size=b"\x8a\x09" + b"\xff" * 8 + b"\x00\x85", stride=b"K\x00\x85"),
@@ -210,6 +211,13 @@ def test_views_that_are_far_larger_than_the_file_are_refused(tmp_path: Path) -> 
     spread = tensor(size=b"J\x00\x00\x00\x40\x85", stride=b"K\x00\x85")
     finding = refused(checkpoint(tmp_path / "m.pt", named(spread)))
     assert finding.id == "ART-02.too_large"
+
+
+def test_names_have_to_fit_into_the_header_of_the_copy(tmp_path: Path) -> None:
+    body = b"}(" + b"".join(text(f"{number:04}" + "é" * 200) + tensor() for number in range(40)) + b"u"
+    path = checkpoint(tmp_path / "m.pt", body)
+    (finding,) = inspect(path, filename="m.pt", limits=Limits(json_bytes=16_000)).findings
+    assert (finding.id, "of a header" in finding.detail) == ("ART-02.too_large", True)
 
 
 def test_limits_hold(tmp_path: Path) -> None:

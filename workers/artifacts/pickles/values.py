@@ -198,8 +198,8 @@ class NumpyArray:
         self.dtype, self.shape, self.is_fortran, self.content = dtype, shape, is_fortran, content
 
 
-#: More dimensions than any framework has.
-_MAX_DIMENSIONS = 64
+#: More dimensions than any model has.
+_MAX_DIMENSIONS = 32
 _MAX_SIZE = 2**63 - 1
 #: A key that is a tuple is spelled out each time that it is used, so it has to be short.
 _MAX_KEY_DEPTH, _MAX_KEY_ITEMS, _MAX_KEY_TEXT = 2, 8, 256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.artifacts import strict_json
 from workers.artifacts.findings import refusal
 from workers.artifacts.limits import Limits
 from workers.artifacts.source import Source
@@ -23,6 +25,8 @@ PIECE_BYTES = 4 * 1024 * 1024
 _MAX_GROWTH = 16
 _FREE_GROWTH_BYTES = 64 * 1024**2
 _RESERVED_NAME = "__metadata__"
+#: What the header of the canonical copy needs at most for a tensor besides its name, and for each of its sizes.
+_ENTRY_BYTES, _SIZE_BYTES = 100, 21
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class TensorNames:
         self._limits = limits
         self._allowed_bytes = min(limits.total_bytes, max(_FREE_GROWTH_BYTES, _MAX_GROWTH * stored_bytes))
         self._total_bytes = 0
+        self._header_bytes_left = min(limits.json_bytes, strict_json.MAX_BYTES)
         self.tensors: dict[str, StoredTensor] = {}
 
     def add(self, name: str, tensor: StoredTensor) -> None:
@@ -111,9 +116,14 @@ class TensorNames:
             raise refusal("ART-02.tensors", "Two tensors have this name.", name)
         if len(self.tensors) >= self._limits.tensors:
             raise refusal("ART-02.too_large", f"The file has more than {self._limits.tensors:,} tensors.", name)
+        named = len(json.dumps(name, ensure_ascii=False).encode())
+        self._header_bytes_left -= named + _ENTRY_BYTES + _SIZE_BYTES * len(tensor.shape)
+        if self._header_bytes_left < 0:
+            detail = f"Names and shapes up to here need more than the {self._limits.json_bytes:,} bytes of a header."
+            raise refusal("ART-02.too_large", detail, name)
         self._total_bytes += tensor.size_bytes
         if self._total_bytes > self._allowed_bytes:
-            detail = f"The tensors up to here need more than {self._allowed_bytes:,} bytes; the file has fewer."
+            detail = f"The tensors up to here need more than {self._allowed_bytes:,} bytes, the most for this file."
             raise refusal("ART-02.too_large", detail, name)
         self.tensors[name] = tensor
 
