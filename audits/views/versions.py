@@ -170,6 +170,13 @@ def stand_of(
     if ended is not None:
         word = f"Audit {ended.get_verdict_display()}"
         return Stand(word, ended.verdict, f"Audit {ended.pk}: {ended.verdict_reason} No review is open.")
+    if not version.holds_model:
+        return Stand(
+            "Weights only",
+            "none",
+            "It passed its inspection. It holds weights and no model, so nothing can be measured on it: put them into "
+            "a model package with the code that makes a model of them.",
+        )
     return Stand(
         "Not audited", "none", "It passed its inspection. No audit has measured it yet, so no review can approve it."
     )

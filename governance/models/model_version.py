@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from workers.artifacts.formats import FORMATS
 from workers.provenance.model_signature import SignatureState
 from workers.recipe import Recipe
 from workers.signature import Signature
@@ -85,6 +86,12 @@ class ModelVersion(models.Model):
     def digest(self) -> str:
         """The digest that evidence is bound to: that of the uploaded or produced artefact."""
         return self.artifact_id
+
+    @property
+    def holds_model(self) -> bool:
+        """Whether there is something to load; False for weights alone, which are kept and registered as such."""
+        known = FORMATS.get(self.format)
+        return known is None or known.holds_model
 
     def read_signature(self) -> Signature | None:
         return None if self.signature is None else Signature.from_json(self.signature)

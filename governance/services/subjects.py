@@ -16,13 +16,27 @@ _LONGEST_FILENAME = 255
 
 
 def model_input(version: ModelVersion) -> tuple[str, StoredFile]:
-    """Return the file that jobs load: the rewritten copy of a registered version, under its plain name."""
+    """Return the file that jobs load: the rewritten copy of a registered version, under its plain name.
+
+    Raises:
+        StateConflict: the version is not registered, or holds weights and no model.
+    """
     if version.state != ModelVersionState.REGISTERED or version.rewritten is None:
         raise StateConflict(
             f"{version.ref} is {version.get_state_display()}; only a registered version can be loaded. "
             f"{version.state_reason}".rstrip()
         )
+    demand_model(version)
     return FORMATS[version.format].input_name, version.rewritten
+
+
+def demand_model(version: ModelVersion) -> None:
+    """Refuse a version of weights alone, which nothing can be asked of before it was put into a model package."""
+    if not version.holds_model:
+        raise StateConflict(
+            f"{version.ref} holds weights and no model; put them into a model package with the code that makes a "
+            "model of them, and upload that as a version."
+        )
 
 
 def dataset_input(dataset: DatasetVersion) -> tuple[str, StoredFile]:
@@ -39,8 +53,10 @@ def demand_fit(version: ModelVersion, dataset: DatasetVersion) -> tuple[Signatur
     """Return signature and schema when the data set can feed the model.
 
     Raises:
+        StateConflict: the version holds weights and no model, or has no signature.
         InvalidInput: with the names and shapes that do not fit.
     """
+    demand_model(version)
     signature, schema = version.read_signature(), dataset.read_schema()
     if signature is None or schema is None:
         raise StateConflict(f"{version.ref} has no signature, or {dataset.ref} has no schema, to compare.")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import struct
-import unicodedata
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import BinaryIO
 
 from workers.artifacts.findings import RefusalError, refusal, shown
 from workers.artifacts.limits import Limits
+from workers.artifacts.paths import DistinctNames, plain_path
 
 _CHUNK_BYTES = 1024 * 1024
 _END = struct.Struct("<4s4H2IH")
@@ -115,6 +115,11 @@ class Archive:
             raise refusal(
                 "ART-02.checksum", f"The checksum is {checksum:08x}; the archive states {entry.checksum:08x}.", name
             )
+
+    def offset_of(self, name: str) -> int | None:
+        """Return the byte of the file at which an entry lies as it is; None when it is compressed."""
+        entry = self._entry(name)
+        return entry.content_offset if entry.method == _STORED else None
 
     def _entry(self, name: str) -> Entry:
         try:
@@ -227,14 +232,10 @@ class Archive:
             raise refusal("ART-02.truncated", "The directory of the archive is cut off.", f"byte {offset:,}")
         records: list[_Record] = []
         position = 0
-        folded: dict[str, str] = {}
+        names = DistinctNames()
         for _ in range(count):
             record, position = _read_record(raw, position, offset, limits)
-            name = record.entry.name
-            key = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
-            if key in folded:
-                raise refusal("ART-02.duplicate_name", f"{shown(name)} and {shown(folded[key])} are one name.", name)
-            folded[key] = name
+            names.add(record.entry.name)
             records.append(record)
         if position != size:
             raise refusal("ART-02.archive", f"{size - position:,} bytes of the directory belong to no entry.")
@@ -321,7 +322,7 @@ def _read_record(raw: bytes, position: int, base: int, limits: Limits) -> tuple[
     raw_extra = raw[start + name_length : start + name_length + extra_length]
     if len(raw_name) != name_length or len(raw_extra) != extra_length or comment_length or disk:
         raise refusal("ART-02.archive", "An entry of the directory is cut off, has a comment, or names a disk.", place)
-    name = _read_name(raw_name, flags, limits, place)
+    name = plain_path(raw_name, "utf-8" if flags & _FLAG_UTF8 else "ascii", limits, place)
     if flags & _FLAGS_ENCRYPTION:
         raise refusal("ART-02.encrypted", "The entry says that it is encrypted; models are taken in the clear.", name)
     if flags & ~_FLAGS_KNOWN or (needs & 0xFF) > 45 or method not in (_STORED, _DEFLATED):
@@ -363,18 +364,3 @@ def _read_extras(raw: bytes, name: str) -> dict[int, bytes]:
         extras[identifier] = content
         position += 4 + length
     return extras
-
-
-def _read_name(raw: bytes, flags: int, limits: Limits, place: str) -> str:
-    try:
-        name = raw.decode("utf-8" if flags & _FLAG_UTF8 else "ascii")
-    except UnicodeDecodeError:
-        raise refusal("ART-02.entry_name", f"The name {shown(raw)} is not UTF-8.", place) from None
-    parts = name.split("/")
-    if (
-        not 0 < len(raw) <= limits.name_bytes
-        or any(part in ("", ".", "..") for part in parts)
-        or any(character in '\\:*?"<>|' or not character.isprintable() for character in name)
-    ):
-        raise refusal("ART-02.entry_name", f"The name {shown(name)} is not a plain relative path.", place)
-    return name

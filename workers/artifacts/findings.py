@@ -49,6 +49,8 @@ _CATALOGUE: dict[str, tuple[Severity, str, tuple[str, ...]]] = {
     "ART-02.json": ("high", "A JSON file is not strict JSON", _FORMAT),
     "ART-02.schema": ("high", "A JSON file does not follow the format's schema", _FORMAT),
     "ART-02.weights": ("high", "The stored weights are not what the model says", _FORMAT),
+    "ART-02.pickle": ("high", "A pickle is damaged or has more than one reading", _EVASION),
+    "ART-02.tensors": ("high", "The tensors of the file do not go with its bytes", _FORMAT),
     "ART-02.hdf5": ("high", "The HDF5 file holds more than plain arrays", _FILES),
     "ART-03.format": ("high", "The format is recognised, and is not taken", _CODE),
     "ART-03.operator": ("medium", "An operator is not on the list of known ones", _CODE),
@@ -56,6 +58,8 @@ _CATALOGUE: dict[str, tuple[Severity, str, tuple[str, ...]]] = {
     "ART-03.package": ("medium", "The model needs the Python code of its package", _CODE),
     "ART-03.torchscript": ("medium", "The format carries compiled Python code", _CODE),
     "ART-03.saved_model": ("medium", "The format carries a graph that may reach outside the model", _CODE),
+    "ART-03.left_out": ("info", "Values that are no tensors are not carried over", _NONE),
+    "ART-03.rearranged": ("info", "Tensors are written in another form", _NONE),
     "ART-03.extra_files": ("low", "Extra files are not carried over", _NONE),
     "SIG-01.batch": ("high", "The batch size is fixed", _NONE),
     "SIG-01.shape": ("high", "An input has a size that is not fixed", _NONE),
@@ -99,7 +103,7 @@ class RefusalError(Exception):
 def finding(identifier: str, detail: str, place: str = "") -> Finding:
     """Make a finding of the catalogue; an id that it does not know is a programming error."""
     severity, title, references = _CATALOGUE[identifier]
-    return Finding(identifier, severity, title, detail, place[:400], references)
+    return Finding(identifier, severity, title, _printable(detail), _printable(place)[:400], references)
 
 
 def refusal(identifier: str, detail: str, place: str = "") -> RefusalError:
@@ -116,6 +120,11 @@ def verdict_of(findings: Sequence[Finding], accepted: Collection[str] = ()) -> V
     if deciding & {"critical", "high"}:
         return "rejected"
     return "quarantined" if deciding else "registered"
+
+
+def _printable(text: str) -> str:
+    """Return a text that every database keeps and every page shows; names of an upload may hold control characters."""
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def shown(text: object, limit: int = 80) -> str:

@@ -14,12 +14,19 @@ from workers.artifacts.formats import FORMATS, promised_by
 from workers.artifacts.keras.archive import read_keras
 from workers.artifacts.limits import Limits
 from workers.artifacts.pt2.archive import read_pt2
-from workers.artifacts.source import Content, Reader, Source
+from workers.artifacts.source import Container, Content, Reader, Source
+from workers.artifacts.tar import TarArchive
+from workers.artifacts.torch_checkpoint import read_state_dict
+from workers.artifacts.weights.npy import read_npz
+from workers.artifacts.weights.safetensors import read_safetensors
 
 #: What reads each format to its end.
 READERS: Mapping[str, Reader] = {
     "keras": read_keras,
     "pt2": read_pt2,
+    "state_dict": read_state_dict,
+    "safetensors": read_safetensors,
+    "npz": read_npz,
 }
 
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
@@ -101,8 +108,13 @@ def open_source(stream: BinaryIO, limits: Limits) -> Source:
     Raises:
         RefusalError: it is an archive, and not a canonical one.
     """
-    is_zip = kinds.read_head(stream).startswith(kinds.ZIP_MAGIC)
-    return Source(stream, limits, Archive(stream, limits) if is_zip else None)
+    head = kinds.read_head(stream)
+    container: Container | None = None
+    if head.startswith(kinds.ZIP_MAGIC):
+        container = Archive(stream, limits)
+    elif kinds.is_tar(head):
+        container = TarArchive(stream, limits)
+    return Source(stream, limits, container)
 
 
 def _inspect(stream: BinaryIO, filename: str, limits: Limits, accepted: frozenset[str]) -> Inspection:
@@ -115,6 +127,9 @@ def _inspect(stream: BinaryIO, filename: str, limits: Limits, accepted: frozense
     else:
         kind = kinds.describe_archive(source.container.entries)
     promised = promised_by(filename)
+    if isinstance(source.container, TarArchive) and kind in FORMATS and ".tar" not in FORMATS[kind].suffixes:
+        detail = f"The file is a tar archive with the entries of {FORMATS[kind].title}, which is a zip archive."
+        return Inspection("", (finding("ART-02.archive", detail, filename),))
     if kind is None or kind not in READERS:
         return Inspection("", (_not_taken(kind, source, head, filename, promised),))
     try:
@@ -140,7 +155,7 @@ def _not_taken(kind: str | None, source: Source, head: bytes, filename: str, pro
     if source.container is None and kind is None and kinds.ends_like_archive(source.stream):
         detail = f"The file ends like a zip archive and begins with {shown(head[:8])}; an archive begins at byte 0."
         return finding("ART-02.prefix_data", detail, "byte 0")
-    what = kind or "a zip archive that holds no model"
+    what = kind or "an archive that holds no model"
     if kind is None and source.container is None:
         what = f"no known format (it begins with {shown(head[:8])})"
     if promised:

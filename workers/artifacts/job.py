@@ -1,4 +1,7 @@
-"""The job ``model_inspection``: inspect an upload, write its canonical copy, load that copy, and say what it is."""
+"""The job ``model_inspection``: inspect an upload, write its canonical copy, load that copy, and say what it is.
+
+A file of weights has nothing to load: what is said of it comes from its canonical copy, and no framework is imported.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from workers.artifacts.keras.archive import KerasFile
 from workers.artifacts.limits import Limits
 from workers.artifacts.recipes import merge_recipes, recipe_of
 from workers.artifacts.rewrite import rewrite
+from workers.artifacts.weights.facts import facts_of_weights
 from workers.context import JobContext
 from workers.frameworks.base import Model
 from workers.frameworks.loading import load_model
@@ -45,7 +49,7 @@ def run(context: JobContext) -> dict[str, Any]:
         recipe, differences = merge_recipes(compiled, stated_recipe)
     except RecipeError as error:
         raise JobError("recipe_invalid", f"The stated recipe is not valid: {error}", place="recipe") from error
-    findings = [*inspection.findings, *differences, *reasons]
+    findings = [*inspection.findings, *differences, *reasons, *_idle_statements(inspection, context.parameters)]
     result = _result(inspection, findings)
     result["recipe"] = recipe
     if result["verdict"] != "registered":
@@ -55,6 +59,9 @@ def run(context: JobContext) -> dict[str, Any]:
     target = context.output(name)
     context.progress(1, 3, "steps", "Writing the canonical copy")
     rewrite(source, inspection, target, limits)
+    if not FORMATS[inspection.format].holds_model:
+        context.progress(3, 3, "steps", "Inspected")
+        return {**result, **facts_of_weights(target, limits), "rewritten": name}
     context.progress(2, 3, "steps", "Loading the canonical copy")
     try:
         model = load_model(
@@ -110,6 +117,21 @@ def _stated_signature(document: Any) -> Signature | None:
 def _compile_config(inspection: Inspection) -> Mapping[str, Any] | None:
     content = inspection.content
     return content.compile_config if isinstance(content, KerasFile) else None
+
+
+def _idle_statements(inspection: Inspection, parameters: Mapping[str, Any]) -> list[Finding]:
+    """Refuse what was stated of a model beside a file that holds none: nobody would ever look at it."""
+    if not inspection.format or FORMATS[inspection.format].holds_model:
+        return []
+    return [
+        finding(
+            f"SIG-01.{what}",
+            f"A {what} is stated, and the file holds weights and no model; state none, or upload a model package.",
+            what,
+        )
+        for what in ("signature", "recipe")
+        if parameters.get(f"stated_{what}") is not None
+    ]
 
 
 def _differences(artefact: Signature, stated: Signature | None) -> list[Finding]:

@@ -9,12 +9,18 @@ from typing import BinaryIO
 TAKEN = "Assay takes .keras files (Keras 3) and .pt2 files (torch.export)."
 
 ZIP_MAGIC = b"PK\x03\x04"
+#: The longest header of a safetensors file, for the library that defines the format.
+_LONGEST_HEADER = 100 * 1000 * 1000
+_TAR_MAGIC, _TAR_MAGIC_OFFSET = b"ustar", 257
+#: The number with which torch begins its streams, as a pickle of any protocol has it.
+_TORCH_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 PICKLE = "a Python pickle (a scikit-learn model, or the like)"
+OLD_TORCH = "a PyTorch checkpoint in the tar format of before 2017 (load it and save it again)"
 OLD_EXPORT = "a torch.export archive of an older PyTorch (save it again with PyTorch 2.13)"
 
 #: What is a model, or a part of one, and no format that is read.
-OTHER_MODELS = frozenset({PICKLE, OLD_EXPORT})
+OTHER_MODELS = frozenset({PICKLE, OLD_TORCH, OLD_EXPORT})
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89HDF\r\n\x1a\n", "h5"),
@@ -26,7 +32,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MZ", "a Windows program or library"),
     (b"\x93NUMPY", "a NumPy array (.npy)"),
     (b"PAR1", "a Parquet table"),
-    (b"\x1f\x8b", "a gzip file"),
+    (b"\x1f\x8b", "a gzip file (unpack it and upload what is inside)"),
     (b"BZh", "a bzip2 file"),
     (b"\xfd7zXZ\x00", "an xz file"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
@@ -40,15 +46,14 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 
 def describe_content(head: bytes) -> str | None:
     """Return the format of a file that is no zip archive, what else it seems to be, or None for nothing known."""
+    # First, since the length of a header may be the magic number of anything: 640 begins like a pickle, 60 like XML.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < _LONGEST_HEADER:
+        return "safetensors"
     for magic, description in _MAGIC:
         if head.startswith(magic):
             return description
     if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 1:
-        return PICKLE
-    if len(head) > 10 and head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 100 * 1024 * 1024:
-        return "safetensors"
-    if head[257:262] == b"ustar":
-        return "a tar archive"
+        return "state_dict" if _TORCH_MAGIC in head[2:40] else PICKLE
     if head.lstrip()[:1] in (b"{", b"["):
         return "a JSON document"
     return None
@@ -58,6 +63,11 @@ def read_head(stream: BinaryIO) -> bytes:
     """Return the first 512 bytes of a stream."""
     stream.seek(0)
     return stream.read(512)
+
+
+def is_tar(head: bytes) -> bool:
+    """Tell whether a file begins with the header of a tar archive."""
+    return head[_TAR_MAGIC_OFFSET:].startswith(_TAR_MAGIC)
 
 
 def ends_like_archive(stream: BinaryIO) -> bool:
@@ -83,6 +93,8 @@ def describe_archive(names: Collection[str]) -> str | None:
         return "torchscript"
     if "data.pkl" in inner:
         return "state_dict"
+    if {"pickle", "storages", "tensors"} <= set(names):
+        return OLD_TORCH
     if "serialized_exported_program.json" in bases:
         return OLD_EXPORT
     if names and all(name.endswith(".npy") for name in names):

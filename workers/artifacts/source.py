@@ -35,6 +35,10 @@ class Container(Protocol):
         """Yield the content of an entry in pieces."""
         ...
 
+    def offset_of(self, name: str) -> int | None:
+        """Return the byte of the file at which an entry lies as it is; None when it is compressed."""
+        ...
+
 
 @dataclass(frozen=True)
 class Source:
