@@ -10,8 +10,8 @@ from django.http import UnreadablePostError
 
 from governance.exceptions import UnreadableUpload
 
-#: Large enough that system calls do not count, small enough that a broken connection loses little.
-PIECE_BYTES = 256 * 1024
+#: As much as gunicorn receives at once: of a larger piece than is asked for, it copies the rest again each time.
+PIECE_BYTES = 1024 * 1024
 
 
 class Readable(Protocol):

@@ -80,7 +80,7 @@ def demand_piece(headers: Mapping[str, str]) -> int:
     content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if content_type != PIECE_TYPE:
         raise WrongContentType(f"A piece of an upload is of the type {PIECE_TYPE}, not {content_type or 'none'!r}.")
-    return read_count(headers, "Content-Length")
+    return read_count(headers, "Content-Length") if headers.get("Content-Length") else 0
 
 
 def has_body(headers: Mapping[str, str]) -> bool:
