@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -25,7 +25,7 @@ from governance.models import Upload, UploadState
 from governance.permissions import Action
 from governance.services import uploads
 
-_HEADER = OpenApiParameter.HEADER
+_HEADER: Final = OpenApiParameter.HEADER
 _VERSION = OpenApiParameter("Tus-Resumable", str, _HEADER, required=True, enum=[tus.VERSION])
 _OFFSET = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 _CHECKSUM = OpenApiParameter(
@@ -104,7 +104,7 @@ class UploadViewSet(Readable[Upload]):
             answer.reason_phrase = "Checksum Mismatch"
         return answer
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         return Response(status=204, headers=tus.capabilities(max_bytes=settings.ASSAY_MAX_UPLOAD_BYTES))
 
     @extend_schema(parameters=_TOLD)

@@ -32,7 +32,7 @@ from schemathesis.specs.openapi.checks import (
 
 from audits.models import Report
 from governance.permissions import GROUPS
-from governance.services import events, provenance
+from governance.services import events, provenance, uploads
 from governance.services.tokens import create_token
 from governance.wsgi import application
 from tests import factories, page_factories
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 pytestmark = pytest.mark.slow
+
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
 CHECKS = [
     not_a_server_error,
@@ -66,15 +68,19 @@ class World:
     engineer: str
     anybody: str
     in_addresses: Mapping[str, Mapping[str, Any]]
+    in_headers: Mapping[str, Mapping[str, str]]
     in_bodies: Mapping[str, Any]
     bodies: Mapping[str, dict[str, Any]]
     succeeded: set[str] = field(default_factory=set)
 
     def point(self, case: schemathesis.Case) -> None:
         """Make a request be about things that exist, where it names any."""
-        known = self.in_addresses.get(case.operation.path.split("/")[3], {})
+        collection = case.operation.path.split("/")[3]
+        known = self.in_addresses.get(collection, {})
         if "{" in case.operation.path:
             case.path_parameters = {**(case.path_parameters or {}), **known}
+        if collection in self.in_headers:
+            case.headers = dict(self.in_headers[collection])
         if isinstance(case.body, dict):
             names_a_dataset = case.operation.path.endswith("/require/")
             references = {**self.in_bodies, "dataset": "applicants"} if names_a_dataset else self.in_bodies
@@ -115,8 +121,10 @@ def world(alice, open_gates, signing_key) -> World:
             "statements": {"id": statement.pk},
             "suites": {"ref": validation.suite.ref},
             "trainings": {"id": training.pk},
+            "uploads": {"id": uploads.create_upload(length_bytes=1_000_000, by=alice).pk},
             "validations": {"id": validation.pk},
         },
+        in_headers={"uploads": {"Tus-Resumable": "1.0.0", "Upload-Length": "1000000", "Upload-Offset": "0"}},
         in_bodies={
             "model": version.ref,
             "compare_with": version.ref,
