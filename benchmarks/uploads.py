@@ -4,7 +4,8 @@ Run it with ``python -m benchmarks.uploads`` (``--gib 5`` for the size that the 
 server runs as ``manage.py serve`` starts it. One block after the other is made as it is sent, over the loopback
 interface, as a form (multipart) and by tus in one piece and in pieces of 64 MiB with a checksum each; beside them, the
 same blocks are written to a file of the same disk, with and without a SHA-256, and made durable. The ways alternate;
-medians and ratios are printed. It fails when an upload takes more memory than 64 MiB.
+medians, ratios and the processor time of the server (of the loop, for a copy) are printed. It fails when an upload
+takes more memory than 64 MiB.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
@@ -102,6 +104,11 @@ class Server:
         status = Path(f"/proc/{self.worker}/status").read_text()
         return int(status.split(f"{field}:")[1].split()[0]) / 1024
 
+    def processor_seconds(self) -> float:
+        """Return the processor time of the serving process so far."""
+        fields = Path(f"/proc/{self.worker}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def forget_peak(self) -> None:
         Path(f"/proc/{self.worker}/clear_refs").write_text("5")
 
@@ -168,15 +175,23 @@ def main() -> int:
         home = Path(name)
         server = Server(home)
         try:
-            seconds, extra = measure(server, home, count, options.rounds)
+            measured = measure(server, home, count, options.rounds)
         finally:
             server.stop()
-    report(seconds, extra, count, options.rounds)
-    return 1 if max(extra.values()) > LIMIT_MIB else 0
+    report(measured, count, options.rounds)
+    return 1 if any(entry.extra_memory_mib > LIMIT_MIB for entry in measured.values()) else 0
 
 
-def measure(server: Server, home: Path, count: int, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the median seconds of each way, and the most memory in MiB that each upload added to the server."""
+@dataclass
+class Measured:
+    """One way: seconds of each round, on the clock and of the processor, and the most memory that the server took."""
+
+    seconds: list[float] = field(default_factory=list)
+    processor_seconds: list[float] = field(default_factory=list)
+    extra_memory_mib: float = 0.0
+
+
+def measure(server: Server, home: Path, count: int, rounds: int) -> dict[str, Measured]:
     copies: dict[str, Callable[[], None]] = {
         "plain copy": lambda: write(home, count, hashed=False),
         "plain copy with SHA-256": lambda: write(home, count, hashed=True),
@@ -188,30 +203,37 @@ def measure(server: Server, home: Path, count: int, rounds: int) -> tuple[dict[s
     }
     send_form(server, 1)  # what is imported at the first request is no part of an upload
     send_tus(server, 1, piece_blocks=1, checked=True)
-    times: dict[str, list[float]] = {name: [] for name in (*copies, *uploads)}
-    extra = dict.fromkeys(uploads, 0.0)
+    measured = {name: Measured() for name in (*copies, *uploads)}
     for _ in range(rounds):
         for name, way in (*copies.items(), *uploads.items()):
-            before = server.memory_mib("VmRSS")
+            entry = measured[name]
+            processor = server.processor_seconds if name in uploads else time.process_time
+            resident, spent = server.memory_mib("VmRSS"), processor()
             server.forget_peak()
             began = time.monotonic()
             way()
-            times[name].append(time.monotonic() - began)
-            if name in extra:
-                extra[name] = max(extra[name], server.memory_mib("VmHWM") - before)
+            entry.seconds.append(time.monotonic() - began)
+            entry.processor_seconds.append(processor() - spent)
+            if name in uploads:
+                entry.extra_memory_mib = max(entry.extra_memory_mib, server.memory_mib("VmHWM") - resident)
                 server.empty_store()
-    return {name: statistics.median(entry) for name, entry in times.items()}, extra
+    return measured
 
 
-def report(seconds: dict[str, float], extra: dict[str, float], count: int, rounds: int) -> None:
+def report(measured: dict[str, Measured], count: int, rounds: int) -> None:
+    medians = {name: statistics.median(entry.seconds) for name, entry in measured.items()}
     print(f"{count:,} MiB, medians of {rounds} alternating rounds:")
-    print(f"{'':<26}{'MiB/s':>8}{'of the copy':>13}{'of copy + SHA-256':>19}{'extra memory':>14}")
-    for name, taken in seconds.items():
-        plain, hashed = seconds["plain copy"] / taken, seconds["plain copy with SHA-256"] / taken
-        memory = f"{extra[name]:.1f} MiB" if name in extra else ""
-        print(f"{name:<26}{count / taken:>8.0f}{plain:>13.2f}{hashed:>19.2f}{memory:>14}")
+    print(
+        f"{'':<26}{'MiB/s':>8}{'of the copy':>13}{'of copy + SHA-256':>19}{'processor s/GiB':>17}{'extra memory':>14}"
+    )
+    for name, entry in measured.items():
+        plain, hashed = (medians[floor] / medians[name] for floor in ("plain copy", "plain copy with SHA-256"))
+        processor = statistics.median(entry.processor_seconds) / count * 1024
+        memory = f"{entry.extra_memory_mib:.1f} MiB" if entry.extra_memory_mib else ""
+        rate = count / medians[name]
+        print(f"{name:<26}{rate:>8.0f}{plain:>13.2f}{hashed:>19.2f}{processor:>17.2f}{memory:>14}")
     OUTPUT.parent.mkdir(exist_ok=True)
-    document = {"mib": count, "rounds": rounds, "seconds": seconds, "extra_memory_mib": extra}
+    document = {"mib": count, "rounds": rounds, "ways": {name: asdict(entry) for name, entry in measured.items()}}
     OUTPUT.write_text(json.dumps(document, indent=2))
 
 

@@ -29,7 +29,7 @@ from governance.api.taking import CONTENT_DIGEST, FileInForm, FinishedUpload, JS
 from governance.models import Alias, ModelVersion, ModelVersionState, RegisteredModel, ReviewState, StoredFile, Tier
 from governance.models.registered_model import Task, name_validator
 from governance.permissions import Action
-from governance.services import bom, registry, reviews
+from governance.services import bom, model_signatures, registry, reviews
 from workers.protocol import canonical_json
 from workers.recipe import Recipe
 from workers.signature import Signature
@@ -235,6 +235,9 @@ class VersionViewSet(Readable[ModelVersion], TakesUploads[ModelVersion]):
 
     def may_upload(self) -> None:
         permissions.require(self.user, Action.UPLOAD_VERSION, self._model())
+
+    def look_at(self, digest: str, values: dict[str, Any]) -> None:
+        model_signatures.judge_upload(values.get("model_signature"), digest=digest)
 
     def take_in(self, file: StoredFile, filename: str, values: dict[str, Any]) -> ModelVersion:
         return registry.upload_version(model=self._model(), file=file, filename=filename, by=self.user, **values)

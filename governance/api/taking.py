@@ -110,6 +110,9 @@ class TakesUploads(StartsWork[ModelT]):
         """Raise unless the sender may upload here; called before a byte of the body is read."""
         raise NotImplementedError
 
+    def look_at(self, digest: str, values: dict[str, Any]) -> None:
+        """Raise when what was said does not go with a file of this digest; called before the file is kept."""
+
     def take_in(self, file: StoredFile, filename: str, values: dict[str, Any]) -> ModelT:
         """Call the service that makes a version of a file; inside a transaction."""
         raise NotImplementedError
@@ -141,6 +144,9 @@ class TakesUploads(StartsWork[ModelT]):
             # Whatever takes long is done here, before the transaction of the version.
             upload = values["upload"] = uploads.completed(upload_id=values["upload"], by=self.user)
             values["filename"] = plain_filename(values.get("filename", upload.filename))
+            self.look_at(upload.digest, values)
+        else:
+            self.look_at(values["file"].file.digest, values)
         return values
 
     def start(self, body: dict[str, Any]) -> ModelT:
