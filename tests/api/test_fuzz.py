@@ -103,6 +103,8 @@ def world(alice, open_gates, signing_key) -> World:
     html = page_factories.stored("<!doctype html>")
     Report.objects.create(audit=audit, format="html", file=html)
     running = factories.JobFactory()
+    complete = uploads.create_upload(length_bytes=1, by=alice)
+    uploads.append(upload_id=complete.pk, offset=0, chunks=[b"x"], length=1, by=alice)
     return World(
         engineer=create_token(user=alice, by=None),
         anybody=create_token(user=factories.person("olga", *GROUPS), by=None),
@@ -134,9 +136,12 @@ def world(alice, open_gates, signing_key) -> World:
             "suite": validation.suite.ref,
             "policy": "standard/1",
             "owner": "alice",
+            "upload": complete.pk,
             "evidence": [f"evaluation:{evaluation.pk}"],
         },
         bodies={
+            "POST /api/v1/models/{name}/versions/": {"upload": complete.pk, "filename": "model.pt2"},
+            "POST /api/v1/datasets/{name}/versions/": {"upload": complete.pk, "filename": "rows.csv"},
             "POST /api/v1/cleanings/": {"dataset": dataset.ref, "plan": [CLEANING_STEP]},
             "POST /api/v1/policies/": {"name": "strict", "tier": "high", "checks": {"ART-01": {}}},
             "POST /api/v1/suites/": {"name": "ages", "expectations": [EXPECTATION]},
@@ -184,6 +189,7 @@ def test_no_operation_breaks_and_each_answers_as_described(
             if operation.label in world.bodies:
                 case = operation.Case(body=world.bodies[operation.label], media_type="application/json")
                 world.point(case)
+                ask(world, case, "engineer")
                 ask(world, case, "anybody")
 
     # Requests that are all refused would look at nothing but refusals.
