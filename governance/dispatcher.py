@@ -24,7 +24,7 @@ from structlog.contextvars import bound_contextvars
 from governance import queue
 from governance.attempt import Attempt, remove_folder
 from governance.models import Job
-from governance.services import jobs, reviews
+from governance.services import jobs, reviews, uploads
 from governance.storage import store
 from workers.executors.base import Executor
 
@@ -35,6 +35,9 @@ _RECOVERIES_PER_LEASE = 4
 
 #: How often a worker asks whether approvals still rest on evidence that holds.
 _RECHECK_SECONDS = 60
+
+#: How often a worker removes uploads that have expired.
+_SWEEP_SECONDS = 600
 
 
 class Dispatcher:
@@ -70,6 +73,7 @@ class Dispatcher:
         self._running: dict[threading.Thread, Attempt] = {}
         self._recovered_at = float("-inf")
         self._rechecked_at = float("-inf")
+        self._swept_at = float("-inf")
         # A pipe and not an Event: a signal handler that interrupts an Event's own lock would wait for itself.
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
@@ -93,6 +97,7 @@ class Dispatcher:
                 try:
                     self._recover()
                     self._recheck()
+                    self._sweep_uploads()
                     self._claim()
                     if until_idle and not self._running and not self._has_work():
                         break
@@ -170,6 +175,19 @@ class Dispatcher:
             return
         for review in voided:
             logger.warning("%s is void: %s", review, review.voided_because)
+
+    def _sweep_uploads(self) -> None:
+        if time.monotonic() - self._swept_at < _SWEEP_SECONDS:
+            return
+        self._swept_at = time.monotonic()
+        try:
+            removed = uploads.sweep()
+        except OSError:
+            # A store that cannot be swept may still be read: jobs go on.
+            logger.exception("Uploads that have expired could not be removed.")
+            return
+        if removed:
+            logger.info("Removed %d uploads that had expired.", removed)
 
     def _has_work(self) -> bool:
         return Job.objects.unfinished().filter(queue.fitting(self.devices)).exists()

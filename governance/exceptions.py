@@ -35,6 +35,18 @@ class UnreadableUpload(AssayError):
     title = "The upload is not whole."
 
 
+class InvalidHeader(AssayError):
+    code = "invalid_header"
+    status = 400
+    title = "A header of the request cannot be read."
+
+
+class DigestMismatch(AssayError):
+    code = "digest_mismatch"
+    status = 422
+    title = "What came is not what was said."
+
+
 class UploadTooLarge(AssayError):
     code = "upload_too_large"
     status = 413
@@ -45,6 +57,12 @@ class StorageFull(AssayError):
     code = "storage_full"
     status = 507
     title = "The disk is full."
+
+
+class QuotaExceeded(AssayError):
+    code = "quota_exceeded"
+    status = 507
+    title = "Your quota is full."
 
 
 class NotAllowed(AssayError):

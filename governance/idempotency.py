@@ -14,7 +14,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from governance.exceptions import IdempotencyConflict, InvalidInput
 from governance.models import IdempotencyRecord
-from governance.uploads import Upload
+from governance.uploads import ReceivedForm
 from workers.protocol import digest_of_json
 
 HEADER = "Idempotency-Key"
@@ -67,7 +67,7 @@ def _first_answer(record: IdempotencyRecord, digest: str) -> Response:
 
 def _digest(request: Request) -> str:
     body = request.data
-    if isinstance(body, Upload):  # a file counts by its content
+    if isinstance(body, ReceivedForm):  # a file counts by its content
         digest = "" if body.file is None else body.file.digest
         body = {"fields": body.fields, "filename": body.filename, "file": digest}
     return digest_of_json({"method": request.method, "path": request.path, "body": body})

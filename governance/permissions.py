@@ -35,6 +35,8 @@ class Action(StrEnum):
     """Everything that somebody may or may not do."""
 
     VIEW = "view"
+    UPLOAD = "upload"
+    TERMINATE_UPLOAD = "terminate_upload"
     REGISTER_MODEL = "register_model"
     UPLOAD_VERSION = "upload_version"
     CREATE_DATASET = "create_dataset"
@@ -62,6 +64,8 @@ class Action(StrEnum):
 #: The groups of which a person needs one.
 _GROUPS_OF: Mapping[Action, tuple[str, ...]] = {
     Action.VIEW: GROUPS,
+    Action.UPLOAD: (ENGINEERS, AUDITORS),
+    Action.TERMINATE_UPLOAD: (ENGINEERS, AUDITORS, ADMINISTRATORS),
     Action.REGISTER_MODEL: (ENGINEERS,),
     Action.UPLOAD_VERSION: (ENGINEERS,),
     Action.CREATE_DATASET: (ENGINEERS, AUDITORS),
@@ -112,6 +116,12 @@ def _needs_creator_or_administrator(user: Person, job: Any) -> str | None:
     return f"Only {_name(job.created_by)}, who started {job}, and administrators may do this."
 
 
+def _needs_sender_or_administrator(user: Person, upload: Any) -> str | None:
+    if upload.owner == user or ADMINISTRATORS in groups_of(user):
+        return None
+    return f"Only {_name(upload.owner)}, who sends {upload}, and administrators may do this."
+
+
 #: What the person has to be to the thing; asked where there is one, after the groups.
 _RULE_OF: Mapping[Action, Callable[[Person, Any], str | None]] = {
     Action.UPLOAD_VERSION: _needs_owner,
@@ -121,6 +131,7 @@ _RULE_OF: Mapping[Action, Callable[[Person, Any], str | None]] = {
     Action.DISPOSE_FINDING: _needs_another_than_owner,
     Action.DECIDE_REVIEW: _needs_neither_owner_nor_requester,
     Action.CANCEL_JOB: _needs_creator_or_administrator,
+    Action.TERMINATE_UPLOAD: _needs_sender_or_administrator,
 }
 
 

@@ -156,6 +156,12 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_
 # Uploads are streamed to the store by governance.storage; nothing large is held in memory.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 ASSAY_MAX_UPLOAD_BYTES = env.int("ASSAY_MAX_UPLOAD_BYTES", default=8 * 1024**3)
+#: What the versions and unfinished uploads of one person may hold together; 0 is no limit.
+ASSAY_UPLOAD_QUOTA_BYTES = env.int("ASSAY_UPLOAD_QUOTA_BYTES", default=0)
+#: An upload that is not used is removed this long after its last byte.
+ASSAY_UPLOAD_EXPIRES_SECONDS = env.int("ASSAY_UPLOAD_EXPIRES_SECONDS", default=24 * 3600)
+#: A body of which nothing arrives for this long has broken off.
+ASSAY_UPLOAD_STALL_SECONDS = env.int("ASSAY_UPLOAD_STALL_SECONDS", default=60)
 
 # ------------------------------------------------------------------------------------------------------ API
 REST_FRAMEWORK = {

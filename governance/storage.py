@@ -14,6 +14,8 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
@@ -34,6 +36,16 @@ ORPHAN_SECONDS = 3600
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(frozen=True)
+class ArrivedFile:
+    """Whole content, durable on the disk of the store but not in it: a file that is open, and its digest."""
+
+    path: Path
+    descriptor: int
+    digest: str
+    size_bytes: int
 
 
 class ContentStore:
@@ -71,6 +83,25 @@ class ContentStore:
             IntegrityFailure: it is another content than it was said to be.
             StorageFull: the disk, or the quota on it, is full. Nothing is left behind in any of these cases.
         """
+        with self.receive(chunks, max_bytes=max_bytes) as arrived:
+            if expected_bytes is not None and arrived.size_bytes != expected_bytes:
+                raise UnreadableUpload(
+                    f"The upload ended after {arrived.size_bytes:,} of {expected_bytes:,} bytes; "
+                    "send the whole file again."
+                )
+            if expected_digest is not None and arrived.digest != expected_digest:
+                raise IntegrityFailure(
+                    f"The content has the digest {arrived.digest}, not {expected_digest} as was said."
+                )
+            return self.keep(arrived)
+
+    @contextmanager
+    def receive(self, chunks: Iterable[bytes], *, max_bytes: int | None = None) -> Iterator[ArrivedFile]:
+        """Write a stream to a temporary file, which is gone when the block ends unless :meth:`keep` was called in it.
+
+        Raises:
+            UploadTooLarge, UnreadableUpload, StorageFull: as :meth:`put` does.
+        """
         limit = self.max_bytes if max_bytes is None else max_bytes
         incoming = self.folder / INCOMING
         try:
@@ -83,22 +114,28 @@ class ContentStore:
             # Held until the descriptor is closed: the sweep takes no file that a living process writes.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             digest, size = _write(descriptor, chunks, limit)
-            if expected_bytes is not None and size != expected_bytes:
-                raise UnreadableUpload(
-                    f"The upload ended after {size:,} of {expected_bytes:,} bytes; send the whole file again."
-                )
-            if expected_digest is not None and digest != expected_digest:
-                raise IntegrityFailure(f"The content has the digest {digest}, not {expected_digest} as was said.")
             try:
-                os.fchmod(descriptor, 0o440)
                 os.fsync(descriptor)
-                self._name(temporary, self.path(digest), size)
             except OSError as error:
                 raise told(error) from error
+            yield ArrivedFile(temporary, descriptor, digest, size)
         finally:
             temporary.unlink(missing_ok=True)
             os.close(descriptor)
-        stored, _ = StoredFile.objects.get_or_create(digest=digest, defaults={"size_bytes": size})
+
+    def keep(self, arrived: ArrivedFile) -> StoredFile:
+        """Give a file that has arrived its name, and return its row; quick, so that a transaction may wait for it.
+
+        Raises:
+            StorageFull: the disk has no room for the name.
+            IntegrityFailure: the store has another content under this name.
+        """
+        try:
+            os.fchmod(arrived.descriptor, 0o440)
+            self._name(arrived.path, self.path(arrived.digest), arrived.size_bytes)
+        except OSError as error:
+            raise told(error) from error
+        stored, _ = StoredFile.objects.get_or_create(digest=arrived.digest, defaults={"size_bytes": arrived.size_bytes})
         return stored
 
     def path(self, digest: str) -> Path:
@@ -211,13 +248,18 @@ def _write(descriptor: int, chunks: Iterable[bytes], limit: int) -> tuple[str, i
         if size > limit:
             raise UploadTooLarge(f"The upload is larger than {limit:,} bytes, the most that this installation accepts.")
         hasher.update(chunk)
-        try:
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(descriptor, view) :]
-        except OSError as error:
-            raise told(error) from error
+        write_all(descriptor, chunk)
     return f"sha256:{hasher.hexdigest()}", size
+
+
+def write_all(descriptor: int, chunk: bytes) -> None:
+    """Write every byte of a piece; a disk that is full is told as StorageFull."""
+    try:
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError as error:
+        raise told(error) from error
 
 
 def _arriving(chunks: Iterable[bytes]) -> Iterator[bytes]:

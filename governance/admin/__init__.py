@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 
+from governance.admin.arriving import UploadAdmin
 from governance.admin.base import JSONField, ReadOnly, StartedHere, as_json, job_link, page_link, person, starts
 from governance.admin.datasets import DatasetAdmin, DatasetVersionAdmin
 from governance.admin.models import ModelVersionAdmin, RegisteredModelAdmin
@@ -31,6 +32,7 @@ __all__ = [
     "StartedHere",
     "TakesUploads",
     "TrainingAdmin",
+    "UploadAdmin",
     "as_json",
     "job_link",
     "page_link",

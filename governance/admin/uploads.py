@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import models
+from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from django.shortcuts import redirect
@@ -19,10 +19,12 @@ from django.views.decorators.csrf import csrf_exempt
 
 from governance import permissions
 from governance.admin.base import ReadOnly, person, sentences_of
+from governance.bodies import end_when_it_stalls
 from governance.exceptions import AssayError
 from governance.models import Job, StoredFile
 from governance.permissions import Action
-from governance.uploads import Upload, receive
+from governance.services import quota, uploads
+from governance.uploads import ReceivedForm, receive
 
 ModelT = TypeVar("ModelT", bound=models.Model)
 
@@ -57,13 +59,15 @@ class TakesUploads(ReadOnly[ModelT]):
             return self._draw(request, self.upload_form(initial={**request.GET.dict()}), status=200)
         form = self.upload_form()
         try:
-            upload = self._upload(request)
-            form = self.upload_form(data=upload.fields)
-            if upload.file is None:
-                form.add_error(None, "Choose a file.")
-            if form.is_valid() and upload.file is not None:
-                made, job = self.take_in(request, form.cleaned_data, upload.file, upload.filename)
-                return self._taken_in(request, made, job)
+            with self._received(request) as received:
+                form = self.upload_form(data=received.fields)
+                if received.file is None:
+                    form.add_error(None, "Choose a file.")
+                if form.is_valid() and received.file is not None:
+                    with transaction.atomic():
+                        file = uploads.keep(arrived=received.file, by=person(request))
+                        made, job = self.take_in(request, form.cleaned_data, file, received.filename)
+                    return self._taken_in(request, made, job)
             status = 200
         except AssayError as error:
             status = error.status
@@ -73,21 +77,24 @@ class TakesUploads(ReadOnly[ModelT]):
                 self.message_user(request, error.detail, messages.ERROR)
         return self._draw(request, form, status=status)
 
-    def _upload(self, request: HttpRequest) -> Upload:
+    def _received(self, request: HttpRequest) -> ReceivedForm:
         def demand_token(fields: Mapping[str, str]) -> None:
             request.META["HTTP_X_CSRFTOKEN"] = fields.get("csrfmiddlewaretoken", "")
             if CsrfViewMiddleware(_never_called).process_view(request, _protected, (), {}) is not None:
                 raise PermissionDenied("The form is not from this site, or is too old; open it again.")
 
-        upload = receive(
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
+        quota.demand_room(by=person(request), size_bytes=length)
+        end_when_it_stalls(request.META)
+        received = receive(
             request,
             content_type=request.headers.get("Content-Type", ""),
-            content_length=int(request.META.get("CONTENT_LENGTH") or 0),
+            content_length=length,
             before_file=demand_token,
         )
-        if upload.file is None:
-            demand_token(upload.fields)
-        return upload
+        if received.file is None:
+            demand_token(received.fields)
+        return received
 
     def _taken_in(self, request: HttpRequest, made: ModelT, job: Job) -> HttpResponse:
         said = format_html(

@@ -13,6 +13,7 @@ from governance.api.policies import PolicyNumberViewSet, PolicyViewSet
 from governance.api.reviews import ReviewViewSet
 from governance.api.statements import KeyViewSet, StatementViewSet
 from governance.api.trainings import TrainingViewSet
+from governance.api.uploads import UploadViewSet
 
 
 def register(router: BaseRouter) -> None:
@@ -21,6 +22,7 @@ def register(router: BaseRouter) -> None:
     router.register("models/<str:name>/versions", VersionViewSet, basename="version")
     router.register("datasets", DatasetViewSet, basename="dataset")
     router.register("datasets/<str:name>/versions", DatasetVersionViewSet, basename="dataset-version")
+    router.register("uploads", UploadViewSet, basename="upload")
     router.register("trainings", TrainingViewSet, basename="training")
     router.register("evaluations", EvaluationViewSet, basename="evaluation")
     router.register("reviews", ReviewViewSet, basename="review")

@@ -10,19 +10,15 @@ from django.db import models
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema_field
-from knox.auth import TokenAuthentication
 from rest_framework import mixins, serializers, viewsets
-from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from governance import permissions, references
-from governance.api.parsers import MultipartUploadParser, StrictJSONParser, strict_json
-from governance.exceptions import NotFound, UnreadableUpload
+from governance.api.parsers import StrictJSONParser
+from governance.exceptions import NotFound
 from governance.idempotency import once
-from governance.models import StoredFile
 from governance.permissions import Action
-from governance.uploads import Upload
 
 ModelT = TypeVar("ModelT", bound=models.Model)
 ReferredT = TypeVar("ReferredT")
@@ -141,66 +137,3 @@ class StartsWork(AssayViewSet[ModelT]):
 
     def location_of(self, made: ModelT) -> str:
         return reverse(f"api:{self.basename}-detail", args=[made.pk])
-
-
-@extend_schema_field(OpenApiTypes.BINARY)
-class UploadField(serializers.Field[Any, Any, Any, Any]):
-    """The file of an upload, in the store already."""
-
-    def to_internal_value(self, data: Any) -> Upload:
-        if not isinstance(data, Upload) or data.file is None:
-            raise serializers.ValidationError("Send a file, with its name, in this field.")
-        return data
-
-
-@extend_schema_field(OpenApiTypes.OBJECT)
-class JSONTextField(serializers.Field[Any, Any, Any, Any]):
-    """JSON in a field of a form; an empty field is one that was not sent."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        try:
-            return strict_json(str(data)) if str(data).strip() else None
-        except ValueError as error:
-            raise serializers.ValidationError(f"This is not JSON that can be kept: {error}.") from error
-
-
-class UploadBody(StrictSerializer):
-    """The file, and its digest where the sender wants it checked."""
-
-    file = UploadField()
-    digest = serializers.RegexField(r"\Asha256:[0-9a-f]{64}\Z", required=False)
-
-
-class TakesUploads(StartsWork[ModelT]):
-    """A collection whose POST is a multipart upload, streamed to the store once it is clear that the sender may.
-
-    Only a token opens it: a session would have Django read the whole form for its CSRF field first.
-    """
-
-    authentication_classes = [TokenAuthentication]
-
-    def may_upload(self) -> None:
-        """Raise unless the sender may upload here; called before a byte of the body is read."""
-        raise NotImplementedError
-
-    def get_parsers(self) -> list[BaseParser]:
-        return [MultipartUploadParser()] if self.request is not None and self.request.method == "POST" else []
-
-    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        self.may_upload()
-        return super().create(request, *args, **kwargs)
-
-    def read_body(self, serializer_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-        upload = self.request.data
-        if not isinstance(upload, Upload):  # an empty body
-            raise serializers.ValidationError({"file": ["Send a file, with its name, in this field."]})
-        serializer = serializer_class(data={**upload.fields, "file": upload})
-        serializer.is_valid(raise_exception=True)
-        body = cast(dict[str, Any], serializer.validated_data)
-        said, stored = body.pop("digest", None), cast(StoredFile, upload.file)
-        if said is not None and said != stored.digest:
-            raise UnreadableUpload(
-                f"The file that came has the digest {stored.digest}, not {said}; send it again.",
-                errors=[{"place": "digest", "detail": f"What came has {stored.size_bytes:,} bytes."}],
-            )
-        return body

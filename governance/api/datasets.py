@@ -17,17 +17,16 @@ from governance import permissions
 from governance.api.base import (
     IDEMPOTENCY_KEY,
     DatasetVersionField,
-    JSONTextField,
     Readable,
     StrictSerializer,
-    TakesUploads,
-    UploadBody,
 )
 from governance.api.jobs import JobSerializer
-from governance.models import Dataset, DatasetState, DatasetVersion
+from governance.api.taking import CONTENT_DIGEST, FileInForm, FinishedUpload, JSONTextField, TakesUploads
+from governance.models import Dataset, DatasetState, DatasetVersion, StoredFile
 from governance.models.registered_model import name_validator
 from governance.permissions import Action
 from governance.services import datasets
+from workers.datasets.schema import Schema
 
 
 class DatasetSerializer(serializers.ModelSerializer[Dataset]):
@@ -104,10 +103,18 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
         read_only_fields = fields
 
 
-class DatasetVersionBody(UploadBody):
-    """A file of rows; the schema says what each column is for, and is inferred where it is not given."""
+class DatasetVersionFields(StrictSerializer):
+    """What is said of a file of rows: the schema says what each column is for, and is inferred if it is not given."""
 
-    schema = JSONTextField(required=False, source="stated_schema")
+    schema = JSONTextField(required=False, source="stated_schema", reads=Schema.from_json)
+
+
+class DatasetVersionBody(DatasetVersionFields, FileInForm):
+    """A file of rows, in a form."""
+
+
+class DatasetVersionOfUpload(DatasetVersionFields, FinishedUpload):
+    """A file of rows that arrived in pieces."""
 
 
 class DatasetVersionFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
@@ -129,6 +136,7 @@ class DatasetVersionViewSet(Readable[DatasetVersion], TakesUploads[DatasetVersio
     )
     serializer_class = DatasetVersionSerializer
     body_class = DatasetVersionBody
+    upload_body_class = DatasetVersionOfUpload
     filterset_class = DatasetVersionFilter
     lookup_field = "number"
 
@@ -141,9 +149,9 @@ class DatasetVersionViewSet(Readable[DatasetVersion], TakesUploads[DatasetVersio
         return super().list(request, *args, **kwargs)
 
     @extend_schema(
-        request={"multipart/form-data": DatasetVersionBody},
+        request={"multipart/form-data": DatasetVersionBody, "application/json": DatasetVersionOfUpload},
         responses={202: DatasetVersionSerializer},
-        parameters=[IDEMPOTENCY_KEY],
+        parameters=[IDEMPOTENCY_KEY, CONTENT_DIGEST],
     )
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Upload a version; a job reads it, checks it against the schema and profiles it."""
@@ -152,11 +160,8 @@ class DatasetVersionViewSet(Readable[DatasetVersion], TakesUploads[DatasetVersio
     def may_upload(self) -> None:
         permissions.require(self.user, Action.UPLOAD_DATASET_VERSION, self._dataset())
 
-    def start(self, body: dict[str, Any]) -> DatasetVersion:
-        upload = body.pop("file")
-        return datasets.upload_version(
-            dataset=self._dataset(), file=upload.file, filename=upload.filename, by=self.user, **body
-        )
+    def take_in(self, file: StoredFile, filename: str, values: dict[str, Any]) -> DatasetVersion:
+        return datasets.upload_version(dataset=self._dataset(), file=file, filename=filename, by=self.user, **values)
 
     def location_of(self, made: DatasetVersion) -> str:
         return reverse("api:dataset-version-detail", args=[made.dataset.name, made.number])

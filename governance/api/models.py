@@ -20,19 +20,19 @@ from governance import permissions
 from governance.api.base import (
     IDEMPOTENCY_KEY,
     DatasetVersionField,
-    JSONTextField,
     ModelVersionField,
     Readable,
     StrictSerializer,
-    TakesUploads,
-    UploadBody,
 )
 from governance.api.jobs import JobSerializer
-from governance.models import Alias, ModelVersion, ModelVersionState, RegisteredModel, ReviewState, Tier
+from governance.api.taking import CONTENT_DIGEST, FileInForm, FinishedUpload, JSONTextField, TakesUploads
+from governance.models import Alias, ModelVersion, ModelVersionState, RegisteredModel, ReviewState, StoredFile, Tier
 from governance.models.registered_model import Task, name_validator
 from governance.permissions import Action
-from governance.services import bom, registry, reviews
+from governance.services import bom, model_signatures, registry, reviews
 from workers.protocol import canonical_json
+from workers.recipe import Recipe
+from workers.signature import Signature
 
 
 class AliasSerializer(serializers.ModelSerializer[Alias]):
@@ -160,15 +160,23 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
         read_only_fields = fields
 
 
-class VersionBody(UploadBody):
-    """A file of a model; signature and recipe where the file does not state them itself."""
+class VersionFields(StrictSerializer):
+    """What is said of a file of a model: signature and recipe where the file does not state them itself."""
 
-    signature = JSONTextField(required=False, source="stated_signature")
-    recipe = JSONTextField(required=False, source="stated_recipe")
+    signature = JSONTextField(required=False, source="stated_signature", reads=Signature.from_json)
+    recipe = JSONTextField(required=False, source="stated_recipe", reads=Recipe.from_json)
     training_data = DatasetVersionField(required=False)
     model_signature = JSONTextField(
         required=False, help_text="An OpenSSF model signature over the file (`model_signing sign key`), as its JSON."
     )
+
+
+class VersionBody(VersionFields, FileInForm):
+    """A file of a model, in a form."""
+
+
+class VersionOfUpload(VersionFields, FinishedUpload):
+    """A file of a model that arrived in pieces."""
 
 
 class VersionFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
@@ -195,6 +203,7 @@ class VersionViewSet(Readable[ModelVersion], TakesUploads[ModelVersion]):
     )
     serializer_class = VersionSerializer
     body_class = VersionBody
+    upload_body_class = VersionOfUpload
     filterset_class = VersionFilter
     lookup_field = "number"
 
@@ -207,7 +216,9 @@ class VersionViewSet(Readable[ModelVersion], TakesUploads[ModelVersion]):
         return super().list(request, *args, **kwargs)
 
     @extend_schema(
-        request={"multipart/form-data": VersionBody}, responses={202: VersionSerializer}, parameters=[IDEMPOTENCY_KEY]
+        request={"multipart/form-data": VersionBody, "application/json": VersionOfUpload},
+        responses={202: VersionSerializer},
+        parameters=[IDEMPOTENCY_KEY, CONTENT_DIGEST],
     )
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Upload a version; it is inspected by a job before anything loads it."""
@@ -225,11 +236,11 @@ class VersionViewSet(Readable[ModelVersion], TakesUploads[ModelVersion]):
     def may_upload(self) -> None:
         permissions.require(self.user, Action.UPLOAD_VERSION, self._model())
 
-    def start(self, body: dict[str, Any]) -> ModelVersion:
-        upload = body.pop("file")
-        return registry.upload_version(
-            model=self._model(), file=upload.file, filename=upload.filename, by=self.user, **body
-        )
+    def look_at(self, digest: str, values: dict[str, Any]) -> None:
+        model_signatures.judge_upload(values.get("model_signature"), digest=digest)
+
+    def take_in(self, file: StoredFile, filename: str, values: dict[str, Any]) -> ModelVersion:
+        return registry.upload_version(model=self._model(), file=file, filename=filename, by=self.user, **values)
 
     def location_of(self, made: ModelVersion) -> str:
         return reverse("api:version-detail", args=[made.model.name, made.number])

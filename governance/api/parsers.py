@@ -12,6 +12,9 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 
+from governance.bodies import end_when_it_stalls
+from governance.digests import of_body
+from governance.services import quota
 from governance.uploads import receive
 
 
@@ -38,15 +41,26 @@ class StrictJSONParser(BaseParser):
 
 
 class MultipartUploadParser(BaseParser):
-    """A form whose file goes straight to the store; ``request.data`` is then an ``Upload``."""
+    """A form whose file goes straight to disk; ``request.data`` is then a ``ReceivedForm``, to be closed.
+
+    What the sender has no room for is refused before it is read.
+    """
 
     media_type = "multipart/form-data"
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        meta = (parser_context or {})["request"].META
-        return receive(stream, content_type=media_type or "", content_length=int(meta.get("CONTENT_LENGTH") or 0))
+        request = (parser_context or {})["request"]
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
+        quota.demand_room(by=request.user, size_bytes=length)
+        end_when_it_stalls(request.META)
+        return receive(
+            stream,
+            content_type=media_type or "",
+            content_length=length,
+            digests=of_body(request.headers),
+        )
 
 
 def strict_json(text: str) -> Any:

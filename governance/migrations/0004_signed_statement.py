@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("governance", "0002_groups_and_policies"),
+        ("governance", "0003_upload"),
     ]
 
     operations = [

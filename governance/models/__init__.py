@@ -13,6 +13,7 @@ from governance.models.signed_statement import SignedStatement, StatementKind, S
 from governance.models.signing_key import InstallationKey
 from governance.models.stored_file import StoredFile
 from governance.models.training import Training
+from governance.models.upload import Upload, UploadState
 
 __all__ = [
     "Alias",
@@ -40,4 +41,6 @@ __all__ = [
     "StoredFile",
     "Tier",
     "Training",
+    "Upload",
+    "UploadState",
 ]

@@ -32,7 +32,7 @@ from schemathesis.specs.openapi.checks import (
 
 from audits.models import Report
 from governance.permissions import GROUPS
-from governance.services import events, provenance
+from governance.services import events, provenance, uploads
 from governance.services.tokens import create_token
 from governance.wsgi import application
 from tests import factories, page_factories
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 pytestmark = pytest.mark.slow
+
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
 CHECKS = [
     not_a_server_error,
@@ -66,15 +68,19 @@ class World:
     engineer: str
     anybody: str
     in_addresses: Mapping[str, Mapping[str, Any]]
+    in_headers: Mapping[str, Mapping[str, str]]
     in_bodies: Mapping[str, Any]
     bodies: Mapping[str, dict[str, Any]]
     succeeded: set[str] = field(default_factory=set)
 
     def point(self, case: schemathesis.Case) -> None:
         """Make a request be about things that exist, where it names any."""
-        known = self.in_addresses.get(case.operation.path.split("/")[3], {})
+        collection = case.operation.path.split("/")[3]
+        known = self.in_addresses.get(collection, {})
         if "{" in case.operation.path:
             case.path_parameters = {**(case.path_parameters or {}), **known}
+        if collection in self.in_headers:
+            case.headers = dict(self.in_headers[collection])
         if isinstance(case.body, dict):
             names_a_dataset = case.operation.path.endswith("/require/")
             references = {**self.in_bodies, "dataset": "applicants"} if names_a_dataset else self.in_bodies
@@ -97,6 +103,8 @@ def world(alice, open_gates, signing_key) -> World:
     html = page_factories.stored("<!doctype html>")
     Report.objects.create(audit=audit, format="html", file=html)
     running = factories.JobFactory()
+    complete = uploads.create_upload(length_bytes=1, by=alice)
+    uploads.append(upload_id=complete.pk, offset=0, chunks=[b"x"], length=1, by=alice)
     return World(
         engineer=create_token(user=alice, by=None),
         anybody=create_token(user=factories.person("olga", *GROUPS), by=None),
@@ -115,8 +123,10 @@ def world(alice, open_gates, signing_key) -> World:
             "statements": {"id": statement.pk},
             "suites": {"ref": validation.suite.ref},
             "trainings": {"id": training.pk},
+            "uploads": {"id": uploads.create_upload(length_bytes=1_000_000, by=alice).pk},
             "validations": {"id": validation.pk},
         },
+        in_headers={"uploads": {"Tus-Resumable": "1.0.0", "Upload-Length": "1000000", "Upload-Offset": "0"}},
         in_bodies={
             "model": version.ref,
             "compare_with": version.ref,
@@ -126,9 +136,12 @@ def world(alice, open_gates, signing_key) -> World:
             "suite": validation.suite.ref,
             "policy": "standard/1",
             "owner": "alice",
+            "upload": complete.pk,
             "evidence": [f"evaluation:{evaluation.pk}"],
         },
         bodies={
+            "POST /api/v1/models/{name}/versions/": {"upload": complete.pk, "filename": "model.pt2"},
+            "POST /api/v1/datasets/{name}/versions/": {"upload": complete.pk, "filename": "rows.csv"},
             "POST /api/v1/cleanings/": {"dataset": dataset.ref, "plan": [CLEANING_STEP]},
             "POST /api/v1/policies/": {"name": "strict", "tier": "high", "checks": {"ART-01": {}}},
             "POST /api/v1/suites/": {"name": "ages", "expectations": [EXPECTATION]},
@@ -176,6 +189,7 @@ def test_no_operation_breaks_and_each_answers_as_described(
             if operation.label in world.bodies:
                 case = operation.Case(body=world.bodies[operation.label], media_type="application/json")
                 world.point(case)
+                ask(world, case, "engineer")
                 ask(world, case, "anybody")
 
     # Requests that are all refused would look at nothing but refusals.

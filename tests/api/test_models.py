@@ -100,7 +100,8 @@ def test_a_digest_that_the_sender_states_is_checked(model, alice_api):
 
     refused = upload(alice_api, digest=digest_of_bytes(b"other"))
 
-    assert refused.status_code == 400
+    assert refused.status_code == 422
+    assert refused.json()["type"] == "urn:assay:problem:digest_mismatch"
     assert refused.json()["errors"][0]["place"] == "digest"
     assert ModelVersion.objects.count() == 1
 
@@ -175,7 +176,7 @@ def test_a_disk_that_is_full_is_told(model, alice_api, monkeypatch):
     def full(self, chunks, **_):
         raise StorageFull("The disk of the store is full; nothing was kept.")
 
-    monkeypatch.setattr(ContentStore, "put", full)
+    monkeypatch.setattr(ContentStore, "receive", full)
 
     response = upload(alice_api)
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from audits.services import findings
 from governance.models import Alias, Decision
-from governance.services import events, provenance, signing_keys
+from governance.services import events, provenance, signing_keys, uploads
 from governance.urls import api_router
 from tests import factories, page_factories
 from validators.models import Waiver
@@ -81,11 +81,16 @@ def make_statement() -> None:
         provenance.sign_dataset(factories.DatasetVersionFactory(), by=None)
 
 
+def make_upload() -> None:
+    uploads.create_upload(length_bytes=5, by=factories.owner())
+
+
 LISTS: dict[str, Callable[[], object]] = {
     "models/": make_model,
     "models/one/versions/": make_version,
     "datasets/": factories.DatasetVersionFactory,
     "datasets/one/versions/": make_dataset_version,
+    "uploads/": make_upload,
     "trainings/": lambda: factories.TrainingFactory(produced=factories.ModelVersionFactory()),
     "evaluations/": lambda: factories.EvaluationFactory(compare_with=factories.ModelVersionFactory()),
     "reviews/": make_review,

@@ -38,6 +38,12 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
     "datasets/<str:name>/": {"get": EVERYBODY},
     "datasets/<str:name>/versions/": {"get": EVERYBODY, "post": ENGINEERS_AND_AUDITORS},
     "datasets/<str:name>/versions/<int:number>/": {"get": EVERYBODY},
+    "uploads/": {"get": EVERYBODY, "post": ENGINEERS_AND_AUDITORS},
+    "uploads/<int:pk>/": {
+        "get": EVERYBODY,
+        "patch": ENGINEERS_AND_AUDITORS,
+        "delete": ENGINEERS_AND_AUDITORS | {"erin"},
+    },
     "trainings/": {"get": EVERYBODY, "post": ENGINEERS},
     "trainings/<int:pk>/": {"get": EVERYBODY},
     "evaluations/": {"get": EVERYBODY, "post": ENGINEERS_AND_AUDITORS},

@@ -42,10 +42,10 @@ def test_work_that_is_started_takes_an_idempotency_key_and_answers_202(schema):
         assert "Idempotency-Key" in {parameter["name"] for parameter in post["parameters"]}
 
 
-def test_an_upload_is_a_form_with_a_file(schema):
+def test_an_upload_is_a_form_with_a_file_or_the_number_of_one_that_came_in_pieces(schema):
     post = schema["paths"]["/api/v1/models/{name}/versions/"]["post"]
 
-    assert list(post["requestBody"]["content"]) == ["multipart/form-data"]
+    assert list(post["requestBody"]["content"]) == ["multipart/form-data", "application/json"]
     assert post["security"] == [{"knoxApiToken": []}]
 
 

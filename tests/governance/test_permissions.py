@@ -9,6 +9,7 @@ from governance import permissions
 from governance.exceptions import NotAllowed
 from governance.models import RegisteredModel
 from governance.permissions import Action
+from governance.services import uploads
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -21,6 +22,8 @@ AD = "administrators"
 #: What each group may do, where no thing is in question; written down once more, on purpose.
 EXPECTED = {
     Action.VIEW: {E, AU, AP, AD},
+    Action.UPLOAD: {E, AU},
+    Action.TERMINATE_UPLOAD: {E, AU, AD},
     Action.REGISTER_MODEL: {E},
     Action.UPLOAD_VERSION: {E},
     Action.CREATE_DATASET: {E, AU},
@@ -120,6 +123,15 @@ def test_a_job_is_cancelled_by_who_started_it_or_an_administrator(alice, dave, e
     assert permissions.may(alice, Action.CANCEL_JOB, job)
     assert permissions.may(erin, Action.CANCEL_JOB, job)
     assert not permissions.may(dave, Action.CANCEL_JOB, job)
+
+
+def test_an_upload_is_terminated_by_who_sends_it_or_an_administrator(alice, dave, erin):
+    upload = uploads.create_upload(length_bytes=5, by=alice)
+
+    assert permissions.may(alice, Action.TERMINATE_UPLOAD, upload)
+    assert permissions.may(erin, Action.TERMINATE_UPLOAD, upload)
+    with pytest.raises(NotAllowed, match="Only alice, who sends upload"):
+        permissions.require(dave, Action.TERMINATE_UPLOAD, upload)
 
 
 def test_the_owner_of_what_stands_on_a_model_is_that_of_the_model(alice):

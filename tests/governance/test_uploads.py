@@ -12,7 +12,7 @@ from django.http import UnreadablePostError
 from governance.exceptions import InvalidInput, UnreadableUpload, UploadTooLarge
 from governance.models import StoredFile
 from governance.storage import store
-from governance.uploads import UnreadableForm, Upload, receive
+from governance.uploads import ReceivedForm, UnreadableForm, receive
 from workers.protocol import digest_of_bytes
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ def file(content: bytes, *, name: str = "file", filename: str = "model.pt2", hea
 END = f"--{BOUNDARY}--\r\n".encode()
 
 
-def take(body: bytes, *, length: int | None = None, boundary: str = BOUNDARY, before_file=None) -> Upload:
+def take(body: bytes, *, length: int | None = None, boundary: str = BOUNDARY, before_file=None) -> ReceivedForm:
     return receive(
         BytesIO(body),
         content_type=f"multipart/form-data; boundary={boundary}",
@@ -47,13 +47,23 @@ def stored_names(settings) -> list[str]:
 
 
 def test_fields_and_file_arrive_whole():
-    upload = take(field("signature", "{}") + file(CONTENT) + field("digest", "after the file") + END)
+    with take(field("signature", "{}") + file(CONTENT) + field("digest", "after the file") + END) as form:
+        assert form.fields == {"signature": "{}", "digest": "after the file"}
+        assert form.filename == "model.pt2"
+        assert form.file.digest == digest_of_bytes(CONTENT)
+        kept = store().keep(form.file)
 
-    assert upload.fields == {"signature": "{}", "digest": "after the file"}
-    assert upload.filename == "model.pt2"
-    assert upload.file.digest == digest_of_bytes(CONTENT)
-    with store().open(upload.file.digest) as stream:
+    with store().open(kept.digest) as stream:
         assert stream.read() == CONTENT
+
+
+def test_a_file_that_nobody_keeps_is_gone_with_its_form(settings):
+    with take(file(CONTENT) + END) as form:
+        assert len(stored_names(settings)) == 1
+        assert not StoredFile.objects.exists()
+
+    assert form.file is not None
+    assert stored_names(settings) == []
 
 
 def test_no_more_than_a_few_chunks_are_read_ahead_of_the_store(monkeypatch):
@@ -80,13 +90,12 @@ def test_no_more_than_a_few_chunks_are_read_ahead_of_the_store(monkeypatch):
             return self.parts.pop(0)[:wanted] if self.parts else b""
 
     body = Endless()
-    upload = receive(
+    with receive(
         body,
         content_type=f"multipart/form-data; boundary={BOUNDARY}",
         content_length=size + len(head) + len(tail),
-    )
-
-    assert upload.file.size_bytes == size
+    ) as form:
+        assert form.file.size_bytes == size
     assert body.largest <= 1024 * 1024
 
 
@@ -97,9 +106,8 @@ def test_a_body_that_broke_off_leaves_nothing(missing, settings):
     with pytest.raises(UnreadableUpload, match="send the whole file again"):
         take(body[:-missing], length=len(body))
 
-    if missing > len(END):
-        assert stored_names(settings) == []
-        assert not StoredFile.objects.exists()
+    assert stored_names(settings) == []
+    assert not StoredFile.objects.exists()
 
 
 def test_a_body_without_its_last_boundary_leaves_nothing(settings):

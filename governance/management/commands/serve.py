@@ -62,16 +62,21 @@ class Command(BaseCommand):
         sys.exit(status)
 
 
+def web_command(bind: str) -> list[str]:
+    """Return what the web server is started with."""
+    return [
+        sys.executable, "-m", "gunicorn", "governance.wsgi", "--bind", bind,
+        "--workers", "1", "--threads", "8", "--timeout", "120", "--graceful-timeout", "3",
+        "--log-level", "warning",
+    ]  # fmt: skip
+
+
 def _commands(*, bind: str, slots: int, **_: Any) -> list[list[str]]:
     """Return what the two parts are started with: the web server and the worker."""
     return [
-        [
-            sys.executable, "-m", "gunicorn", "governance.wsgi", "--bind", bind,
-            "--workers", "1", "--threads", "8", "--timeout", "120", "--graceful-timeout", "3",
-            "--log-level", "warning",
-        ],
+        web_command(bind),
         [sys.executable, str(settings.BASE_FOLDER / "manage.py"), "worker", "--slots", str(slots)],
-    ]  # fmt: skip
+    ]
 
 
 def _stop_on_signals() -> None:
