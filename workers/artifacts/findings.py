@@ -52,6 +52,7 @@ _CATALOGUE: dict[str, tuple[Severity, str, tuple[str, ...]]] = {
     "ART-02.pickle": ("high", "A pickle is damaged or has more than one reading", _EVASION),
     "ART-02.tensors": ("high", "The tensors of the file do not go with its bytes", _FORMAT),
     "ART-02.hdf5": ("high", "The HDF5 file holds more than plain arrays", _FILES),
+    "ART-02.hdf5_structure": ("high", "The HDF5 file has more than one reading", _EVASION),
     "ART-03.format": ("high", "The format is recognised, and is not taken", _CODE),
     "ART-03.operator": ("medium", "An operator is not on the list of known ones", _CODE),
     "ART-03.keras_class": ("medium", "A Keras class is not on the list of known ones", _CODE),
