@@ -74,7 +74,9 @@ def read_datatype(file: FileMap, body: bytes, path: str, offset: int) -> Datatyp
     Raises:
         RefusalError: a type that is not on the list.
     """
-    for size in range(len(body), max(0, len(body) - 8), -1):
+    if len(body) < 8:
+        raise file.refused("The type is cut off.", path, offset)
+    for size in range(len(body), len(body) - 8, -1):
         known = _NUMBERS.get(body[:size])
         if known is not None and not any(body[size:]):
             return known
@@ -98,8 +100,8 @@ def read_shape(file: FileMap, body: bytes, path: str, offset: int) -> tuple[int,
     Raises:
         RefusalError: a newer version, more than 32 dimensions, or a shape that may grow.
     """
-    if body[0] != 1 or len(body) < 8:
-        why = f"The shape has version {body[0]}; h5py writes version 1, and a newer one for an array without a shape."
+    if len(body) < 8 or body[0] != 1:
+        why = f"The shape has version {shown(body[:1])}; h5py writes version 1, and a newer one for an array without a shape."
         raise file.refused(why, path, offset, "ART-02.hdf5")
     rank, flags = body[1], body[2]
     if rank > 32 or flags not in (0, 1) or any(body[3:8]) or len(body) != 8 + 8 * rank * (2 if flags else 1):

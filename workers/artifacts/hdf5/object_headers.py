@@ -12,11 +12,11 @@ ATTRIBUTE, CONTINUATION, SYMBOL_TABLE, MODIFICATION_TIME = 0x0C, 0x10, 0x11, 0x1
 
 #: Messages that are known and refused, by what they would do.
 _REFUSED = {
-    0x02: "links in the newer form",
+    0x02: "its links in the newer form, which soft and external links may have",
     0x04: "a fill value in the older form",
     0x06: "a soft, external or newer link",
-    0x07: "a list of external files, in which the bytes of the array lie",
-    0x0A: "information on links in the newer form",
+    0x07: "a list of other files, in which the bytes of the array lie",
+    0x0A: "links in the newer form",
     0x0B: "filters; a filter may load a plug-in",
     0x0D: "a comment",
     0x0E: "a time in the older form",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from workers.artifacts.hdf5.object_headers import Message, read_messages
 from workers.artifacts.hdf5.superblock import read_root_entry
 from workers.artifacts.limits import Limits
 
+#: Ways to store an array that are refused.
 _LAYOUTS = {
-    0: "compact",
     2: "in chunks, which may be filtered; Keras writes it in one piece",
     3: "virtual: its bytes lie in other arrays",
 }
@@ -171,8 +172,8 @@ class _Walk:
         self, messages: dict[int, Message], attributes: Mapping[str, Attribute], path: str, header: int
     ) -> Array:
         missing = _OF_ARRAY - {object_headers.MODIFICATION_TIME} - set(messages)
-        if missing:
-            why = f"The array has no message of kind {min(missing):#x} (type, shape, fill value or layout)."
+        if missing or any(len(messages[kind].body) < 4 for kind in _OF_ARRAY & set(messages)):
+            why = "The array does not have one type, one shape, one fill value and one layout."
             raise self._file.refused(why, path, header)
         kind, space = messages[object_headers.DATATYPE], messages[object_headers.DATASPACE]
         datatype = read_datatype(self._file, kind.body, path, kind.offset)
@@ -183,15 +184,21 @@ class _Walk:
         self._check_fill(messages[object_headers.FILL_VALUE], path)
         self._check_time(messages.get(object_headers.MODIFICATION_TIME), path)
         needed = bytes_of(datatype, shape)
+        offset = self._storage(messages[object_headers.LAYOUT], needed, path)
         self._array_bytes += needed
-        if self._array_bytes > self._file.limits.total_bytes:
+        # A shape without an element may still have sizes that no array can have.
+        fullest = datatype.size * math.prod(max(1, size) for size in shape)
+        if max(self._array_bytes, fullest) > self._file.limits.total_bytes:
             why = f"The arrays need more than {self._file.limits.total_bytes:,} bytes; this one {needed:,} bytes."
             raise self._file.refused(why, path, space.offset, "ART-02.too_large")
-        return Array(path, attributes, datatype, shape, self._storage(messages[object_headers.LAYOUT], needed, path))
+        return Array(path, attributes, datatype, shape, offset)
 
     def _storage(self, message: Message, needed: int, path: str) -> int:
         """Return the offset of the array's bytes, which are as many as its type and shape need."""
         body = message.body
+        if body[1] in _LAYOUTS:
+            why = f"The array is stored {_LAYOUTS[body[1]]}."
+            raise self._file.refused(why, path, message.offset, "ART-02.hdf5")
         if body[0] != 3:
             why = f"The layout of the array has version {body[0]}; h5py writes version 3."
             raise self._file.refused(why, path, message.offset, "ART-02.hdf5")
@@ -202,8 +209,7 @@ class _Walk:
             _, _, address, stored = _CONTIGUOUS.unpack_from(body)
             rest = body[_CONTIGUOUS.size :]
         else:
-            why = f"The array is stored {_LAYOUTS.get(body[1], 'in an unknown way')}."
-            raise self._file.refused(why, path, message.offset, "ART-02.hdf5")
+            raise self._file.refused("The array is stored in an unknown way.", path, message.offset)
         if stored != needed or (address == UNDEFINED and needed):
             have = 0 if address == UNDEFINED else stored
             why = f"The array needs {needed:,} bytes; {have:,} are stored."

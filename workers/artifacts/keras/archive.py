@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from workers.artifacts import strict_json
 from workers.artifacts.canonical import CanonicalArchive
 from workers.artifacts.findings import Finding, refusal, shown
-from workers.artifacts.hdf5 import weights as hdf5_weights
+from workers.artifacts.hdf5.tree import Tree
+from workers.artifacts.hdf5.weights import read_weights, rewrite_weights
 from workers.artifacts.keras.config import check_config
 from workers.artifacts.source import Container, Source
 
@@ -27,6 +30,7 @@ class KerasFile:
 
     version: str
     config: dict[str, Any]
+    weights: Tree
     findings: tuple[Finding, ...]
     format: str = "keras"
     framework: str = "keras"
@@ -40,9 +44,9 @@ class KerasFile:
     def write(self, source: Source, target: Path) -> None:
         """Write the canonical file: the three entries, the arrays of the weights copied one by one."""
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            original, rewritten = Path(folder, "original.h5"), Path(folder, "rewritten.h5")
-            _extract(source.entries, original)
-            hdf5_weights.rewrite_weights(original, rewritten, _WEIGHTS)
+            rewritten = Path(folder, "rewritten.h5")
+            with _extracted(source.entries) as weights:
+                rewrite_weights(weights, self.weights, rewritten)
             with CanonicalArchive(target) as out, rewritten.open("rb") as weights:
                 metadata = {"keras_version": self.version, "date_saved": "1980-01-01@00:00:00"}
                 out.add(_METADATA, json.dumps(metadata).encode())
@@ -70,17 +74,18 @@ def read_keras(source: Source) -> KerasFile:
     version = _version(strict_json.parse(archive.read(_METADATA, _MAX_METADATA_BYTES), _METADATA))
     config = strict_json.parse(archive.read(_CONFIG, strict_json.MAX_BYTES), _CONFIG)
     findings = check_config(config)
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder, "weights.h5")
-        _extract(archive, weights)
-        hdf5_weights.check_weights(weights, _WEIGHTS)
-    return KerasFile(version, config, findings)
+    with _extracted(archive) as stream:
+        weights = read_weights(stream, _WEIGHTS, source.limits)
+    return KerasFile(version, config, weights, findings)
 
 
-def _extract(archive: Container, target: Path) -> None:
-    with target.open("wb") as out:
+@contextmanager
+def _extracted(archive: Container) -> Iterator[BinaryIO]:
+    """Unpack the weights, in which the HDF5 reader jumps back and forth."""
+    with tempfile.TemporaryFile() as stream:
         for piece in archive.chunks(_WEIGHTS):
-            out.write(piece)
+            stream.write(piece)
+        yield stream
 
 
 def _version(document: Any) -> str:
