@@ -101,7 +101,7 @@ def read_shape(file: FileMap, body: bytes, path: str, offset: int) -> tuple[int,
         RefusalError: a newer version, more than 32 dimensions, or a shape that may grow.
     """
     if len(body) < 8 or body[0] != 1:
-        why = f"The shape has version {shown(body[:1])}; h5py writes version 1, and a newer one for an array without a shape."
+        why = f"The shape has version {shown(body[:1])}; h5py writes version 1, except for an array without a shape."
         raise file.refused(why, path, offset, "ART-02.hdf5")
     rank, flags = body[1], body[2]
     if rank > 32 or flags not in (0, 1) or any(body[3:8]) or len(body) != 8 + 8 * rank * (2 if flags else 1):

@@ -1,4 +1,4 @@
-"""The bytes of an HDF5 file, each of which is one thing: what was parsed is claimed, and what is left has to be zero."""
+"""The bytes of an HDF5 file, each of which is one thing: what was parsed is claimed, what is left has to be zero."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import math
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 from workers.artifacts.findings import shown
@@ -68,11 +69,12 @@ class Tree:
 
     members: tuple[Group | Array, ...]
 
-    @property
-    def arrays(self) -> tuple[Array, ...]:
-        return tuple(member for member in self.members if isinstance(member, Array))
+    @cached_property
+    def arrays(self) -> Mapping[str, Array]:
+        """The arrays by path."""
+        return {member.path: member for member in self.members if isinstance(member, Array)}
 
-    @property
+    @cached_property
     def groups(self) -> Mapping[str, Group]:
         """The groups by path."""
         return {member.path: member for member in self.members if isinstance(member, Group)}

@@ -52,5 +52,5 @@ def refused(why: str, place: str, member: Array | Group) -> Exception:
 
 def rewrite_weights(stream: BinaryIO, tree: Tree, target: Path) -> None:
     """Write a new file with the groups and arrays of a tree, and nothing else."""
-    notes = {array.path: {"dtype": _BFLOAT16} for array in tree.arrays if array.datatype.name == RAW_2}
+    notes = {array.path: {"dtype": _BFLOAT16} for array in tree.arrays.values() if array.datatype.name == RAW_2}
     write_members(stream, tree.members, target, notes)

@@ -1,4 +1,4 @@
-"""The archive of ``keras.Model.save``: three entries, the config walked, the weights walked, all written anew."""
+"""The archive of ``keras.Model.save``: config, weights and vocabularies, each parsed and written anew."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from typing import Any, BinaryIO
 
 from workers.artifacts import strict_json
 from workers.artifacts.canonical import CanonicalArchive
-from workers.artifacts.findings import Finding, refusal, shown
+from workers.artifacts.findings import Finding, refusal, shown, verdict_of
 from workers.artifacts.hdf5.tree import Tree
 from workers.artifacts.hdf5.weights import read_weights, rewrite_weights
+from workers.artifacts.keras import assets
+from workers.artifacts.keras.assets import Vocabulary
 from workers.artifacts.keras.config import check_config
 from workers.artifacts.source import Container, Source
 
@@ -31,6 +33,7 @@ class KerasFile:
     version: str
     config: dict[str, Any]
     weights: Tree
+    vocabularies: tuple[Vocabulary, ...]
     findings: tuple[Finding, ...]
     format: str = "keras"
     framework: str = "keras"
@@ -42,7 +45,7 @@ class KerasFile:
         return value if isinstance(value, dict) else None
 
     def write(self, source: Source, target: Path) -> None:
-        """Write the canonical file: the three entries, the arrays of the weights copied one by one."""
+        """Write the canonical file: the weights array by array, the vocabularies word by word."""
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             rewritten = Path(folder, "rewritten.h5")
             with _extracted(source.entries) as weights:
@@ -53,6 +56,8 @@ class KerasFile:
                 out.add(_CONFIG, json.dumps(self.config, allow_nan=False).encode())
                 pieces = iter(lambda: weights.read(1024 * 1024), b"")
                 out.add_stream(_WEIGHTS, rewritten.stat().st_size, pieces)
+                for vocabulary in self.vocabularies:
+                    out.add(vocabulary.name, vocabulary.content)
 
 
 def read_keras(source: Source) -> KerasFile:
@@ -63,10 +68,7 @@ def read_keras(source: Source) -> KerasFile:
     """
     archive = source.entries
     for name in archive.entries:
-        if name.startswith("assets/"):
-            detail = f"The entry {shown(name)} is an asset of a layer; layers with assets are not taken."
-            raise refusal("ART-02.unknown_entry", detail, name)
-        if name not in _ENTRIES:
+        if name not in _ENTRIES and not name.startswith(assets.FOLDER):
             raise refusal("ART-02.unknown_entry", f"The entry {shown(name)} does not belong into a .keras.", name)
     for name in _ENTRIES:
         if name not in archive.entries:
@@ -74,9 +76,12 @@ def read_keras(source: Source) -> KerasFile:
     version = _version(strict_json.parse(archive.read(_METADATA, _MAX_METADATA_BYTES), _METADATA))
     config = strict_json.parse(archive.read(_CONFIG, strict_json.MAX_BYTES), _CONFIG)
     findings = check_config(config)
+    # What a config says that is rejected anyhow is not looked into further.
+    is_rejected = verdict_of(findings) == "rejected"
+    vocabularies = () if is_rejected else assets.read_vocabularies(archive, config, source.limits.json_bytes)
     with _extracted(archive) as stream:
         weights = read_weights(stream, _WEIGHTS, source.limits)
-    return KerasFile(version, config, weights, findings)
+    return KerasFile(version, config, weights, vocabularies, findings)
 
 
 @contextmanager
