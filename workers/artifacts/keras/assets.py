@@ -45,7 +45,7 @@ def read_vocabularies(archive: Container, config: Mapping[str, Any], limit: int)
     Raises:
         RefusalError: a file too many or too few, or one that is not one word a line in every reader.
     """
-    expected = dict(_expected(config, FOLDER))
+    expected = expected_files(config)
     for name in archive.entries:
         if name.startswith(FOLDER) and name not in expected:
             raise refusal("ART-02.unknown_entry", f"The entry {shown(name)} is the asset of no layer.", name)
@@ -65,8 +65,13 @@ def read_vocabularies(archive: Container, config: Mapping[str, Any], limit: int)
     return tuple(vocabularies.values())
 
 
+def expected_files(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files that the layers of a model keep their vocabularies in, each with the class of its layer."""
+    return dict(_expected(config, FOLDER))
+
+
 def _expected(model: Mapping[str, Any], folder: str) -> Iterator[tuple[str, str]]:
-    """Yield the files that the layers of a model have, each with the class of its layer.
+    """Yield the files of the layers of a model inside another.
 
     Keras names a layer's folder by its class, and numbers those of one class in the order of the layers.
     """

@@ -14,6 +14,7 @@ from workers.artifacts.hdf5.datatypes import RAW_2
 from workers.artifacts.hdf5.tree import Array, Group, Tree, array_pieces, read_tree
 from workers.artifacts.hdf5.weights import check_attributes, refused
 from workers.artifacts.hdf5.writing import write_members
+from workers.artifacts.keras.assets import expected_files
 from workers.artifacts.keras.config import check_config, check_training_config
 from workers.artifacts.keras.legacy_weights import LegacyWeights, read_layers, read_optimizer
 from workers.artifacts.safetensors import Tensor, write_safetensors
@@ -106,6 +107,9 @@ def _read_model(tree: Tree, root: Group) -> LegacyModel:
     findings = check_config(config, place=_CONFIG, is_legacy=True)
     if _TRAINING in root.attributes:
         findings += check_training_config(_settings(root, _TRAINING), _TRAINING)
+    for class_name in expected_files(config).values():
+        detail = f"An HDF5 model does not hold the vocabulary of its {class_name} layer; save it as a .keras file."
+        raise refusal("ART-02.missing_entry", detail, _CONFIG)
     weights = read_layers(tree, _WEIGHTS)
     if _OPTIMIZER in tree.groups:
         read_optimizer(tree, _OPTIMIZER)
