@@ -57,7 +57,10 @@ def read_attribute(file: FileMap, heap: GlobalHeap, message: Message, path: str)
     for element in elements:
         length, address, index = _VARIABLE.unpack(element)
         empty = not (length or address or index)
-        texts.append(b"" if empty else heap.take(address, index, length, place))
+        text = b"" if empty else heap.take(address, index, length, place)
+        if b"\0" in text:
+            raise body.refused("A text of an attribute goes on behind its end.")
+        texts.append(text)
     return Attribute(name, datatype, shape, tuple(texts))
 
 
@@ -92,8 +95,11 @@ class _Body:
 
 
 def _name(body: _Body, raw: bytes) -> str:
-    name = raw[:-1].decode("utf-8", "replace")
-    if raw[-1:] != b"\0" or not name.isprintable() or not name or "\ufffd" in name or len(name) > 255:
+    try:
+        name = raw[:-1].decode("utf-8")
+    except UnicodeDecodeError:
+        name = ""
+    if raw[-1:] != b"\0" or not name.isprintable() or not name:
         raise body.refused(f"The name {shown(raw)} of an attribute is not plain.")
     return name
 

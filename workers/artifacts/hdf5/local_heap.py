@@ -35,11 +35,9 @@ class LocalHeap:
         size = len(raw) // 8 * 8 + 8
         if offset % 8 or end < 0 or offset in self._spans or any(self._content[end : offset + size]):
             raise self._refused("A name does not lie at its place in the heap.", offset)
-        try:
-            name = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            raise self._refused(f"The name {shown(raw)} is not UTF-8.", offset) from None
-        if not name.isprintable() or name in ("", ".", "..") or "/" in name:
+        # HDF5 keeps names that are not ASCII in another way.
+        name = raw.decode("ascii", "replace")
+        if not raw.isascii() or not name.isprintable() or name in ("", ".", "..") or "/" in name:
             raise self._refused(f"The name {shown(name)} is not plain.", offset)
         if len(raw) > self._file.limits.name_bytes:
             raise self._refused(f"The name {shown(name)} is longer than {self._file.limits.name_bytes}.", offset)

@@ -12,7 +12,7 @@ ATTRIBUTE, CONTINUATION, SYMBOL_TABLE, MODIFICATION_TIME = 0x0C, 0x10, 0x11, 0x1
 
 #: Messages that are known and refused, by what they would do.
 _REFUSED = {
-    0x02: "its links in the newer form, which soft and external links may have",
+    0x02: "links in the newer form: to other files, or under names that are not ASCII",
     0x04: "a fill value in the older form",
     0x06: "a soft, external or newer link",
     0x07: "a list of other files, in which the bytes of the array lie",
@@ -30,7 +30,7 @@ _PREFIX = struct.Struct("<BBHIII")
 _MESSAGE = struct.Struct("<HHB3s")
 _BLOCK = struct.Struct("<QQ")
 _MAX_HEADER_BYTES = 1024 * 1024
-_CONSTANT, _SHARED = 0x01, 0x02
+_CONSTANT, _SHARED, _COMMITTED = 0x01, 0x02, 0x04
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,11 @@ def read_messages(file: FileMap, address: int, path: str) -> list[Message]:
     Raises:
         RefusalError: a message that is not taken, a wrong count, or a block that is not filled by its messages.
     """
-    version, reserved, count, references, size, padding = _PREFIX.unpack(
-        file.read(address, _PREFIX.size, "object header", path)
-    )
+    prefix = file.read(address, _PREFIX.size, "object header", path)
+    version, reserved, count, references, size, padding = _PREFIX.unpack(prefix)
+    if prefix.startswith(b"OHDR"):
+        why = "The object header has the newer form; write the file with the default settings of h5py."
+        raise file.refused(why, path, address)
     if version != 1 or reserved or padding:
         raise file.refused(f"The object header has version {version}; h5py writes version 1.", path, address)
     if references != 1:
@@ -94,6 +96,9 @@ def _split(file: FileMap, block: bytes, start: int, path: str) -> list[Message]:
 def _check(file: FileMap, message: Message, flags: int, reserved: bytes, path: str) -> None:
     if flags & _SHARED:
         why = "A message is shared: what it says is stored elsewhere, like a committed type."
+        raise file.refused(why, path, message.offset, "ART-02.hdf5")
+    if flags & _COMMITTED:
+        why = "The object is a type with a name of its own, which arrays may share."
         raise file.refused(why, path, message.offset, "ART-02.hdf5")
     if message.kind in _REFUSED:
         raise file.refused(f"The object has {_REFUSED[message.kind]}.", path, message.offset, "ART-02.hdf5")

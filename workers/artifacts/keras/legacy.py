@@ -37,6 +37,26 @@ _MODULES = {
 #: Names of classes in Python that differ from those under which Keras 3 saves them.
 _RENAMED = {"GroupedQueryAttention": "GroupQueryAttention"}
 
+#: Settings of Keras 2 that Keras 3 no longer reads, with the one value that says what it does anyhow.
+_DROPPED: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("ConvLSTM2D", "GRU", "LSTM", "RNN", "SimpleRNN"), {"time_major": False}),
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), {"groups": 1}),
+}
+
+
+def modernised(value: Any) -> Any:
+    """Return a config without the settings that Keras 3 would stumble over and that say what it does anyhow."""
+    if isinstance(value, list):
+        return [modernised(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    name, config = value.get("class_name"), value.get("config")
+    if isinstance(name, str) and isinstance(config, dict):
+        dropped = _DROPPED.get(name, {})
+        kept = {key: item for key, item in config.items() if key not in dropped or item != dropped[key]}
+        value = {**value, "config": kept}
+    return {key: modernised(item) for key, item in value.items()}
+
 
 def with_module(value: dict[str, Any], role: str) -> dict[str, Any]:
     """Return an object of a legacy config with the module in which Keras finds its class; None for a class not listed.

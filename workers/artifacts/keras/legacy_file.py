@@ -16,6 +16,7 @@ from workers.artifacts.hdf5.weights import check_attributes, refused
 from workers.artifacts.hdf5.writing import write_members
 from workers.artifacts.keras.assets import expected_files
 from workers.artifacts.keras.config import check_config, check_training_config
+from workers.artifacts.keras.legacy import modernised
 from workers.artifacts.keras.legacy_weights import LegacyWeights, read_layers, read_optimizer
 from workers.artifacts.safetensors import Tensor, write_safetensors
 from workers.artifacts.source import Content, Source
@@ -103,7 +104,7 @@ def _read_model(tree: Tree, root: Group) -> LegacyModel:
             raise refused("The member does not belong into a legacy Keras model.", "", member)
     if _WEIGHTS not in tree.groups:
         raise refusal("ART-02.missing_entry", f"A legacy Keras model has a group {_WEIGHTS!r}.", "/")
-    config = _settings(root, _CONFIG)
+    config = modernised(_settings(root, _CONFIG))
     findings = check_config(config, place=_CONFIG, is_legacy=True)
     if _TRAINING in root.attributes:
         findings += check_training_config(_settings(root, _TRAINING), _TRAINING)
