@@ -82,4 +82,6 @@ def _texts(value: Any) -> tuple[bytes, ...]:
     items = np.atleast_1d(np.asarray(value, dtype=object) if isinstance(value, str | bytes) else value)
     if items.dtype.kind not in "OS":
         return ()
-    return tuple(item.encode("utf-8", "surrogateescape") if isinstance(item, str) else bytes(item) for item in items.ravel())
+    return tuple(
+        item.encode("utf-8", "surrogateescape") if isinstance(item, str) else bytes(item) for item in items.ravel()
+    )

@@ -18,7 +18,20 @@ from tests.workers.artifacts.hdf5_files import as_h5py_reads, as_we_read, tree_o
 from workers.artifacts.hdf5.weights import read_weights, rewrite_weights
 from workers.artifacts.limits import Limits
 
-DTYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
+DTYPES = [
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+]
 
 
 def every_dtype(file: Any) -> None:

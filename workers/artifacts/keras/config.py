@@ -199,6 +199,8 @@ class _Walk:
                     f"{shown(name)} of module {shown(module)} is not one of Keras' own classes; loading it needs code "
                     "that is not in the file."
                 )
+                if self._is_legacy and module is None:
+                    detail = f"{shown(name)} is none of the classes of Keras that an HDF5 model may have there."
                 self._refuse("ART-01.keras_class", detail, place)
             return False
         if registered not in (None, name):
