@@ -39,8 +39,8 @@ _RENAMED = {"GroupedQueryAttention": "GroupQueryAttention"}
 
 #: Settings of Keras 2 that Keras 3 no longer reads, with the one value that says what it does anyhow.
 _DROPPED: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("ConvLSTM2D", "GRU", "LSTM", "RNN", "SimpleRNN"), {"time_major": False}),
-    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), {"groups": 1}),
+    **{name: {"time_major": False} for name in ("ConvLSTM2D", "GRU", "LSTM", "RNN", "SimpleRNN")},
+    **{name: {"groups": 1} for name in ("DepthwiseConv1D", "DepthwiseConv2D")},
 }
 
 
