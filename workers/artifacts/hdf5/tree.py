@@ -50,7 +50,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Array:
-    """An array of numbers whose bytes begin at ``offset`` of the file, the last index fastest."""
+    """An array of numbers whose bytes, if it has any, begin at ``offset`` of the file, the last index fastest."""
 
     path: str
     attributes: Mapping[str, Attribute]
@@ -222,7 +222,7 @@ class _Walk:
             self._file.claim(address, needed, "array", path)
         elif body[1] == 1 and address != UNDEFINED:
             raise self._file.refused("The array has no element and is stored somewhere.", path, message.offset)
-        return int(address)
+        return int(address) if needed else 0
 
     def _check_fill(self, message: Message, path: str) -> None:
         """Elements that were never written do not occur, so that only the default may be stated for them."""
