@@ -161,7 +161,7 @@ class _Walk:
             return
         if not isinstance(value.get("name"), str | None) or not isinstance(value.get("shared_object_id"), int | None):
             self._refuse("ART-02.schema", f"The name or number of the object {name} is something else.", place)
-        self._settings(module, name, config, place)
+        self._settings(str(module), name, config, place)
         self.visit(value.get("inbound_nodes"), f"{place}.inbound_nodes", "")
         if "build_config" in value and not _is_shapes(value["build_config"]):
             self._refuse("ART-02.schema", "`build_config` holds more than shapes.", f"{place}.build_config")
