@@ -14,10 +14,9 @@ from safetensors.numpy import load_file
 
 from tests.workers.artifacts import keras_models
 from tests.workers.artifacts.crafting import read_entries
-from tests.workers.artifacts.hdf5_files import as_h5py_reads, as_we_read
+from tests.workers.artifacts.hdf5_files import as_h5py_reads, as_we_read, written
 from tests.workers.artifacts.keras_models import keras, rows_for
 from workers.artifacts.inspection import inspect
-from workers.artifacts.limits import Limits
 from workers.artifacts.rewrite import rewrite
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:keras")
@@ -61,19 +60,31 @@ def test_a_legacy_model_and_weights_alone_are_taken(build: Callable[[], Any], tm
     assert as_we_read(weights.read_bytes()) == expected
     inspection = inspect(weights, filename=weights.name)
     assert (inspection.findings, inspection.format, inspection.framework) == ((), "weights_h5", "keras")
-    tensors = written_tensors(inspection.content, weights, tmp_path / "rewritten.safetensors")
+    rewrite(weights, inspection, tmp_path / "rewritten.safetensors")
+    tensors = load_file(tmp_path / "rewritten.safetensors")
     arrays = {path.removeprefix("/"): value for path, value in expected.items() if isinstance(value, tuple)}
     assert set(tensors) == set(arrays)
     for name, (_, shape, dtype, raw) in arrays.items():
         assert (tensors[name].shape, tensors[name].dtype.name, tensors[name].tobytes()) == (shape, dtype, raw)
 
 
-def written_tensors(content: Any, source: Path, target: Path) -> dict[str, Any]:
-    from workers.artifacts.inspection import open_source
+def test_bfloat16_stays_what_it_is_in_the_tensors(tmp_path: Path) -> None:
+    k = keras()
+    rows = k.Input((3,))
+    model = k.Model(rows, k.layers.Dense(2, dtype="bfloat16")(rows))
+    source, target = tmp_path / "only.weights.h5", tmp_path / "rewritten.safetensors"
+    model.save_weights(source)
+    rewrite(source, inspect(source, filename=source.name), target)
+    kernel = load_file(target)["layers/dense/vars/0"]
+    assert kernel.dtype.name == "bfloat16"
+    assert np.array_equal(kernel.astype("float32"), np.asarray(model.get_weights()[0]).astype("float32"))
 
-    with source.open("rb") as stream:
-        content.write(open_source(stream, Limits()), target)
-    return load_file(target)
+
+def test_a_file_without_an_array_is_no_weights(tmp_path: Path) -> None:
+    path = tmp_path / "empty.weights.h5"
+    path.write_bytes(written(lambda file: file.create_group("layers")))
+    inspection = inspect(path, filename=path.name)
+    assert (inspection.verdict, inspection.findings[0].id) == ("rejected", "ART-02.missing_entry")
 
 
 def test_what_is_written_anew_is_the_same_from_any_save_and_from_itself(tmp_path: Path) -> None:

@@ -6,39 +6,26 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from workers.artifacts import strict_json
 from workers.artifacts.findings import Finding, refusal, shown
 from workers.artifacts.hdf5.datatypes import RAW_2
-from workers.artifacts.hdf5.tree import Array, Group, Tree, array_pieces, read_tree
+from workers.artifacts.hdf5.tree import Array, Group, Tree, read_tree
 from workers.artifacts.hdf5.weights import check_attributes, refused
 from workers.artifacts.hdf5.writing import write_members
 from workers.artifacts.keras.assets import expected_files
 from workers.artifacts.keras.config import check_config, check_training_config
 from workers.artifacts.keras.legacy import modernised
 from workers.artifacts.keras.legacy_weights import LegacyWeights, read_layers, read_optimizer
-from workers.artifacts.safetensors import Tensor, write_safetensors
+from workers.artifacts.limits import Limits
 from workers.artifacts.source import Content, Source
+from workers.artifacts.weights.safetensors import Weights
+from workers.artifacts.weights.tensors import Block, StoredTensor, TensorNames
 
 _CONFIG, _TRAINING, _VERSION, _BACKEND = "model_config", "training_config", "keras_version", "backend"
 _ATTRIBUTES = frozenset({_CONFIG, _TRAINING, _VERSION, _BACKEND})
 _WEIGHTS, _OPTIMIZER = "/model_weights", "/optimizer_weights"
-_DTYPES = {
-    "bool": "BOOL",
-    "int8": "I8",
-    "int16": "I16",
-    "int32": "I32",
-    "int64": "I64",
-    "uint8": "U8",
-    "uint16": "U16",
-    "uint32": "U32",
-    "uint64": "U64",
-    "float16": "F16",
-    "float32": "F32",
-    "float64": "F64",
-    RAW_2: "BF16",
-}
 
 
 @dataclass(frozen=True)
@@ -63,20 +50,6 @@ class LegacyModel:
         write_members(source.stream, members, target, {"": settings, **self.weights.attributes})
 
 
-@dataclass(frozen=True)
-class WeightsFile:
-    """Weights alone, which a model package makes a model of."""
-
-    arrays: tuple[Array, ...]
-    findings: tuple[Finding, ...] = ()
-    format: str = "weights_h5"
-    framework: str = "keras"
-
-    def write(self, source: Source, target: Path) -> None:
-        """Write the arrays as a safetensors file, under their paths."""
-        write_safetensors(target, [_tensor(source.stream, array) for array in self.arrays])
-
-
 def read_h5(source: Source) -> Content:
     """Read an HDF5 file of Keras to its end; which of the two it is, its attributes say.
 
@@ -92,7 +65,18 @@ def read_h5(source: Source) -> Content:
         read_layers(tree, "")
     else:
         check_attributes(tree, "")
-    return WeightsFile(tuple(tree.arrays.values()))
+    return _weights(tree, source.limits)
+
+
+def _weights(tree: Tree, limits: Limits) -> Weights:
+    """Return the arrays as tensors under their paths."""
+    if not tree.arrays:
+        raise refusal("ART-02.missing_entry", "The file holds no array.", "/")
+    names = TensorNames(limits, sum(array.size_bytes for array in tree.arrays.values()))
+    for path, array in tree.arrays.items():
+        dtype = "bfloat16" if array.datatype.name == RAW_2 else array.datatype.name
+        names.add(path.removeprefix("/"), StoredTensor(dtype, array.shape, Block(array.size_bytes, array.offset)))
+    return Weights(names.tensors, (), "weights_h5", "keras")
 
 
 def _read_model(tree: Tree, root: Group) -> LegacyModel:
@@ -134,12 +118,3 @@ def _text(root: Group, name: str) -> bytes:
     if attribute is None or attribute.shape or len(attribute.texts) != 1:
         raise refused(f"The attribute {name!r} is not one text.", "", root)
     return attribute.texts[0]
-
-
-def _tensor(stream: BinaryIO, array: Array) -> Tensor:
-    return Tensor(
-        name=array.path.removeprefix("/"),
-        dtype=_DTYPES[array.datatype.name],
-        shape=array.shape,
-        pieces=lambda: array_pieces(stream, array),
-    )
