@@ -14,6 +14,9 @@ OutputKind = Literal["probabilities", "logits", "value", "embedding"]
 #: Dtypes of inputs and outputs, by the name that NumPy, TensorFlow and torch share.
 DTYPES = ("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 
+#: The dtype of an input of texts, which a model turns into numbers itself. No data set feeds it yet.
+STRING = "string"
+
 
 class SignatureError(ValueError):
     """A signature that is not well formed, or that does not fit; the message names the input or output."""
@@ -139,6 +142,11 @@ class Signature:
 
 
 def _misfits_of_input(spec: TensorSpec, schema: Schema) -> list[str]:
+    if spec.dtype == STRING:
+        return [
+            f"The input {spec.name!r} takes texts; such a model is registered and not run on data sets. Upload the "
+            "part of it behind its vocabulary, which takes numbers."
+        ]
     columns = spec.columns or ((spec.name,) if spec.name in schema.columns else ())
     if not columns:
         return [
@@ -180,7 +188,9 @@ def _known_keys(document: Mapping[str, Any], known: set[str], place: str) -> Non
         raise SignatureError(f"{place}: unknown key {sorted(unknown)[0]!r}; known are {', '.join(sorted(known))}.")
 
 
-def _common(entry: Any, place: str, extra: set[str]) -> tuple[str, tuple[int, ...], str]:
+def _common(
+    entry: Any, place: str, extra: set[str], dtypes: tuple[str, ...] = DTYPES
+) -> tuple[str, tuple[int, ...], str]:
     if not isinstance(entry, Mapping):
         raise SignatureError(f"{place} is an object with `name`, `shape` and `dtype`.")
     _known_keys(entry, {"name", "shape", "dtype"} | extra, place)
@@ -194,8 +204,8 @@ def _common(entry: Any, place: str, extra: set[str]) -> tuple[str, tuple[int, ..
         or not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape[1:])
     ):
         raise SignatureError(f"{place} ({name!r}): `shape` is a list like [-1, 30]; -1, the batch, comes first.")
-    if dtype not in DTYPES:
-        raise SignatureError(f"{place} ({name!r}): `dtype` {dtype!r} is not one of {', '.join(DTYPES)}.")
+    if dtype not in dtypes:
+        raise SignatureError(f"{place} ({name!r}): `dtype` {dtype!r} is not one of {', '.join(dtypes)}.")
     return name, tuple(shape), str(dtype)
 
 
@@ -210,7 +220,7 @@ def _texts(entry: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
 
 def _input(entry: Any, index: int) -> TensorSpec:
     place = f"inputs[{index}]"
-    name, shape, dtype = _common(entry, place, {"columns"})
+    name, shape, dtype = _common(entry, place, {"columns"}, (*DTYPES, STRING))
     return TensorSpec(name=name, shape=shape, dtype=dtype, columns=_texts(entry, "columns", place))
 
 

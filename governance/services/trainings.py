@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from governance import gates, permissions
-from governance.exceptions import GateClosed, InvalidInput
+from governance.exceptions import GateClosed, InvalidInput, StateConflict
 from governance.models import DatasetVersion, Job, ModelVersion, ModelVersionState, StoredFile, Training
 from governance.permissions import Action
 from governance.services import events, jobs, provenance
@@ -23,6 +23,7 @@ from governance.services.subjects import (
     read_recipe,
     split_or_all,
 )
+from workers.artifacts.formats import FORMATS
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -35,10 +36,11 @@ def request_training(
 
     Raises:
         InvalidInput: when the data set cannot feed the model (with names and shapes), or there is no recipe.
-        StateConflict: when the version is not registered or the data set not ready.
+        StateConflict: when the version is not registered or of a format that is not trained, or the data set not ready.
         GateClosed: with the reasons of the gate ``training``.
     """
     permissions.require(by, Action.REQUEST_TRAINING, version)
+    _demand_trainable(version)
     inputs = {"model": model_input(version), "dataset": dataset_input(dataset)}
     signature, schema = demand_fit(version, dataset)
     demand_target(dataset, schema)
@@ -77,6 +79,16 @@ def request_training(
             detail={"training": training.pk, "dataset": dataset.ref, "dataset_digest": dataset.digest},
         )
     return training
+
+
+def _demand_trainable(version: ModelVersion) -> None:
+    """Refuse formats that can be run and not saved again; a version without one is refused for not being registered."""
+    known = FORMATS.get(version.format)
+    if known is not None and not known.trains:
+        raise StateConflict(
+            f"{version.ref} is {known.title}, which is evaluated and audited and not retrained. To retrain the model, "
+            "save it in a format that is, such as .keras or .pt2, and upload that as a version."
+        )
 
 
 def record_training(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile]) -> None:

@@ -58,6 +58,24 @@ def test_a_recipe_of_the_request_wins_over_the_versions_own(alice):
 
 
 @pytest.mark.parametrize(
+    ("format", "title"),
+    [("h5", "a legacy Keras HDF5 model"), ("saved_model", "a TensorFlow SavedModel"), ("torchscript", "TorchScript")],
+)
+def test_a_version_of_a_format_that_cannot_be_saved_again_is_not_retrained(format, title, alice):
+    version = factories.ModelVersionFactory(format=format)
+    with pytest.raises(StateConflict, match=f"{title}.*evaluated and audited and not retrained"):
+        request(alice, version=version)
+    assert not Job.objects.exists()
+
+
+def test_a_model_of_texts_is_told_that_no_data_set_feeds_it(alice):
+    signature = {**factories.SIGNATURE, "inputs": [{"name": "words", "shape": [-1, 1], "dtype": "string"}]}
+    with pytest.raises(InvalidInput) as refusal:
+        request(alice, version=factories.ModelVersionFactory(signature=signature))
+    assert "The input 'words' takes texts" in str(refusal.value.errors)
+
+
+@pytest.mark.parametrize(
     ("version", "recipe", "because"),
     [
         ({"recipe": None}, None, "has no recipe of its own"),

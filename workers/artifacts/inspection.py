@@ -12,6 +12,7 @@ from workers.artifacts.archive import Archive
 from workers.artifacts.findings import Finding, RefusalError, Verdict, finding, shown, verdict_of
 from workers.artifacts.formats import FORMATS, promised_by
 from workers.artifacts.keras.archive import read_keras
+from workers.artifacts.keras.legacy_file import read_h5
 from workers.artifacts.limits import Limits
 from workers.artifacts.pt2.archive import read_pt2
 from workers.artifacts.source import Container, Content, Reader, Source
@@ -22,6 +23,7 @@ from workers.artifacts.weights.safetensors import read_safetensors
 
 #: What reads each format to its end.
 READERS: Mapping[str, Reader] = {
+    "h5": read_h5,
     "keras": read_keras,
     "pt2": read_pt2,
     "state_dict": read_state_dict,

@@ -1,4 +1,4 @@
-"""Keras: ``.keras`` archives, loaded in safe mode on TensorFlow, run, trained and saved again."""
+"""Keras on TensorFlow: ``.keras`` archives, run, trained and saved again, and legacy ``.h5`` models, which are run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from workers.frameworks.keras_training import KerasTrainer, Precision
 from workers.frameworks.rows import chunk_rows, chunks, conform, demand_signature, is_differentiable
 from workers.protocol import JobError
 from workers.recipe import Recipe
-from workers.signature import OutputKind, OutputSpec, Signature, TensorSpec
+from workers.signature import STRING, OutputKind, OutputSpec, Signature, TensorSpec
 
 Answer = Literal["output", "logits", "features"]
 
@@ -108,7 +108,8 @@ class KerasModel(Model):
                 "name": layer.name,
                 "kind": type(layer).__name__,
                 "output_shape": _shape_of(layer),
-                "parameter_count": int(layer.count_params()),
+                # The lookup inside a TextVectorization is never built, and has nothing to count.
+                "parameter_count": int(layer.count_params()) if layer.built else 0,
             }
             for layer in all_layers(self._model)
             if not isinstance(layer, keras.layers.InputLayer)
@@ -216,7 +217,7 @@ class KerasFramework(Framework):
     """Keras 3 on TensorFlow."""
 
     name: ClassVar[str] = "keras"
-    formats: ClassVar[tuple[str, ...]] = ("keras",)
+    formats: ClassVar[tuple[str, ...]] = ("keras", "h5")
 
     def load(self, path: Path, *, signature: Signature | None, device: str, seed: int) -> KerasModel:
         place = _place(device)
@@ -226,6 +227,7 @@ class KerasFramework(Framework):
         tf.config.experimental.enable_op_determinism()
         try:
             with tf.device(place):
+                # The ending of the name tells the format. Safe mode does not hold for .h5: the inspection has to.
                 model = keras.saving.load_model(path, safe_mode=True, compile=False)
         except Exception as error:
             # Keras raises whatever a config leads it to; all of it means the same to the person who uploaded the file.
@@ -254,7 +256,8 @@ def read_signature(model: Any) -> Signature:
     """Read names, shapes and dtypes from a model; the kind of the first output is guessed from its last activation.
 
     Raises:
-        JobError: ``model_does_not_load``, when the model states no inputs and outputs, or an inner size is open.
+        JobError: ``model_does_not_load``, when the model states no inputs and outputs, an inner size is open, or an
+            output is texts.
     """
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
         raise JobError(
@@ -268,6 +271,8 @@ def read_signature(model: Any) -> Signature:
     outputs = []
     for index, (name, tensor) in enumerate(zip(names, model.outputs, strict=True)):
         shape = _shape(tensor, "output")
+        if tensor.dtype == STRING:
+            raise JobError("model_does_not_load", f"The output {name!r} is texts; an output is numbers.", place=name)
         kind: OutputKind = "embedding"
         if index == 0:
             width = int(np.prod(shape[1:], dtype=int))

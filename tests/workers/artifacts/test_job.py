@@ -251,3 +251,43 @@ def test_what_a_training_writes_passes_the_inspection(run_job: Any, tmp_path: Pa
     model.save(trained)
     inspection = inspect(trained, filename=trained.name)
     assert (inspection.verdict, inspection.findings) == ("registered", ())
+
+
+def test_a_legacy_model_is_registered_with_its_facts(run_job: Any, tmp_path: Path) -> None:
+    from tests.workers.artifacts.keras_models import shared_layers
+
+    model = shared_layers()
+    model.save(tmp_path / "model.h5")
+    value, outputs = run_job(tmp_path / "model.h5")
+    assert (value["verdict"], value["findings"]) == ("registered", [])
+    assert (value["format"], value["framework"], value["rewritten"]) == ("h5", "keras", "rewritten.h5")
+    assert value["parameter_count"] == model.count_params()
+    assert [entry["name"] for entry in value["signature"]["inputs"]] == ["left", "right"]
+    assert [path.name for path in outputs.iterdir()] == ["rewritten.h5"]
+
+
+def test_a_model_of_texts_is_registered_and_says_so_in_its_signature(run_job: Any, tmp_path: Path) -> None:
+    from tests.workers.artifacts.keras_models import adapted_words
+    from workers.datasets.schema import Schema
+    from workers.signature import Signature
+
+    adapted_words().save(tmp_path / "model.keras")
+    value, _ = run_job(tmp_path / "model.keras")
+    assert (value["verdict"], value["findings"]) == ("registered", [])
+    signature = Signature.from_json(value["signature"])
+    assert signature.inputs[0].dtype == "string"
+    schema = Schema.from_json({"modality": "text", "columns": {"words": {"role": "feature", "type": "text"}}})
+    (sentence,) = signature.misfits(schema)
+    assert "takes texts; such a model is registered and not run on data sets" in sentence
+
+
+def test_a_model_that_answers_with_texts_is_rejected_for_its_signature(run_job: Any, tmp_path: Path) -> None:
+    from tests.workers.artifacts.keras_models import keras
+
+    k = keras()
+    words = k.Input((1,), dtype="string")
+    k.Model(words, k.layers.Identity()(words)).save(tmp_path / "model.keras")
+    value, _ = run_job(tmp_path / "model.keras")
+    (finding,) = value["findings"]
+    assert (value["verdict"], finding["id"]) == ("rejected", "SIG-01.load")
+    assert "is texts; an output is numbers" in finding["detail"]

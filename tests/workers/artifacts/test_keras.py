@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,19 +13,12 @@ import numpy as np
 import pytest
 
 from tests.workers.artifacts.crafting import changed, changed_json, read_entries
+from tests.workers.artifacts.keras_models import keras
 from workers.artifacts.findings import Finding
 from workers.artifacts.inspection import Inspection, inspect
 from workers.artifacts.rewrite import rewrite
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-
-
-def keras() -> Any:
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
-
-    return keras
 
 
 def inspected(path: Path) -> Inspection:
@@ -243,10 +235,10 @@ def test_a_config_that_names_something_else_is_rejected_with_the_layer(
 
 
 def test_a_keras_class_that_is_not_listed_is_quarantined(keras_file: Path, tmp_path: Path) -> None:
-    path = changed_json(keras_file, tmp_path / "new.keras", CONFIG, replaced(class_name="StringLookup"))
+    path = changed_json(keras_file, tmp_path / "new.keras", CONFIG, replaced(class_name="FeatureSpace"))
     finding = finding_of(path, "quarantined")
     assert finding.id == "ART-03.keras_class"
-    assert "keras.layers.StringLookup" in finding.detail
+    assert "keras.layers.FeatureSpace" in finding.detail
 
 
 def test_every_listed_class_is_one_that_keras_itself_has() -> None:
@@ -271,8 +263,9 @@ def test_every_listed_class_is_one_that_keras_itself_has() -> None:
         ({CONFIG: b'{"a": 1, "a": 2}'}, "ART-02.json", CONFIG),
         ({CONFIG: b"[" * 100_000}, "ART-02.json", CONFIG),
         ({"metadata.json": b'{"keras_version": "2.15.0"}'}, "ART-02.schema", "metadata.json"),
-        ({WEIGHTS: b"not HDF5"}, "ART-02.hdf5", WEIGHTS),
-        ({WEIGHTS: b"\x89HDF\r\n\x1a\n" + bytes(100)}, "ART-02.hdf5", WEIGHTS),
+        ({WEIGHTS: b"not HDF5"}, "ART-02.truncated", f"{WEIGHTS}: / (byte 0)"),
+        ({WEIGHTS: b"not HDF5" + bytes(100)}, "ART-02.hdf5", f"{WEIGHTS}: / (byte 0)"),
+        ({WEIGHTS: b"\x89HDF\r\n\x1a\n" + bytes(100)}, "ART-02.hdf5_structure", f"{WEIGHTS}: / (byte 8)"),
     ],
 )
 def test_entries_that_do_not_belong_or_are_damaged(
@@ -282,71 +275,22 @@ def test_entries_that_do_not_belong_or_are_damaged(
     assert (finding.id, finding.place) == (identifier, place)
 
 
-def external_link(file: Any, folder: Path) -> None:
-    file["link"] = h5py.ExternalLink(str(folder / "other.h5"), "/secret")
-
-
-def soft_link(file: Any, folder: Path) -> None:
-    file["link"] = h5py.SoftLink("/layers")
-
-
-def hard_link(file: Any, folder: Path) -> None:
-    file["layers/again"] = file["layers"]
-
-
-def external_storage(file: Any, folder: Path) -> None:
-    (folder / "secret").write_bytes(bytes(16))
-    file.create_dataset("outside", (4,), "float32", external=[(str(folder / "secret"), 0, 16)])
-
-
-def virtual(file: Any, folder: Path) -> None:
-    layout = h5py.VirtualLayout((4,), "float32")
-    layout[:] = h5py.VirtualSource(str(folder / "other.h5"), "secret", (4,))
-    file.create_virtual_dataset("outside", layout)
-
-
-def references(file: Any, folder: Path) -> None:
-    file.create_dataset("objects", (1,), h5py.ref_dtype)
-
-
-def texts(file: Any, folder: Path) -> None:
-    file.create_dataset("objects", data=["text"], dtype=h5py.string_dtype())
-
-
-def filtered(file: Any, folder: Path) -> None:
-    file.create_dataset("filtered", data=np.zeros(100), compression="gzip")
-
-
-def shape_bomb(file: Any, folder: Path) -> None:
-    file.create_dataset("bomb", (10**6, 10**6), "float64")
-
-
-def attribute(file: Any, folder: Path) -> None:
+def attribute(file: Any) -> None:
     file.attrs["code"] = np.arange(3)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (external_link, "external link"),
-        (soft_link, "soft or external link"),
-        (hard_link, "same object"),
-        (external_storage, "lie in another file"),
-        (virtual, "virtual"),
-        (references, "plain numbers"),
-        (texts, "plain numbers"),
-        (filtered, "chunks"),
-        (shape_bomb, "8,000,000,000,000 bytes"),
-        (attribute, "attribute 'code'"),
-    ],
-)
+def soft_link(file: Any) -> None:
+    file["link"] = h5py.SoftLink("/layers")
+
+
+@pytest.mark.parametrize(("change", "words"), [(soft_link, "soft link"), (attribute, "attribute 'code'")])
 def test_weights_that_are_more_than_arrays_are_rejected(
-    keras_file: Path, tmp_path: Path, change: Callable[[Any, Path], None], words: str
+    keras_file: Path, tmp_path: Path, change: Callable[[Any], None], words: str
 ) -> None:
     weights = tmp_path / "weights.h5"
     weights.write_bytes(read_entries(keras_file)[WEIGHTS])
     with h5py.File(weights, "a") as file:
-        change(file, tmp_path)
+        change(file)
     finding = finding_of(changed(keras_file, tmp_path / "hostile.keras", {WEIGHTS: weights.read_bytes()}))
     assert finding.id == "ART-02.hdf5"
     assert words in finding.detail
@@ -359,7 +303,7 @@ def test_damaged_weights_with_a_right_checksum_are_a_finding_or_read(keras_file:
     verdicts = set()
     for number in range(150):
         damaged = bytearray(weights)
-        for offset in generator.integers(0, len(weights), 8):
+        for offset in generator.integers(0, len(weights), 1):
             damaged[offset] ^= int(generator.integers(1, 256))
         path = changed(keras_file, tmp_path / f"{number}.keras", {WEIGHTS: bytes(damaged)})
         verdicts.add(inspected(path).verdict)

@@ -1,1 +1,1 @@
-"""The ``.keras`` archive of Keras 3: its config against lists of classes and functions, its weights as plain arrays."""
+"""Keras models, as ``.keras`` and legacy ``.h5``: the config against lists of classes, settings and functions."""

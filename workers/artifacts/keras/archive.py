@@ -1,18 +1,23 @@
-"""The archive of ``keras.Model.save``: three entries, the config walked, the weights walked, all written anew."""
+"""The archive of ``keras.Model.save``: config, weights and vocabularies, each parsed and written anew."""
 
 from __future__ import annotations
 
 import json
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from workers.artifacts import strict_json
 from workers.artifacts.canonical import CanonicalArchive
-from workers.artifacts.findings import Finding, refusal, shown
-from workers.artifacts.hdf5 import weights as hdf5_weights
+from workers.artifacts.findings import Finding, refusal, shown, verdict_of
+from workers.artifacts.hdf5.tree import Tree
+from workers.artifacts.hdf5.weights import read_weights, rewrite_weights
+from workers.artifacts.keras import assets
+from workers.artifacts.keras.assets import Vocabulary
 from workers.artifacts.keras.config import check_config
 from workers.artifacts.source import Container, Source
 
@@ -27,6 +32,8 @@ class KerasFile:
 
     version: str
     config: dict[str, Any]
+    weights: Tree
+    vocabularies: tuple[Vocabulary, ...]
     findings: tuple[Finding, ...]
     format: str = "keras"
     framework: str = "keras"
@@ -38,17 +45,19 @@ class KerasFile:
         return value if isinstance(value, dict) else None
 
     def write(self, source: Source, target: Path) -> None:
-        """Write the canonical file: the three entries, the arrays of the weights copied one by one."""
+        """Write the canonical file: the weights array by array, the vocabularies word by word."""
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            original, rewritten = Path(folder, "original.h5"), Path(folder, "rewritten.h5")
-            _extract(source.entries, original)
-            hdf5_weights.rewrite_weights(original, rewritten, _WEIGHTS)
+            rewritten = Path(folder, "rewritten.h5")
+            with _extracted(source.entries) as weights:
+                rewrite_weights(weights, self.weights, rewritten)
             with CanonicalArchive(target) as out, rewritten.open("rb") as weights:
                 metadata = {"keras_version": self.version, "date_saved": "1980-01-01@00:00:00"}
                 out.add(_METADATA, json.dumps(metadata).encode())
                 out.add(_CONFIG, json.dumps(self.config, allow_nan=False).encode())
                 pieces = iter(lambda: weights.read(1024 * 1024), b"")
                 out.add_stream(_WEIGHTS, rewritten.stat().st_size, pieces)
+                for vocabulary in self.vocabularies:
+                    out.add(vocabulary.name, vocabulary.content)
 
 
 def read_keras(source: Source) -> KerasFile:
@@ -59,10 +68,7 @@ def read_keras(source: Source) -> KerasFile:
     """
     archive = source.entries
     for name in archive.entries:
-        if name.startswith("assets/"):
-            detail = f"The entry {shown(name)} is an asset of a layer; layers with assets are not taken."
-            raise refusal("ART-02.unknown_entry", detail, name)
-        if name not in _ENTRIES:
+        if name not in _ENTRIES and not name.startswith(assets.FOLDER):
             raise refusal("ART-02.unknown_entry", f"The entry {shown(name)} does not belong into a .keras.", name)
     for name in _ENTRIES:
         if name not in archive.entries:
@@ -70,17 +76,21 @@ def read_keras(source: Source) -> KerasFile:
     version = _version(strict_json.parse(archive.read(_METADATA, _MAX_METADATA_BYTES), _METADATA))
     config = strict_json.parse(archive.read(_CONFIG, strict_json.MAX_BYTES), _CONFIG)
     findings = check_config(config)
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder, "weights.h5")
-        _extract(archive, weights)
-        hdf5_weights.check_weights(weights, _WEIGHTS)
-    return KerasFile(version, config, findings)
+    # What a config says that is rejected anyhow is not looked into further.
+    is_rejected = verdict_of(findings) == "rejected"
+    vocabularies = () if is_rejected else assets.read_vocabularies(archive, config, source.limits.json_bytes)
+    with _extracted(archive) as stream:
+        weights = read_weights(stream, _WEIGHTS, source.limits)
+    return KerasFile(version, config, weights, vocabularies, findings)
 
 
-def _extract(archive: Container, target: Path) -> None:
-    with target.open("wb") as out:
+@contextmanager
+def _extracted(archive: Container) -> Iterator[BinaryIO]:
+    """Unpack the weights, in which the HDF5 reader jumps back and forth."""
+    with tempfile.TemporaryFile() as stream:
         for piece in archive.chunks(_WEIGHTS):
-            out.write(piece)
+            stream.write(piece)
+        yield stream
 
 
 def _version(document: Any) -> str:

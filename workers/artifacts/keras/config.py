@@ -1,8 +1,9 @@
-"""Walks the config of a ``.keras`` file: every class and function has to be one of Keras' own, by exact name.
+"""Walks the config of a Keras model: every class, setting and function has to be one of Keras' own, by exact name.
 
 Keras' ``safe_mode`` refuses lambdas; it still imports what a config names. So each object is looked up by the module
-and name that Keras would resolve, each text in the places where Keras looks up a function, and anything that Keras
-would deserialise in another way (tensors, slices) by the few forms that a saved model has.
+and name that Keras would resolve, each setting by the keys of its class, each text in the places where Keras looks up
+a function or opens a file, and anything that Keras would deserialise in another way (tensors, slices) by the few forms
+that a saved model has.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import math
 from typing import Any
 
 from workers.artifacts.findings import MAX_FINDINGS, Finding, finding, refusal, shown
+from workers.artifacts.keras import legacy
 from workers.artifacts.keras import names as keras_names
+from workers.artifacts.keras.keys import keys_of
 
 PLACE = "config.json"
 _OBJECT_KEYS = frozenset(
@@ -40,6 +43,7 @@ _COMPILE_KEYS = frozenset(
         "auto_scale_loss",
     }
 )
+_FUNCTION_KEYS = frozenset({"module", "class_name", "config", "registered_name", "shared_object_id"})
 #: Objects that stand for values: the keys of their config.
 _VALUES = {
     "__keras_tensor__": frozenset({"shape", "dtype", "keras_history"}),
@@ -56,33 +60,65 @@ _DTYPES = frozenset(
     }
 )
 # fmt: on
-_ROLES = {"activation": "activation", "recurrent_activation": "activation", "optimizer": "optimizer", "loss": "loss"}
+_ROLES = {
+    "activation": "activation",
+    "recurrent_activation": "activation",
+    "optimizer": "optimizer",
+    "loss": "loss",
+    "standardize": "standardize",
+    "split": "split",
+}
+_COMPILE_ROLES = {
+    "optimizer": "optimizer",
+    "optimizer_config": "optimizer",
+    "loss": "loss",
+    "metrics": "metric",
+    "weighted_metrics": "metric",
+}
 _SUFFIXES = ("initializer", "regularizer", "constraint")
 
 
-def check_config(document: Any) -> tuple[Finding, ...]:
-    """Return what is wrong with a parsed ``config.json``; nothing is imported.
+def check_config(document: Any, *, place: str = PLACE, is_legacy: bool = False) -> tuple[Finding, ...]:
+    """Return what is wrong with the parsed config of a model; nothing is imported.
+
+    Args:
+        is_legacy: the config is that of an HDF5 model, in which an object may leave out the module of its class.
 
     Raises:
-        RefusalError: the document is not the config of a Keras 3 model.
+        RefusalError: the document is not the config of a Keras model.
     """
     name = document.get("class_name") if isinstance(document, dict) else document
     if not isinstance(document, dict) or not isinstance(name, str) or name not in keras_names.MODELS:
-        raise refusal("ART-02.schema", f"The root of the config is {shown(name)}; a Keras model is expected.", PLACE)
-    walk = _Walk()
-    walk.visit(document, f"{PLACE}: model", "")
+        raise refusal("ART-02.schema", f"The root of the config is {shown(name)}; a Keras model is expected.", place)
+    walk = _Walk(is_legacy)
+    walk.visit(document, f"{place}: model", "")
+    return tuple(walk.findings[:MAX_FINDINGS])
+
+
+def check_training_config(document: Any, place: str) -> tuple[Finding, ...]:
+    """Return what is wrong with the compile settings of a legacy HDF5 model.
+
+    Raises:
+        RefusalError: the document holds settings that Keras does not write.
+    """
+    if not isinstance(document, dict) or not set(document) <= _COMPILE_KEYS | legacy.COMPILE_KEYS:
+        raise refusal("ART-02.schema", "The compile settings have keys that Keras does not write.", place)
+    walk = _Walk(is_legacy=True)
+    for key, item in document.items():
+        walk.visit(item, f"{place}.{key}", _COMPILE_ROLES.get(key, ""))
     return tuple(walk.findings[:MAX_FINDINGS])
 
 
 class _Walk:
-    def __init__(self) -> None:
+    def __init__(self, is_legacy: bool) -> None:
+        self._is_legacy = is_legacy
         self.findings: list[Finding] = []
 
     def visit(self, value: Any, place: str, role: str) -> None:
         """Visit a value; ``role`` says what a text here would be looked up as."""
         if isinstance(value, dict):
             if "class_name" in value:
-                self._object(value, place)
+                self._object(value, place, role)
             else:
                 for key, item in value.items():
                     self.visit(item, f"{place}.{key}", role or _role_of(key))
@@ -95,7 +131,9 @@ class _Walk:
     def _refuse(self, identifier: str, detail: str, place: str) -> None:
         self.findings.append(finding(identifier, detail, place))
 
-    def _object(self, value: dict[str, Any], place: str) -> None:
+    def _object(self, value: dict[str, Any], place: str, role: str) -> None:
+        if self._is_legacy and "module" not in value:
+            value = legacy.with_module(value, role)
         name, config = value["class_name"], value.get("config")
         if isinstance(config, dict) and isinstance(config.get("name"), str):
             place = f"{place}/{config['name']}"
@@ -121,8 +159,9 @@ class _Walk:
             detail = f"The object {name} has the key {shown(min(unknown))}." if unknown else f"{name} has no config."
             self._refuse("ART-02.schema", detail, place)
             return
-        for key, item in config.items():
-            self.visit(item, f"{place}.{key}", _role_of(key))
+        if not isinstance(value.get("name"), str | None) or not isinstance(value.get("shared_object_id"), int | None):
+            self._refuse("ART-02.schema", f"The name or number of the object {name} is something else.", place)
+        self._settings(str(module), name, config, place)
         self.visit(value.get("inbound_nodes"), f"{place}.inbound_nodes", "")
         if "build_config" in value and not _is_shapes(value["build_config"]):
             self._refuse("ART-02.schema", "`build_config` holds more than shapes.", f"{place}.build_config")
@@ -130,6 +169,16 @@ class _Walk:
             self._compile_config(value["compile_config"], f"{place}.compile_config")
         if name == "InputLayer":
             self._input_shape(config, place)
+
+    def _settings(self, module: str, name: str, config: dict[str, Any], place: str) -> None:
+        known = keys_of(module, name) | (legacy.KEYS if self._is_legacy else frozenset())
+        for key, item in config.items():
+            self.visit(item, f"{place}.{key}", _role_of(key))
+            if key not in known:
+                self._refuse("ART-02.schema", f"{name} has no setting {shown(key)}.", f"{place}.{key}")
+            elif key == "vocabulary" and isinstance(item, str):
+                detail = f"The vocabulary is the file {shown(item)}; save the model with the vocabulary in it."
+                self._refuse("ART-01.file_name", detail, f"{place}.{key}")
 
     def _is_known_class(self, name: str, module: str | None, registered: Any, place: str) -> bool:
         if name in keras_names.CODE_CLASSES:
@@ -150,6 +199,8 @@ class _Walk:
                     f"{shown(name)} of module {shown(module)} is not one of Keras' own classes; loading it needs code "
                     "that is not in the file."
                 )
+                if self._is_legacy and module is None:
+                    detail = f"{shown(name)} is none of the classes of Keras that an HDF5 model may have there."
                 self._refuse("ART-01.keras_class", detail, place)
             return False
         if registered not in (None, name):
@@ -166,6 +217,7 @@ class _Walk:
             or name not in keras_names.FUNCTIONS
             or module not in keras_names.FUNCTION_MODULES
             or registered not in (None, "function", name)
+            or not set(value) <= _FUNCTION_KEYS
         ):
             detail = f"The function {shown(name)} of module {shown(module)} is not one of Keras' own."
             self._refuse("ART-01.keras_function", detail, place)
@@ -177,7 +229,8 @@ class _Walk:
         if not set(value) <= {"class_name", "config"} or keys != _VALUES[name] or not is_plain:
             self._refuse("ART-02.schema", f"A value of class {name} has unknown parts.", place)
         elif isinstance(config, dict):
-            if "dtype" in config and (not isinstance(config["dtype"], str) or config["dtype"] not in _DTYPES):
+            dtypes = _DTYPES | {"string"} if name == "__keras_tensor__" else _DTYPES
+            if "dtype" in config and (not isinstance(config["dtype"], str) or config["dtype"] not in dtypes):
                 self._refuse("ART-02.schema", f"The dtype {shown(config['dtype'])} is not taken.", place)
             if not all(_is_plain(item) for key, item in config.items() if key != "dtype"):
                 self._refuse("ART-02.schema", f"A value of class {name} holds more than numbers.", place)
@@ -186,12 +239,11 @@ class _Walk:
         if not isinstance(value, dict) or not set(value) <= _COMPILE_KEYS:
             self._refuse("ART-02.schema", "`compile_config` has keys that Keras does not write.", place)
             return
-        roles = {"optimizer": "optimizer", "loss": "loss", "metrics": "metric", "weighted_metrics": "metric"}
         for key, item in value.items():
-            self.visit(item, f"{place}.{key}", roles.get(key, ""))
+            self.visit(item, f"{place}.{key}", _COMPILE_ROLES.get(key, ""))
 
     def _input_shape(self, config: dict[str, Any], place: str) -> None:
-        shape = config.get("batch_shape")
+        shape = config.get("batch_shape", config.get("batch_input_shape"))
         if not isinstance(shape, list) or not shape or shape[0] is not None:
             have = shape[0] if isinstance(shape, list) and shape else shape
             detail = f"The input has a fixed batch ({shown(have)}); build the model with an open batch (None)."

@@ -1,30 +1,34 @@
 """Keras' own classes and functions, by the exact module and name under which Keras 3 writes them.
 
 Left out on purpose: ``Lambda`` and the wrappers of other code (``TFSMLayer``, ``TorchModuleWrapper``, ``JaxLayer``,
-``FlaxLayer``), and the layers that read files or carry vocabularies beside the weights (``StringLookup``,
-``IntegerLookup``, ``TextVectorization``, ``Hashing``).
+``FlaxLayer``), ``FeatureSpace``, which has no config of its own, and the quantisation by GPTQ and AWQ, whose settings
+carry a data set.
 """
 
 from __future__ import annotations
 
 _LAYERS = """
 Activation ActivityRegularization AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D
-AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AdditiveAttention AlphaDropout Attention Average
-AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional CategoryEncoding CenterCrop
-Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D
-Cropping1D Cropping2D Cropping3D Dense DepthwiseConv1D DepthwiseConv2D Discretization Dot Dropout ELU EinsumDense
-Embedding Flatten GRU GRUCell GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D
-GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention
-Identity InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking MaxPooling1D MaxPooling2D MaxPooling3D Maximum
-Minimum MultiHeadAttention Multiply Normalization PReLU Permute RMSNormalization RNN RandomBrightness RandomContrast
-RandomCrop RandomFlip RandomRotation RandomTranslation RandomZoom ReLU RepeatVector Rescaling Reshape Resizing
-ReversibleEmbedding SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell Softmax SpatialDropout1D SpatialDropout2D
-SpatialDropout3D SpectralNormalization StackedRNNCells Subtract TimeDistributed UnitNormalization UpSampling1D
-UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AdditiveAttention AlphaDropout Attention AugMix
+AutoContrast Average AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization Bidirectional
+CategoryEncoding CenterCrop Concatenate ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose Conv2D
+Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Cropping1D Cropping2D Cropping3D CutMix Dense
+DepthwiseConv1D DepthwiseConv2D Discretization Dot Dropout ELU EinsumDense Embedding Equalization Flatten GRU GRUCell
+GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
+GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention HashedCrossing Hashing Identity InputLayer
+IntegerLookup LSTM LSTMCell LayerNormalization LeakyReLU Masking MaxNumBoundingBoxes MaxPooling1D MaxPooling2D
+MaxPooling3D Maximum MelSpectrogram Minimum MixUp MultiHeadAttention Multiply Normalization PReLU Permute Pipeline
+RMSNormalization RNN RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop
+RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
+RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation
+RandomZoom ReLU RepeatVector Rescaling Reshape Resizing ReversibleEmbedding STFTSpectrogram SeparableConv1D
+SeparableConv2D SimpleRNN SimpleRNNCell Softmax Solarization SpatialDropout1D SpatialDropout2D SpatialDropout3D
+SpectralNormalization StackedRNNCells StringLookup Subtract TextVectorization TimeDistributed UnitNormalization
+UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
 """
 _INITIALIZERS = """
 Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal LecunUniform Ones
-Orthogonal OrthogonalInitializer RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros
+Orthogonal OrthogonalInitializer RandomNormal RandomUniform STFT STFTInitializer TruncatedNormal VarianceScaling Zeros
 """
 _REGULARIZERS = "L1 L1L2 L2 OrthogonalRegularizer"
 _CONSTRAINTS = "MaxNorm MinMaxNorm NonNeg UnitNorm"
@@ -35,6 +39,10 @@ ScheduleFreeAdamW
 _SCHEDULES = """
 CosineDecay CosineDecayRestarts ExponentialDecay InverseTimeDecay PiecewiseConstantDecay PolynomialDecay
 """
+_DTYPE_POLICIES = """
+DTypePolicy DTypePolicyMap FloatDTypePolicy Int4DTypePolicy QuantizedDTypePolicy QuantizedFloat8DTypePolicy
+"""
+_QUANTIZERS = "AbsMaxQuantizer Float8QuantizationConfig Int4QuantizationConfig Int8QuantizationConfig"
 _LOSSES = """
 BinaryCrossentropy BinaryFocalCrossentropy CTC CategoricalCrossentropy CategoricalFocalCrossentropy
 CategoricalGeneralizedCrossEntropy CategoricalHinge Circle CosineSimilarity Dice Hinge Huber KLDivergence LogCosh
@@ -103,7 +111,8 @@ CLASSES: frozenset[tuple[str, str]] = frozenset(
     | _pairs("keras.src.ops.nn", _OPS_NN)
     | _pairs("keras.src.ops.core", "Cast StopGradient Unstack")
     | _pairs("keras", "DTypePolicy FloatDTypePolicy Sequential Model")
-    | _pairs("keras.dtype_policies", "DTypePolicy FloatDTypePolicy")
+    | _pairs("keras.dtype_policies", _DTYPE_POLICIES)
+    | _pairs("keras.quantizers", _QUANTIZERS)
     | _pairs("keras.models", "Sequential Model")
     | _pairs("keras.src.models.functional", "Functional")
     | _pairs("keras.src.models.sequential", "Sequential")
@@ -140,6 +149,8 @@ TEXTS: dict[str, frozenset[str]] = {
     "metric": frozenset(
         _folded(_FUNCTIONS["loss"]) | _folded(_FUNCTIONS["metric"]) | _folded(_LOSSES) | _folded(_METRICS)
     ),
+    "standardize": frozenset(_folded("lower_and_strip_punctuation lower strip_punctuation")),
+    "split": frozenset(_folded("whitespace character")),
 }
 
 #: Functions that may be named by an object of class ``function``.
