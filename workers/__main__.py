@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import workers
-from workers import child, environment
+from workers import child, environment, sandbox
 from workers.protocol import MESSAGE_DESCRIPTOR, SPEC_FILE, JobSpec, ProtocolError
 
 
@@ -30,9 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="PACKAGE",
         help="a package beside Assay's own in which runners may live; may be given more than once",
     )
-    # What a dispatcher adds: a lifeline on standard input, messages on descriptor 3, and when it started the child.
+    # What a dispatcher adds: a lifeline on standard input, messages on descriptor 3, when it started the child and in
+    # what.
     parser.add_argument("--dispatched", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--started-at", type=float, default=time.monotonic(), help=argparse.SUPPRESS)
+    parser.add_argument("--surroundings", type=json.loads, default={}, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
 
     parent = os.getppid()
@@ -54,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message_descriptor=MESSAGE_DESCRIPTOR if options.dispatched else None,
         parent_pid=parent if options.dispatched else None,
         started_at=options.started_at,
+        surroundings=sandbox.Surroundings(**options.surroundings),
     )
     if options.dispatched:
         _leave(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -148,23 +149,25 @@ def state_of(job: Job) -> str:
     return Job.objects.get(pk=job.pk).state
 
 
-def pids_told_by(job: Job) -> list[int]:
-    """Wait until the running child has told its processes, and return them."""
-
-    def told() -> list[int]:
-        message = Job.objects.get(pk=job.pk).progress.get("message", "")
-        return [int(word) for word in message.split() if word.isdigit()]
-
-    return eventually(told)
+def told_by(job: Job) -> str:
+    """Wait until the running child has told something, and return it."""
+    return eventually(lambda: Job.objects.get(pk=job.pk).progress.get("message"))
 
 
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; a dead one that nobody has collected does not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+def processes_of(folder: Path) -> dict[int, str]:
+    """Return the living processes that name a folder, or one below it, in their command line, and that line.
+
+    For the folder of a job these are bubblewrap, the child, its lifeline and what it started. A child in a process
+    namespace of its own does not know by which number the machine calls it.
+    """
+    found = {}
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(folder) in line:
+                    found[int(process.name)] = line
+    return found
 
 
 def assert_done_once(*done: Job) -> None:
