@@ -6,6 +6,7 @@ Exit status: 0 the job succeeded, 1 it failed and ``result.json`` says why, 2 th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     parent = os.getppid()
     if options.dispatched:
+        _close_the_rest()
         _hold_lifeline()
     folder = options.folder.resolve()
     try:
@@ -89,6 +91,15 @@ def _leave(status: int) -> NoReturn:
     sys.stderr.flush()
     ctypes.CDLL(None).fflush(None)
     os._exit(status)
+
+
+def _close_the_rest() -> None:
+    """Close what a library of the worker left open for its children: no job is to read from it."""
+    for name in [entry.name for entry in Path("/proc/self/fd").iterdir()]:
+        if int(name) > MESSAGE_DESCRIPTOR:
+            # The descriptor of the listing itself is closed already.
+            with contextlib.suppress(OSError):
+                os.close(int(name))
 
 
 def _hold_lifeline() -> None:

@@ -17,9 +17,10 @@ from django.db import OperationalError, connections
 
 from governance import attempt as attempt_module
 from governance import job_kinds, outcome, queue
-from governance.attempt import Attempt, Lease, remove_folder
+from governance.attempt import Attempt, Lease
 from governance.dispatcher import Dispatcher
 from governance.exceptions import InvalidInput, LostJob, NotAllowed, StateConflict
+from governance.job_folders import remove_folder
 from governance.models import Event, Job, JobState, ReviewState, StoredFile
 from governance.services import jobs
 from governance.storage import store
