@@ -207,6 +207,10 @@ def _check_inputs(spec: JobSpec, folder: Path) -> None:
 
 def _list_outputs(folder: Path) -> dict[str, OutputFile]:
     outputs = folder / OUTPUTS_FOLDER
+    if outputs.is_symlink():
+        raise JobError(
+            "output_not_plain", "The outputs lie in the job folder, not behind a link.", place=OUTPUTS_FOLDER
+        )
     files = {}
     for path in sorted(outputs.iterdir()) if outputs.is_dir() else ():
         status = path.lstat()
@@ -245,7 +249,7 @@ def _report(error: BaseException, spec: JobSpec) -> ErrorReport:
     if isinstance(error, ValueError) and "JSON compliant" in str(error):
         detail = "The runner returned a value with NaN or an infinity, which JSON does not have."
         return ErrorReport("value_not_json", detail, errored=True, traceback=trace)
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         detail = (
             f"The job tried what its sandbox refuses: {error}. It may read its inputs, write in its own folder, and"
             " reach neither the network nor another process."

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from governance.attempt import Attempt
 from governance.models import Event, Job, JobState
 from governance.services import events, jobs
 from tests import factories
-from tests.faults.kinds import TINY
+from tests.faults.kinds import ESCAPE, TINY
 from workers.executors.base import Executor
 from workers.executors.local import LocalExecutor
 
@@ -41,7 +41,8 @@ PAUSE_PLACES = {
 
 @pytest.fixture
 def tiny_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(job_kinds._kinds, TINY.name, TINY)
+    for kind in (TINY, ESCAPE):
+        monkeypatch.setitem(job_kinds._kinds, kind.name, kind)
 
 
 @pytest.fixture
@@ -65,9 +66,9 @@ def submit(tiny_kind: None) -> Callable[..., Job]:
 def work(tiny_kind: None) -> Callable[..., Job]:
     """Claim the next job and run it in this process: ``work(executor=...)``."""
 
-    def run(executor: Executor | None = None, **options: Any) -> Job:
+    def run(executor: Executor | None = None, devices: Sequence[str] = ("cpu",), **options: Any) -> Job:
         claimed_at = time.monotonic()
-        job = jobs.start_next(worker="test", devices=["cpu"])
+        job = jobs.start_next(worker="test", devices=devices)
         assert job is not None
         chosen = executor or LocalExecutor(runner_packages=["tests.faults"])
         Attempt(job=job, executor=chosen, claimed_at=claimed_at, **options).run()

@@ -312,7 +312,7 @@ def fill_the_folder_with_names(context: JobContext) -> Any:
 def nest_folders(context: JobContext) -> Any:
     """Make folders inside each other, deeper than a path may be long and than Python may recurse."""
     os.chdir(context.folder / "tmp")
-    for _ in range(3000):
+    for _ in range(1200):
         Path("nested").mkdir()
         os.chdir("nested")
     os.chdir(context.folder)
