@@ -82,13 +82,20 @@ def test_bubblewrap_gives_processes_and_mounts_of_their_own() -> None:
     assert sandbox.probe(sandbox.NAMESPACES).bubblewrap == ""
 
 
-def test_a_bubblewrap_that_does_not_work_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container that lets nobody mount /proc: the program is there and ends with an error."""
-    program = tmp_path / "bwrap"
-    program.write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && echo bubblewrap 9.9 && exit\necho Not permitted >&2; exit 1\n'
-    )
-    program.chmod(0o755)
+@pytest.mark.parametrize(
+    "program",
+    [
+        # As in a container that lets nobody mount /proc.
+        '#!/bin/sh\n[ "$1" = --version ] && echo bubblewrap 9.9 && exit\necho Not permitted >&2; exit 1\n',
+        "#!/nonexistent/interpreter\n",
+    ],
+    ids=["ends with an error", "cannot be run"],
+)
+def test_a_bubblewrap_that_does_not_work_counts_as_none(
+    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bwrap").write_text(program)
+    (tmp_path / "bwrap").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     sandbox.probe.cache_clear()
     try:

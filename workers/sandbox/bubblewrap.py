@@ -37,14 +37,17 @@ def executable() -> str | None:
 
 
 def version() -> str:
-    """Return the version of bubblewrap, empty where the machine has none or it does not answer."""
+    """Return the version of bubblewrap, empty where the machine has none or what is there does not run."""
     # Children import this module, and have no use for it.
     import subprocess
 
     program = executable()
     if program is None:
         return ""
-    answer = subprocess.run([program, "--version"], check=False, capture_output=True, text=True, timeout=60)  # noqa: S603
+    try:
+        answer = subprocess.run([program, "--version"], check=False, capture_output=True, text=True, timeout=60)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
     return answer.stdout.strip().removeprefix("bubblewrap ")[:40]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -32,7 +31,10 @@ def probe(choice: str = AUTO) -> Layers:
 
 
 def _try(bubblewrap_version: str) -> Layers:
-    """Start a child that enters the sandbox and says what it is made of; none where it does not come to that."""
+    """Start a child that enters the sandbox and says what it is made of.
+
+    No layer counts where it does not come to that: the program cannot be run, ends with an error, or does not end.
+    """
     # Children import this module, and have no use for them.
     import subprocess
     import tempfile
@@ -44,12 +46,15 @@ def _try(bubblewrap_version: str) -> Layers:
         program = [sys.executable, "-P", "-m", "workers.sandbox", str(folder), json.dumps(surroundings.to_json())]
         if bubblewrap_version:
             program = bubblewrap.command(program, folder=folder, packages=[_PACKAGE], uses_gpu=False)
-        ended = subprocess.run(  # noqa: S603 - our own interpreter, our own module
-            program,
-            check=False,
-            capture_output=True,
-            cwd=_CHECKOUT,
-            env={"PYTHONPATH": str(_CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", "LANG": os.environ.get("LANG", "C")},
-            timeout=_MOST_SECONDS,
-        )
+        try:
+            ended = subprocess.run(  # noqa: S603 - our own interpreter, our own module
+                program,
+                check=False,
+                capture_output=True,
+                cwd=_CHECKOUT,
+                env={"PYTHONPATH": str(_CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8"},
+                timeout=_MOST_SECONDS,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return Layers()
     return Layers.from_json(json.loads(ended.stdout)) if ended.returncode == 0 else Layers()
