@@ -103,7 +103,7 @@ def state_of(layers: Layers) -> SandboxState:
             layers.landlock > 0,
             interface,
         ),
-        ("seccomp", "no socket, no process, no program, no way into the kernel", layers.seccomp, ""),
+        ("seccomp", "no socket, no way into the kernel; on a CPU no process and no program", layers.seccomp, ""),
         ("no new privileges", "a set-uid program gives nothing back", layers.no_new_privileges, ""),
         ("no capabilities", "nothing of root's power is left", layers.no_capabilities, ""),
         ("read-only inputs", "what its digest was checked of stays as it is", layers.read_only_inputs, ""),
