@@ -9,6 +9,8 @@ COPY workers workers
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --constraint constraints.txt '.[postgres]'
 
 FROM python:3.11-slim-bookworm
+# Jobs start inside it where the container's own confinement allows; `manage.py check` says whether it does.
+RUN apt-get update && apt-get install --yes --no-install-recommends bubblewrap && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid 10001 assay && mkdir /data && chown assay /data
 COPY --from=build /venv /venv
 WORKDIR /app

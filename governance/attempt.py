@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +14,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 
 from governance import job_kinds, queue
 from governance.exceptions import AssayError, IntegrityFailure, LostJob, StorageFull
+from governance.job_folders import make_folders, overflow, remove_folder
 from governance.models import Job, JobState, StoredFile
 from governance.outcome import Outcome, read_outcome, store_log
 from governance.services import jobs
@@ -28,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 #: How often the row learns of progress, and the worker of a wish to cancel.
 BEAT_SECONDS = 0.5
+
+#: How often the room is measured that a child takes in its folder.
+FOLDER_SECONDS = 1.0
 
 #: How long a child that is quiet is left alone, and so how long a stop of the worker may take to be seen.
 WAIT_SECONDS = 0.2
@@ -187,7 +189,7 @@ class Attempt:
     def _make_folder(self, spec: JobSpec) -> None:
         # A folder of this very attempt can only be what an interrupted start left.
         remove_folder(self.folder)
-        _make_folders(self.folder / INPUTS_FOLDER)
+        make_folders(self.folder / INPUTS_FOLDER)
         (self.folder / OUTPUTS_FOLDER).mkdir()
         content = store()
         for file in spec.inputs.values():
@@ -205,6 +207,7 @@ class Attempt:
             self._lap("run")
 
     def _watch(self, execution: Execution, *, deadline: float, spec: JobSpec) -> int | None:
+        measured_at = time.monotonic()
         while True:
             status = execution.poll()
             if status.violation:
@@ -215,6 +218,12 @@ class Attempt:
             if time.monotonic() >= deadline:
                 detail = f"The job ran longer than {spec.limits.wall_seconds:,} seconds, the most that it may."
                 raise EndedEarly(JobState.TIMED_OUT, ErrorReport("timed_out", detail))
+            if time.monotonic() - measured_at >= FOLDER_SECONDS:
+                problem = overflow(self.folder, spec)
+                if problem is not None:
+                    detail = f"The job filled its folder. {problem}"
+                    raise EndedEarly(JobState.FAILED, ErrorReport("folder_limit", detail, errored=True))
+                measured_at = time.monotonic()
             self._beat(status.progress)
             if self._lease.cancel_is_requested:
                 raise EndedEarly(JobState.CANCELLED, ErrorReport("cancelled", "The job was cancelled while it ran."))
@@ -297,37 +306,6 @@ class Attempt:
         now = time.monotonic()
         self._timings[name] = now - self._at
         self._at = now
-
-
-def _make_folders(folder: Path) -> None:
-    """Make a folder with those above it, again where another worker has just removed one as empty."""
-    while not folder.is_dir():
-        with contextlib.suppress(FileNotFoundError):
-            folder.mkdir(parents=True, mode=0o700)
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove the folder of an attempt, and that of its job when it was the last; what a child locked is unlocked.
-
-    A folder that stays all the same is told in the log of the worker; the next worker to start tries again.
-    """
-
-    def unlock(function: Callable[..., Any], path: str, problem: Any) -> None:  # noqa: ARG001 - what rmtree calls it with
-        stubborn = Path(path)
-        stubborn.parent.chmod(0o700)
-        if stubborn.is_dir() and not stubborn.is_symlink():
-            stubborn.chmod(0o700)
-            shutil.rmtree(stubborn)
-        else:
-            stubborn.unlink(missing_ok=True)
-
-    try:
-        if folder.exists():
-            shutil.rmtree(folder, onerror=unlock)
-        if folder.parent.is_dir() and not any(folder.parent.iterdir()):
-            folder.parent.rmdir()
-    except OSError as error:
-        logger.warning("%s could not be removed: %s", folder, error)
 
 
 def _seconds_in_queue(job: Job) -> float:

@@ -14,6 +14,13 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from workers import sandbox
 from workers.executors.local import LocalExecutor
 
+_BUBBLEWRAP_HINT = (
+    "Install the package bubblewrap; a container has to allow user namespaces and to mount /proc. "
+    "`bwrap --unshare-all --ro-bind / / --proc /proc true` says what stands in the way."
+)
+#: The version of Landlock's interface from which on it keeps signals inside.
+_LANDLOCK_SCOPES_SIGNALS = 6
+
 
 @register("governance")
 def folders_are_writable(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[CheckMessage]:
@@ -45,8 +52,18 @@ def executor_is_known(app_configs: Sequence[AppConfig] | None, **options: Any) -
 
 @register("governance")
 def sandbox_is_whole(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[CheckMessage]:
-    """A job on this machine can be kept from the network and from other files."""
-    layers = sandbox.probe()
+    """A job on this machine can be kept from the network and from other files, in the way that settings ask for."""
+    choice = settings.ASSAY_SANDBOX
+    layers = sandbox.probe(choice)
+    if choice == sandbox.BUBBLEWRAP and not layers.bubblewrap:
+        return [
+            Error(
+                "ASSAY_SANDBOX is bubblewrap, which does not work on this machine: a worker here refuses every job "
+                "that loads a model.",
+                hint=f"{_BUBBLEWRAP_HINT} Or set ASSAY_SANDBOX to {sandbox.AUTO}.",
+                id="governance.E012",
+            )
+        ]
     missing = []
     if not layers.cuts_network:
         missing.append("network isolation")
@@ -61,6 +78,42 @@ def sandbox_is_whole(app_configs: Sequence[AppConfig] | None, **options: Any) ->
             id="governance.W010",
         )
     ]
+
+
+@register("governance")
+def sandbox_is_strong(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[CheckMessage]:
+    """Behind the layers that a job cannot do without stand others that would hold if one of those failed."""
+    choice = settings.ASSAY_SANDBOX
+    layers = sandbox.probe(choice)
+    if not layers.may_load_uploads:
+        return []
+    weaknesses = (
+        (
+            choice == sandbox.AUTO and not layers.bubblewrap,
+            "Jobs start without bubblewrap: they see which other processes run on the machine.",
+            f"{_BUBBLEWRAP_HINT} Or set ASSAY_SANDBOX to {sandbox.NAMESPACES}, which says that this is meant.",
+            "governance.W011",
+        ),
+        (
+            not layers.seccomp,
+            "System calls of jobs are not filtered: they may start processes and programs, up to their limit.",
+            "Linux with seccomp filters, on x86_64 or aarch64.",
+            "governance.W012",
+        ),
+        (
+            "pid" not in layers.namespaces and layers.landlock < _LANDLOCK_SCOPES_SIGNALS,
+            "Jobs may send signals to other processes of the user that runs the worker.",
+            "Bubblewrap, or Linux 6.12 or newer.",
+            "governance.W013",
+        ),
+        (
+            os.geteuid() == 0,
+            "Assay runs as root, whom the system does not limit in processes and threads.",
+            "Run web process and workers as a user of their own.",
+            "governance.W014",
+        ),
+    )
+    return [Warning(told, hint=hint, id=number) for is_weak, told, hint, number in weaknesses if is_weak]
 
 
 def _can_be_written(folder: Path) -> bool:

@@ -22,7 +22,8 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from structlog.contextvars import bound_contextvars
 
 from governance import queue
-from governance.attempt import Attempt, remove_folder
+from governance.attempt import Attempt
+from governance.job_folders import remove_folder
 from governance.models import Job
 from governance.services import jobs, reviews, uploads
 from governance.storage import store

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import jsonschema
 
+from governance import output_files
 from governance.exceptions import IntegrityFailure, UploadTooLarge
 from governance.models import StoredFile
 from governance.storage import CHUNK_BYTES, ContentStore
@@ -164,11 +165,12 @@ def _check_value(value: dict[str, Any], schema: Mapping[str, Any]) -> None:
 def _store_files(
     result: Result, limits: Limits, folder: Path, store: ContentStore, beat: Callable[[], None]
 ) -> dict[str, StoredFile]:
-    """Store the named outputs: plain files of the digests that the child says, together within its file limit."""
+    """Store the named outputs: plain files of their names' types and the child's digests, together within its limit."""
     files: dict[str, StoredFile] = {}
     left = limits.file_bytes
     for name, said in sorted(result.files.items()):
         with _open_plain(folder / OUTPUTS_FOLDER, name) as stream:
+            output_files.check(name, stream)
             try:
                 files[name] = store.put(_pieces(stream, beat), max_bytes=left, expected_digest=said.digest)
             except UploadTooLarge as error:

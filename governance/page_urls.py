@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from governance.views import events, files, jobs, models, session
+from governance.views import events, files, health, jobs, models, session
 
 urlpatterns = [
     path("login/", session.login, name="login"),
@@ -13,5 +13,6 @@ urlpatterns = [
     path("jobs/<int:pk>/region/", jobs.job_region, name="job-region"),
     path("jobs/<int:pk>/cancel/", jobs.job_cancel, name="job-cancel"),
     path("events/", events.event_list, name="event-list"),
+    path("health/", health.health_page, name="health"),
     re_path(r"^files/(?P<digest>sha256:[0-9a-f]{64})/(?P<name>[^/]+)$", files.file, name="file"),
 ]

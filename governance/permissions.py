@@ -59,6 +59,7 @@ class Action(StrEnum):
     CANCEL_JOB = "cancel_job"
     CREATE_POLICY = "create_policy"
     VERIFY_EVENTS = "verify_events"
+    SEE_HEALTH = "see_health"
 
 
 #: The groups of which a person needs one.
@@ -88,6 +89,7 @@ _GROUPS_OF: Mapping[Action, tuple[str, ...]] = {
     Action.CANCEL_JOB: GROUPS,
     Action.CREATE_POLICY: (ADMINISTRATORS,),
     Action.VERIFY_EVENTS: (AUDITORS, APPROVERS, ADMINISTRATORS),
+    Action.SEE_HEALTH: (AUDITORS, ADMINISTRATORS),
 }
 
 _OWNER_ONLY = "Only the owner of {subject}, {owner}, may do this."

@@ -10,6 +10,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from governance.logs import FORMATS
+from workers.sandbox import AUTO, CHOICES
 
 env = environ.FileAwareEnv()
 
@@ -214,6 +215,11 @@ GOVERNANCE_GATES = {
 ASSAY_STORE_FOLDER = Path(env.str("ASSAY_STORE_FOLDER", default=str(ASSAY_HOME / "store")))
 ASSAY_JOBS_FOLDER = Path(env.str("ASSAY_JOBS_FOLDER", default=str(ASSAY_HOME / "jobs")))
 ASSAY_EXECUTOR = env.str("ASSAY_EXECUTOR", default="local")
+#: How a child is put into its sandbox: ``auto`` (bubblewrap where it works), ``bubblewrap`` (or not at all),
+#: ``namespaces`` (never bubblewrap).
+ASSAY_SANDBOX = env.str("ASSAY_SANDBOX", default=AUTO)
+if ASSAY_SANDBOX not in CHOICES:
+    raise ImproperlyConfigured(f"ASSAY_SANDBOX is {ASSAY_SANDBOX!r}; it is one of {', '.join(CHOICES)}.")
 #: Packages beside Assay's own in which a job's runner may live.
 ASSAY_RUNNER_PACKAGES = env.list("ASSAY_RUNNER_PACKAGES", default=[])
 #: A worker that has not renewed within this time has lost its jobs.

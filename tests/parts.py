@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests import postgresql
+from workers import sandbox
 
 
 @dataclass(frozen=True)
@@ -40,4 +41,11 @@ GPU = Part(
     lambda: Path("/dev/nvidia0").exists(),
     is_needed_for_everything=False,
 )
-PARTS = (BROWSER, POSTGRESQL, GPU)
+BUBBLEWRAP = Part(
+    "bubblewrap",
+    "children inside bubblewrap",
+    "`apt-get install bubblewrap` adds it; a container has to allow user namespaces and to mount /proc.",
+    lambda: bool(sandbox.probe(sandbox.BUBBLEWRAP).bubblewrap),
+    is_needed_for_everything=False,
+)
+PARTS = (BROWSER, POSTGRESQL, GPU, BUBBLEWRAP)

@@ -6,7 +6,9 @@ Exit status: 0 the job succeeded, 1 it failed and ``result.json`` says why, 2 th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
+import json
 import os
 import signal
 import sys
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import workers
-from workers import child, environment
+from workers import child, environment, sandbox
 from workers.protocol import MESSAGE_DESCRIPTOR, SPEC_FILE, JobSpec, ProtocolError
 
 
@@ -30,13 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="PACKAGE",
         help="a package beside Assay's own in which runners may live; may be given more than once",
     )
-    # What a dispatcher adds: a lifeline on standard input, messages on descriptor 3, and when it started the child.
+    # What a dispatcher adds: a lifeline on standard input, messages on descriptor 3, when it started the child and in
+    # what.
     parser.add_argument("--dispatched", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--started-at", type=float, default=time.monotonic(), help=argparse.SUPPRESS)
+    parser.add_argument("--surroundings", type=json.loads, default={}, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
 
     parent = os.getppid()
     if options.dispatched:
+        _close_the_rest()
         _hold_lifeline()
     folder = options.folder.resolve()
     try:
@@ -54,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message_descriptor=MESSAGE_DESCRIPTOR if options.dispatched else None,
         parent_pid=parent if options.dispatched else None,
         started_at=options.started_at,
+        surroundings=sandbox.Surroundings(**options.surroundings),
     )
     if options.dispatched:
         _leave(status)
@@ -85,6 +91,15 @@ def _leave(status: int) -> NoReturn:
     sys.stderr.flush()
     ctypes.CDLL(None).fflush(None)
     os._exit(status)
+
+
+def _close_the_rest() -> None:
+    """Close what a library of the worker left open for its children: no job is to read from it."""
+    for name in [entry.name for entry in Path("/proc/self/fd").iterdir()]:
+        if int(name) > MESSAGE_DESCRIPTOR:
+            # The descriptor of the listing itself is closed already.
+            with contextlib.suppress(OSError):
+                os.close(int(name))
 
 
 def _hold_lifeline() -> None:

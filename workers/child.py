@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from workers import environment, sandbox
+from workers import environment, packages, sandbox
 from workers.context import JobContext, Runner
 from workers.protocol import (
     INPUTS_FOLDER,
@@ -53,14 +53,17 @@ def run(
     message_descriptor: int | None = None,
     parent_pid: int | None = None,
     started_at: float | None = None,
+    surroundings: sandbox.Surroundings | None = None,
 ) -> int:
     """Run a job, write its result, and return the exit status: 0 succeeded, 1 failed.
 
     Args:
         message_descriptor: where progress goes as JSON lines; None prints it for a person.
         started_at: the monotonic time at which the start of this process was asked for.
+        surroundings: what this process was started in; None where nothing was prepared for it.
     """
     clock = _Clock(started_at)
+    around = surroundings or sandbox.Surroundings()
     layers = sandbox.Layers()
     value: dict[str, Json] | None = None
     files: dict[str, OutputFile] = {}
@@ -70,14 +73,15 @@ def run(
         layers = sandbox.enter(
             folder=folder,
             limits=spec.limits,
-            packages=_package_folders(spec.runner),
+            packages=packages.folders(spec.runner, runner_packages),
             uses_gpu=any(device.startswith("cuda") for device in spec.devices),
             parent_pid=parent_pid,
+            surroundings=around,
         )
         if spec.runner in STATIC_RUNNERS:
-            sys.meta_path.insert(0, _FrameworkGuard(layers))
+            sys.meta_path.insert(0, _FrameworkGuard(layers, around.choice))
         else:
-            sandbox.require(layers)
+            sandbox.require(layers, around.choice)
         _check_inputs(spec, folder)
         clock.lap("start")
         runner = _load_runner(spec.runner)
@@ -117,12 +121,13 @@ def run(
 class _FrameworkGuard:
     """Stands before the import of every framework, so that nothing loads a model where the sandbox is not whole."""
 
-    def __init__(self, layers: sandbox.Layers) -> None:
+    def __init__(self, layers: sandbox.Layers, choice: str) -> None:
         self._layers = layers
+        self._choice = choice
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:  # noqa: ARG002 - what imports call
         if fullname in _FRAMEWORKS:
-            sandbox.require(self._layers)
+            sandbox.require(self._layers, self._choice)
 
 
 class _Clock:
@@ -174,19 +179,6 @@ def _is_plug_in(name: str) -> bool:
     return any(entry.value == name for entry in entry_points(group=RUNNER_ENTRY_POINTS))
 
 
-def _package_folders(name: str) -> list[Path]:
-    """Import the top packages that a job needs, which hold no code, and return their folders.
-
-    Afterwards, files are read in these folders only, and the folder that holds them can no longer be listed: it may
-    hold the installation's home as well.
-    """
-    folders = []
-    for top in sorted({"workers", "validators", "audits", name.partition(".")[0].partition(":")[0]}):
-        module = importlib.import_module(top)
-        folders += [Path(path) for path in getattr(module, "__path__", ())]
-    return folders
-
-
 def _load_runner(name: str) -> Runner:
     module, _, function = name.partition(":")
     try:
@@ -215,6 +207,10 @@ def _check_inputs(spec: JobSpec, folder: Path) -> None:
 
 def _list_outputs(folder: Path) -> dict[str, OutputFile]:
     outputs = folder / OUTPUTS_FOLDER
+    if outputs.is_symlink():
+        raise JobError(
+            "output_not_plain", "The outputs lie in the job folder, not behind a link.", place=OUTPUTS_FOLDER
+        )
     files = {}
     for path in sorted(outputs.iterdir()) if outputs.is_dir() else ():
         status = path.lstat()
@@ -253,6 +249,12 @@ def _report(error: BaseException, spec: JobSpec) -> ErrorReport:
     if isinstance(error, ValueError) and "JSON compliant" in str(error):
         detail = "The runner returned a value with NaN or an infinity, which JSON does not have."
         return ErrorReport("value_not_json", detail, errored=True, traceback=trace)
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
+        detail = (
+            f"The job tried what its sandbox refuses: {error}. It may read its inputs, write in its own folder, and"
+            " reach neither the network nor another process."
+        )
+        return ErrorReport("sandbox_refused", detail[:_MAX_DETAIL], str(error.filename or ""), True, trace)
     detail = f"The work broke: {type(error).__name__}: {error}"[:_MAX_DETAIL]
     return ErrorReport("broken", detail, errored=True, traceback=trace)
 

@@ -67,7 +67,11 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one job may use. Memory is private and writable (RLIMIT_DATA) on a CPU job; times are seconds."""
+    """What one job may use. Memory is private and writable (RLIMIT_DATA) on a CPU job; times are seconds.
+
+    ``file_bytes`` holds for one file and for all outputs together; ``folder_bytes`` and ``folder_entries`` hold for
+    everything in the job folder but its inputs.
+    """
 
     wall_seconds: int = 3600
     cpu_seconds: int = 7200
@@ -75,6 +79,8 @@ class Limits:
     file_bytes: int = 8 * 1024**3
     processes: int = 512
     open_files: int = 1024
+    folder_bytes: int = 16 * 1024**3
+    folder_entries: int = 100_000
 
 
 @dataclass(frozen=True)

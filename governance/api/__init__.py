@@ -7,6 +7,7 @@ from rest_framework.routers import BaseRouter
 from governance.api.datasets import DatasetVersionViewSet, DatasetViewSet
 from governance.api.evaluations import EvaluationViewSet
 from governance.api.events import EventViewSet
+from governance.api.health import InstallationViewSet
 from governance.api.jobs import JobViewSet
 from governance.api.models import ModelViewSet, VersionViewSet
 from governance.api.policies import PolicyNumberViewSet, PolicyViewSet
@@ -32,3 +33,4 @@ def register(router: BaseRouter) -> None:
     router.register("events", EventViewSet, basename="event")
     router.register("statements", StatementViewSet, basename="statement")
     router.register("keys", KeyViewSet, basename="key")
+    router.register("", InstallationViewSet, basename="installation")

@@ -70,7 +70,11 @@ def draw(
     request: HttpRequest, template: str, context: Mapping[str, Any], *, section: str = "", status: int = 200
 ) -> HttpResponse:
     """Draw a page inside the frame of all pages."""
-    shared = {"section": section, "user_role": role_of(request)}
+    shared = {
+        "section": section,
+        "user_role": role_of(request),
+        "may_see_health": permissions.may(request.user, Action.SEE_HEALTH),
+    }
     return render(request, template, {**shared, **context}, status=status)
 
 

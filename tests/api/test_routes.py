@@ -60,6 +60,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
     "policies/<str:name>/<int:number>/": {"get": EVERYBODY},
     "events/": {"get": EVERYBODY},
     "events/<int:sequence>/": {"get": EVERYBODY},
+    "health/": {"get": {"dave", "erin"}},
     "events/verify/": {"get": {"bob", "dave", "erin"}, "post": {"bob", "dave", "erin"}},
     "statements/": {"get": EVERYBODY},
     "statements/<int:pk>/": {"get": EVERYBODY},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from governance.attempt import Attempt
 from governance.models import Event, Job, JobState
 from governance.services import events, jobs
 from tests import factories
-from tests.faults.kinds import TINY
+from tests.faults.kinds import ESCAPE, TINY
 from workers.executors.base import Executor
 from workers.executors.local import LocalExecutor
 
@@ -40,7 +41,8 @@ PAUSE_PLACES = {
 
 @pytest.fixture
 def tiny_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(job_kinds._kinds, TINY.name, TINY)
+    for kind in (TINY, ESCAPE):
+        monkeypatch.setitem(job_kinds._kinds, kind.name, kind)
 
 
 @pytest.fixture
@@ -64,9 +66,9 @@ def submit(tiny_kind: None) -> Callable[..., Job]:
 def work(tiny_kind: None) -> Callable[..., Job]:
     """Claim the next job and run it in this process: ``work(executor=...)``."""
 
-    def run(executor: Executor | None = None, **options: Any) -> Job:
+    def run(executor: Executor | None = None, devices: Sequence[str] = ("cpu",), **options: Any) -> Job:
         claimed_at = time.monotonic()
-        job = jobs.start_next(worker="test", devices=["cpu"])
+        job = jobs.start_next(worker="test", devices=devices)
         assert job is not None
         chosen = executor or LocalExecutor(runner_packages=["tests.faults"])
         Attempt(job=job, executor=chosen, claimed_at=claimed_at, **options).run()
@@ -148,23 +150,25 @@ def state_of(job: Job) -> str:
     return Job.objects.get(pk=job.pk).state
 
 
-def pids_told_by(job: Job) -> list[int]:
-    """Wait until the running child has told its processes, and return them."""
-
-    def told() -> list[int]:
-        message = Job.objects.get(pk=job.pk).progress.get("message", "")
-        return [int(word) for word in message.split() if word.isdigit()]
-
-    return eventually(told)
+def told_by(job: Job) -> str:
+    """Wait until the running child has told something, and return it."""
+    return eventually(lambda: Job.objects.get(pk=job.pk).progress.get("message"))
 
 
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; a dead one that nobody has collected does not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+def processes_of(folder: Path) -> dict[int, str]:
+    """Return the living processes that name a folder, or one below it, in their command line, and that line.
+
+    For the folder of a job these are bubblewrap, the child, its lifeline and what it started. A child in a process
+    namespace of its own does not know by which number the machine calls it.
+    """
+    found = {}
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(folder) in line:
+                    found[int(process.name)] = line
+    return found
 
 
 def assert_done_once(*done: Job) -> None:

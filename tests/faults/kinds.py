@@ -1,8 +1,9 @@
-"""A job kind whose work is tiny and whose record is one event a job, so that twice would be seen."""
+"""A job kind whose work is tiny and whose record is one event a job, so that twice would be seen; and a hostile one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from governance.job_kinds import JobKind
@@ -41,3 +42,6 @@ TINY = JobKind(
     record_failure=record_failure,
     limits=Limits(wall_seconds=60, cpu_seconds=60, memory_bytes=4 * 1024**3, file_bytes=16 * 1024**2),
 )
+
+#: The same, with code of a stranger inside (``tests.faults.escapes``).
+ESCAPE = replace(TINY, name="escape", title="Escape", runner="tests.faults.escapes:run")

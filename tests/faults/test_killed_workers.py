@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,9 +17,9 @@ from tests.faults.conftest import (
     Workers,
     assert_done_once,
     eventually,
-    is_alive,
-    pids_told_by,
+    processes_of,
     state_of,
+    told_by,
 )
 
 Submit = Callable[..., Job]
@@ -43,14 +44,13 @@ def test_a_worker_killed_at_any_point_is_followed_by_another(
 def test_a_worker_killed_while_its_child_runs_takes_child_and_grandchild_along(
     workers: Workers, submit: Submit, settings
 ) -> None:
-    job = submit("wait_once")
-    doomed = workers.start()
-    pids = pids_told_by(job)
-    assert len(pids) == 2
-    assert all(is_alive(pid) for pid in pids)
+    job = submit("wait_once", devices="cuda")
+    doomed = workers.start("--devices", "cuda:0")
+    told_by(job)
+    assert any("grandchild" in line for line in processes_of(settings.ASSAY_JOBS_FOLDER).values())
     doomed.send_signal(signal.SIGKILL)
-    eventually(lambda: not any(is_alive(pid) for pid in pids), seconds=10)
-    said = workers.finish()
+    eventually(lambda: not processes_of(settings.ASSAY_JOBS_FOLDER), seconds=10)
+    said = workers.finish("--devices", "cuda:0")
     assert_done_once(job)
     job.refresh_from_db()
     assert job.attempt == 2
@@ -61,19 +61,22 @@ def test_a_worker_killed_while_its_child_runs_takes_child_and_grandchild_along(
     assert not list(settings.ASSAY_JOBS_FOLDER.glob("*/*"))
 
 
-def test_a_child_that_keeps_the_interpreter_to_itself_dies_with_its_worker(workers: Workers, submit: Submit) -> None:
+def test_a_child_that_keeps_the_interpreter_to_itself_dies_with_its_worker(
+    workers: Workers, submit: Submit, settings
+) -> None:
     job = submit("hold_the_interpreter")
     doomed = workers.start()
-    (pid,) = pids_told_by(job)
+    told_by(job)
+    assert processes_of(settings.ASSAY_JOBS_FOLDER)
     doomed.send_signal(signal.SIGKILL)
-    eventually(lambda: not is_alive(pid), seconds=10)
+    eventually(lambda: not processes_of(settings.ASSAY_JOBS_FOLDER), seconds=10)
 
 
 def test_a_job_without_attempts_left_is_lost(workers: Workers, submit: Submit) -> None:
     job = submit("wait")
     Job.objects.filter(pk=job.pk).update(max_attempts=1)
     doomed = workers.start()
-    pids_told_by(job)
+    told_by(job)
     doomed.send_signal(signal.SIGKILL)
     workers.finish()
     job.refresh_from_db()
@@ -85,30 +88,32 @@ def test_a_job_without_attempts_left_is_lost(workers: Workers, submit: Submit) -
     assert job.finished_at is not None
 
 
-def test_a_worker_that_stalled_finds_its_job_taken_and_changes_nothing(workers: Workers, submit: Submit) -> None:
+def test_a_worker_that_stalled_finds_its_job_taken_and_changes_nothing(
+    workers: Workers, submit: Submit, settings
+) -> None:
     job = submit("wait_once")
     stalled = workers.start()
-    pids = pids_told_by(job)
+    told_by(job)
     stalled.send_signal(signal.SIGSTOP)
     workers.finish()
     assert_done_once(job)
     stalled.send_signal(signal.SIGCONT)
     eventually(lambda: "no longer holds" in workers.said(stalled))
-    eventually(lambda: not any(is_alive(pid) for pid in pids), seconds=10)
+    eventually(lambda: not processes_of(settings.ASSAY_JOBS_FOLDER), seconds=10)
     stalled.send_signal(signal.SIGTERM)
     assert stalled.wait(timeout=30) == 0
     assert_done_once(job)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminate"])
-def test_a_stopped_worker_gives_its_jobs_back(number: int, workers: Workers, submit: Submit) -> None:
+def test_a_stopped_worker_gives_its_jobs_back(number: int, workers: Workers, submit: Submit, settings) -> None:
     job, waiting = submit("wait_once"), submit("answer")
     stopped = workers.start()
-    pids = pids_told_by(job)
+    told_by(job)
     stopped.send_signal(number)
     assert stopped.wait(timeout=10) == 0
     assert "Stopped: 0 jobs ended here; 1 went back to the queue." in workers.said(stopped)
-    assert not any(is_alive(pid) for pid in pids)
+    assert not processes_of(settings.ASSAY_JOBS_FOLDER)
     job.refresh_from_db()
     assert (job.state, job.attempt, job.max_attempts) == (JobState.QUEUED, 1, 4)
     assert state_of(waiting) == JobState.QUEUED
@@ -116,11 +121,13 @@ def test_a_stopped_worker_gives_its_jobs_back(number: int, workers: Workers, sub
     assert_done_once(job, waiting)
 
 
-def test_a_killed_child_fails_its_job_and_not_its_worker(workers: Workers, submit: Submit) -> None:
+def test_a_killed_child_fails_its_job_and_not_its_worker(workers: Workers, submit: Submit, settings) -> None:
     job = submit("wait")
     worker = workers.start("--until-idle")
-    (pid,) = pids_told_by(job)
-    os.kill(pid, signal.SIGKILL)
+    told_by(job)
+    for pid in processes_of(settings.ASSAY_JOBS_FOLDER):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     assert worker.wait(timeout=30) == 0
     job.refresh_from_db()
     assert job.state == JobState.FAILED

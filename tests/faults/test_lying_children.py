@@ -124,6 +124,27 @@ def files_over_the_limit_together(folder: Path, result: dict[str, Any]) -> None:
         result["files"][f"{number}.bin"] = {"digest": digest_of_bytes(content), "size_bytes": len(content)}
 
 
+def huge_output_with_holes(folder: Path, result: dict[str, Any]) -> None:
+    with (folder / "outputs" / "file.txt").open("wb") as stream:
+        stream.truncate(10**10)
+
+
+def huge_result_with_holes(folder: Path, result: dict[str, Any]) -> None:
+    with (folder / "result.json").open("wb") as stream:
+        stream.truncate(10**10)
+
+
+def named(name: str, content: bytes) -> Lie:
+    """Return a lie about the type of an output, which is in everything else as the child says."""
+
+    def lie(folder: Path, result: dict[str, Any]) -> None:
+        (folder / "outputs" / name).write_bytes(content)
+        result["files"][name] = {"digest": digest_of_bytes(content), "size_bytes": len(content)}
+
+    lie.__name__ = f"no_{name.replace('.', '_')}"
+    return lie
+
+
 def too_many_files(folder: Path, result: dict[str, Any]) -> None:
     result["files"] = {f"{number}.txt": result["files"]["file.txt"] for number in range(1001)}
 
@@ -216,6 +237,13 @@ LIES = {
     file_over_the_limit: "larger than 16,777,216 bytes",
     files_over_the_limit_together: "larger than 16,777,216 bytes, at 2.bin",
     too_many_files: "names 1,001 files",
+    huge_output_with_holes: "larger than 16,777,216 bytes",
+    huge_result_with_holes: "larger than 16,777,216 bytes",
+    named("table.parquet", b"PAR1 and no more"): "does not end as a Parquet file",
+    named("plot.png", b"<svg/>"): "does not begin as a PNG image",
+    named("weights.safetensors", b"\xff" * 16): "its header is longer",
+    named("model.keras", b"\x80\x04cos\nsystem\n."): "does not begin as an archive",
+    named("chart.json", b"[" * 100_000): "is not JSON",
     result_of_another_job: "is that of job",
     result_of_another_attempt: "attempt 2",
     huge_result: "larger than 16,777,216 bytes",

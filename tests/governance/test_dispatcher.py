@@ -17,14 +17,15 @@ from django.db import OperationalError, connections
 
 from governance import attempt as attempt_module
 from governance import job_kinds, outcome, queue
-from governance.attempt import Attempt, Lease, remove_folder
+from governance.attempt import Attempt, Lease
 from governance.dispatcher import Dispatcher
 from governance.exceptions import InvalidInput, LostJob, NotAllowed, StateConflict
+from governance.job_folders import remove_folder
 from governance.models import Event, Job, JobState, ReviewState, StoredFile
 from governance.services import jobs
 from governance.storage import store
 from tests import factories
-from tests.faults.conftest import eventually, is_alive
+from tests.faults.conftest import eventually, processes_of, told_by
 from workers.executors.local import LocalExecutor
 from workers.protocol import JobSpec, Limits, digest_of_bytes, digest_of_json
 
@@ -165,12 +166,13 @@ def test_the_death_of_a_child_has_a_name(exit_status: int, code: str, said: str)
     assert said in report.detail
 
 
-def test_a_job_has_a_time_limit(submit: Submit, work: Work) -> None:
+def test_a_job_has_a_time_limit(submit: Submit, work: Work, settings: Any) -> None:
     limit(submit("wait"), wall_seconds=1)
     job = work()
     assert job.state == JobState.TIMED_OUT
     assert job.error["detail"] == "The job ran longer than 1 seconds, the most that it may."
-    assert not is_alive(int(job.progress["message"]))
+    assert job.progress["message"] == "waiting"
+    assert not processes_of(settings.ASSAY_JOBS_FOLDER)
 
 
 def test_processor_time_over_the_limit_is_told(submit: Submit, work: Work) -> None:
@@ -296,17 +298,17 @@ def test_only_its_creator_and_administrators_cancel_a_job(submit: Submit) -> Non
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_running_job_is_cancelled_by_its_worker(submit: Submit, running: Dispatcher) -> None:
+def test_a_running_job_is_cancelled_by_its_worker(submit: Submit, running: Dispatcher, settings: Any) -> None:
     job = submit("wait")
-    pid = int(eventually(lambda: Job.objects.get(pk=job.pk).progress.get("message")))
-    assert is_alive(pid)
+    told_by(job)
+    assert processes_of(settings.ASSAY_JOBS_FOLDER)
     asked = jobs.cancel(job=job, by=job.created_by)
     assert asked.state == JobState.RUNNING
     # Asking twice is asking once.
     jobs.cancel(job=job, by=job.created_by)
     assert Event.objects.filter(name="job.cancel_requested").count() == 1
     eventually(lambda: Job.objects.get(pk=job.pk).state == JobState.CANCELLED, seconds=10)
-    assert not is_alive(pid)
+    assert not processes_of(settings.ASSAY_JOBS_FOLDER)
 
 
 # ------------------------------------------------------------------------------------------------------ lease
@@ -329,8 +331,8 @@ def test_a_lease_that_was_lost_ends_the_child(
     monkeypatch.setattr(attempt_module.queue, "renew", taken)
     job = work()
     assert (job.state, job.attempt, job.worker) == (JobState.RUNNING, 2, "another")
-    assert told
-    assert not is_alive(int(told[0]))
+    assert told == ["waiting"]
+    assert not processes_of(settings.ASSAY_JOBS_FOLDER)
     assert not Event.objects.filter(name="job.ended").exists()
 
 

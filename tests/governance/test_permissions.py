@@ -46,6 +46,7 @@ EXPECTED = {
     Action.CANCEL_JOB: {E, AU, AP, AD},
     Action.CREATE_POLICY: {AD},
     Action.VERIFY_EVENTS: {AU, AP, AD},
+    Action.SEE_HEALTH: {AU, AD},
 }
 
 

@@ -6,16 +6,21 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from workers import sandbox
 from workers.executors.local import LocalExecution, LocalExecutor
 from workers.protocol import INPUTS_FOLDER, InputFile, JobSpec, Limits, Result, digest_of_bytes
 
 CHECKOUT = Path(__file__).parents[2]
 RUNNER = "tests.faults.runners:run"
+#: The ways in which a child is put into its sandbox; a machine without bubblewrap has the second only.
+WAYS = (pytest.param(sandbox.BUBBLEWRAP, marks=pytest.mark.bubblewrap), sandbox.NAMESPACES)
 LIMITS = Limits(wall_seconds=60, cpu_seconds=60, memory_bytes=4 * 1024**3, file_bytes=16 * 1024**2)
 
 
@@ -27,6 +32,7 @@ def lay(
     inputs: Mapping[str, bytes] | None = None,
     limits: Mapping[str, int] | None = None,
     attempt: int = 1,
+    devices: Sequence[str] = ("cpu",),
     **parameters: Any,
 ) -> JobSpec:
     """Lay a job folder for a runner of ``tests.faults.runners`` and return its spec."""
@@ -42,6 +48,7 @@ def lay(
         attempt=attempt,
         parameters={"do": do, **parameters},
         inputs=files,
+        devices=tuple(devices),
         limits=replace(LIMITS, **(limits or {})),
     )
     spec.write(folder)
@@ -58,15 +65,15 @@ def run_by_hand(folder: Path, *, may_use_tests: bool = True) -> subprocess.Compl
     )
 
 
-def run_dispatched(spec: JobSpec, folder: Path) -> tuple[Result, LocalExecution]:
+def run_dispatched(spec: JobSpec, folder: Path, *, choice: str = sandbox.AUTO) -> tuple[Result, LocalExecution]:
     """Run a folder with the local executor to its end and read the result."""
-    execution = start(spec, folder)
+    execution = start(spec, folder, choice=choice)
     finish(execution)
     return Result.read(folder), execution
 
 
-def start(spec: JobSpec, folder: Path) -> LocalExecution:
-    return LocalExecutor(runner_packages=["tests.faults"]).start(spec, folder, ["cpu"])
+def start(spec: JobSpec, folder: Path, *, choice: str = sandbox.AUTO) -> LocalExecution:
+    return LocalExecutor(runner_packages=["tests.faults"], choice=choice).start(spec, folder, spec.devices)
 
 
 def finish(execution: LocalExecution, *, seconds: float = 60) -> int | None:

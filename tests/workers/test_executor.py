@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import eventually, is_alive
-from tests.workers.child_folders import CHECKOUT, finish, lay, run_dispatched, start
+from tests.faults.conftest import eventually, processes_of
+from tests.workers.child_folders import CHECKOUT, WAYS, finish, lay, run_dispatched, start
 from workers.executors import local
 from workers.protocol import Progress
 
@@ -69,13 +69,13 @@ def test_the_child_works_in_its_folder_and_finds_no_module_there(folder: Path) -
     assert result.value["stdin"] == ""
 
 
-def test_cancel_ends_child_and_grandchild(folder: Path) -> None:
-    execution = start(lay(folder, "wait_once"), folder)
-    progress = eventually(lambda: execution.poll().progress)
-    pids = [int(word) for word in progress.message.split()]
-    assert len(pids) == 2
+@pytest.mark.parametrize("choice", WAYS)
+def test_cancel_ends_child_and_grandchild(choice: str, folder: Path) -> None:
+    execution = start(lay(folder, "wait_once", devices=["cuda:0"]), folder, choice=choice)
+    eventually(lambda: execution.poll().progress)
+    assert any("grandchild" in line for line in processes_of(folder).values())
     execution.cancel()
-    assert not any(is_alive(pid) for pid in pids)
+    assert not processes_of(folder)
     status = execution.poll()
     assert status.has_ended
     assert status.exit_status == -9
@@ -98,17 +98,19 @@ def test_no_descriptor_is_left(folder: Path) -> None:
     assert opened() == before
 
 
+@pytest.mark.parametrize("choice", WAYS)
 @pytest.mark.parametrize(
     ("do", "status"), [("kill_self", -9), ("crash", -11), ("end_silently", 0)], ids=["killed", "crashed", "left"]
 )
-def test_the_end_of_a_child_without_a_result_is_told(do: str, status: int, folder: Path) -> None:
-    execution = start(lay(folder, do), folder)
+def test_the_end_of_a_child_without_a_result_is_told(do: str, status: int, choice: str, folder: Path) -> None:
+    execution = start(lay(folder, do), folder, choice=choice)
     assert finish(execution) == status
     assert not (folder / "result.json").exists()
 
 
-def test_processor_time_is_limited_by_a_signal_with_a_name(folder: Path) -> None:
-    execution = start(lay(folder, "burn_processor", limits={"cpu_seconds": 1}), folder)
+@pytest.mark.parametrize("choice", WAYS)
+def test_processor_time_is_limited_by_a_signal_with_a_name(choice: str, folder: Path) -> None:
+    execution = start(lay(folder, "burn_processor", limits={"cpu_seconds": 1}), folder, choice=choice)
     assert finish(execution) == -24  # SIGXCPU
 
 
@@ -143,16 +145,17 @@ def test_a_full_disk_under_the_log_is_told_once(folder: Path, monkeypatch: pytes
     log.close()
 
 
-def test_the_child_dies_with_a_parent_that_is_killed(folder: Path) -> None:
+@pytest.mark.parametrize("choice", WAYS)
+def test_the_child_dies_with_a_parent_that_is_killed(choice: str, folder: Path) -> None:
     """In a process of its own, which is then killed: the lifeline and the parent-death signal do the rest."""
-    lay(folder, "wait_once")
+    lay(folder, "wait_once", devices=["cuda:0"])
     code = f"""
 import sys, time
 from pathlib import Path
 from tests.workers.child_folders import start
 from workers.protocol import JobSpec
 folder = Path({str(folder)!r})
-execution = start(JobSpec.read(folder), folder)
+execution = start(JobSpec.read(folder), folder, choice={choice!r})
 while not (progress := execution.poll().progress):
     time.sleep(0.02)
 print(progress.message, flush=True)
@@ -161,7 +164,7 @@ time.sleep(600)
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
     with parent:
         assert parent.stdout is not None
-        pids = [int(word) for word in parent.stdout.readline().split()]
-        assert all(is_alive(pid) for pid in pids)
+        assert parent.stdout.readline() == "waiting\n"
+        assert any("grandchild" in line for line in processes_of(folder).values())
         parent.kill()
-    eventually(lambda: not any(is_alive(pid) for pid in pids), seconds=10)
+    eventually(lambda: not processes_of(folder), seconds=10)

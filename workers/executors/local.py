@@ -1,4 +1,7 @@
-"""A fresh interpreter a job: own session, cleared environment, a lifeline, messages apart from what libraries print."""
+"""A fresh interpreter a job: own session, cleared environment, a lifeline, messages apart from what libraries print.
+
+Where bubblewrap works on the machine, the interpreter starts inside it; the child does the rest (``workers.sandbox``).
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ from io import FileIO
 from pathlib import Path
 
 import workers
-from workers import environment
+from workers import environment, packages, sandbox
 from workers.executors.base import Execution, ExecutionStatus, Executor
 from workers.protocol import LOG_FILE, MESSAGE_DESCRIPTOR, JobSpec, Progress
+from workers.sandbox import bubblewrap
 
 #: A message is a progress line; anything longer is no message.
 MAX_MESSAGE_BYTES = 16 * 1024
@@ -47,20 +51,17 @@ class LocalExecutor(Executor):
     Args:
         threads: how many threads a numeric library may use in one job.
         runner_packages: packages beside Assay's own in which runners may live (plug-ins).
+        choice: how children are put into their sandbox, one of ``workers.sandbox.CHOICES``.
     """
 
     name = "local"
 
-    def __init__(self, *, threads: int = 1, runner_packages: Sequence[str] = ()) -> None:
+    def __init__(self, *, threads: int = 1, runner_packages: Sequence[str] = (), choice: str = sandbox.AUTO) -> None:
         self.threads = threads
         self.runner_packages = tuple(runner_packages)
+        self.choice = choice
 
-    def start(
-        self,
-        spec: JobSpec,  # noqa: ARG002 - what lies in the folder; a cluster's executor reads its limits
-        folder: Path,
-        devices: Sequence[str],
-    ) -> LocalExecution:
+    def start(self, spec: JobSpec, folder: Path, devices: Sequence[str]) -> LocalExecution:
         """Start the child; it is killed with everything it started as soon as this process is gone."""
         _adopt_orphans()
         temporary = folder / environment.TEMPORARY_FOLDER
@@ -72,17 +73,36 @@ class LocalExecutor(Executor):
             threads=self.threads,
             cards=cards,
         )
+        around = sandbox.Surroundings(choice=self.choice, bubblewrap=sandbox.probe(self.choice).bubblewrap)
         arguments = [sys.executable, "-P", "-m", "workers", "--dispatched", "--started-at", f"{time.monotonic():.6f}"]
+        arguments += ["--surroundings", json.dumps(around.to_json())]
         for package in self.runner_packages:
             arguments += ["--runner-package", package]
-        return LocalExecution(folder=folder, arguments=[*arguments, str(folder)], variables=variables)
+        arguments.append(str(folder))
+        if around.bubblewrap:
+            arguments = bubblewrap.command(
+                arguments,
+                folder=folder,
+                packages=packages.folders(spec.runner, self.runner_packages),
+                uses_gpu=bool(cards),
+            )
+        return LocalExecution(
+            folder=folder, arguments=arguments, variables=variables, is_wrapped=bool(around.bubblewrap)
+        )
 
 
 class LocalExecution(Execution):
-    """One child process with its three pipes: a lifeline to it, messages and output from it."""
+    """One child process with its three pipes: a lifeline to it, messages and output from it.
 
-    def __init__(self, *, folder: Path, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
+    Args:
+        is_wrapped: the process is bubblewrap, and the child one inside it.
+    """
+
+    def __init__(
+        self, *, folder: Path, arguments: Sequence[str], variables: Mapping[str, str], is_wrapped: bool = False
+    ) -> None:
         self.folder = folder
+        self._is_wrapped = is_wrapped
         self._status: int | None = None
         self._has_ended = False
         self._log = _Log((folder / LOG_FILE).open("xb", buffering=0))
@@ -143,12 +163,18 @@ class LocalExecution(Execution):
         self._log.write(self._read(self._output_pipe))
 
     def _end(self) -> None:
-        """Kill the session's processes, collect them, take what is left in the pipes, close everything."""
+        """Kill the session's processes, collect them, take what is left in the pipes, close everything.
+
+        Inside bubblewrap the first process of the session's namespace is among them, and the kernel ends everything in
+        a namespace with its first process, before that can be collected.
+        """
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         ended = os.waitid(os.P_PID, self.pid, os.WEXITED)
         assert ended is not None  # without WNOHANG it waits for the end
         self._status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        if self._is_wrapped:
+            self._status = bubblewrap.status_of(self._status)
         self._has_ended = True
         with contextlib.ExitStack() as closing:
             for descriptor in (self._lifeline, self._message_pipe, self._output_pipe, self._process):

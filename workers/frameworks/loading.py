@@ -41,6 +41,9 @@ def framework_named(name: str) -> Framework:
         # A plug-in is other people's code: whatever its import raises is told with its name.
         point = EntryPoint(name=name, value=target, group=GROUP)
         framework = getattr(import_module(point.module), point.attr)()
+    except JobError:
+        # Where the sandbox is not whole, the import of a framework is refused: that is not the plug-in's doing.
+        raise
     except Exception as error:
         raise JobError(
             "framework_does_not_load",

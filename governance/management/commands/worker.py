@@ -43,7 +43,9 @@ class Command(BaseCommand):
             raise CommandError(f"ASSAY_EXECUTOR is {settings.ASSAY_EXECUTOR!r}; this version has the executor local.")
         threads = options["threads"] or max(1, (os.cpu_count() or 1) // slots)
         dispatcher = Dispatcher(
-            executor=LocalExecutor(threads=threads, runner_packages=settings.ASSAY_RUNNER_PACKAGES),
+            executor=LocalExecutor(
+                threads=threads, runner_packages=settings.ASSAY_RUNNER_PACKAGES, choice=settings.ASSAY_SANDBOX
+            ),
             slots=slots,
             devices=devices,
             poll_seconds=options["poll_seconds"],
