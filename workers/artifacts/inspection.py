@@ -15,6 +15,7 @@ from workers.artifacts.keras.archive import read_keras
 from workers.artifacts.keras.legacy_file import read_h5
 from workers.artifacts.limits import Limits
 from workers.artifacts.pt2.archive import read_pt2
+from workers.artifacts.saved_model.archive import read_saved_model
 from workers.artifacts.source import Container, Content, Reader, Source
 from workers.artifacts.tar import TarArchive
 from workers.artifacts.torch_checkpoint import read_state_dict
@@ -29,6 +30,7 @@ READERS: Mapping[str, Reader] = {
     "state_dict": read_state_dict,
     "safetensors": read_safetensors,
     "npz": read_npz,
+    "saved_model": read_saved_model,
 }
 
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
