@@ -17,6 +17,7 @@ PACKAGES = ("workers", "governance", "validators", "audits")
 #: Which module may make which of the calls.
 ALLOWED = {
     "workers/frameworks/keras.py": {"load_model"},
+    "workers/frameworks/keras_saved_model.py": {"saved_model.load"},
     "workers/frameworks/pytorch.py": {"torch.export.load"},
 }
 

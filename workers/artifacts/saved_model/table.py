@@ -1,7 +1,7 @@
 """The sorted table in which a checkpoint keeps its index: read without slack, written in one plain block.
 
-Layout: blocks of entries, an empty block of metadata, a block with the place of each block, a footer of 48 bytes; behind
-each block its compression (none) and its checksum. Source: ``doc/table_format.md`` of LevelDB, whose format it is.
+Layout: blocks of entries, an empty block of metadata, a block with the place of each block, a footer of 48 bytes;
+behind each block its compression (none) and its checksum. Source: LevelDB, ``doc/table_format.md``.
 """
 
 from __future__ import annotations
