@@ -51,6 +51,7 @@ _CATALOGUE: dict[str, tuple[Severity, str, tuple[str, ...]]] = {
     "ART-02.protobuf": ("high", "A message is not in the one encoding that it has", _EVASION),
     "ART-02.graph": ("high", "The graph is not what the format says", _FORMAT),
     "ART-02.checkpoint": ("high", "The checkpoint is not what the format says", _EVASION),
+    "ART-02.code": ("high", "The code is not in the language that TorchScript has", _EVALUATION),
     "ART-02.json": ("high", "A JSON file is not strict JSON", _FORMAT),
     "ART-02.schema": ("high", "A JSON file does not follow the format's schema", _FORMAT),
     "ART-02.weights": ("high", "The stored weights are not what the model says", _FORMAT),

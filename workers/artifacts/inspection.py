@@ -19,6 +19,7 @@ from workers.artifacts.saved_model.archive import read_saved_model
 from workers.artifacts.source import Container, Content, Reader, Source
 from workers.artifacts.tar import TarArchive
 from workers.artifacts.torch_checkpoint import read_state_dict
+from workers.artifacts.torchscript.archive import read_torchscript
 from workers.artifacts.weights.npy import read_npz
 from workers.artifacts.weights.safetensors import read_safetensors
 
@@ -31,6 +32,7 @@ READERS: Mapping[str, Reader] = {
     "safetensors": read_safetensors,
     "npz": read_npz,
     "saved_model": read_saved_model,
+    "torchscript": read_torchscript,
 }
 
 _SEVERITIES = ("critical", "high", "medium", "low", "info")

@@ -1,0 +1,55 @@
+"""Source text to a syntax tree, with Python's own parser: what torch writes is Python's syntax, and a small part of it.
+
+Only the tree goes on, from which the code is written anew: what Python and TorchScript would read differently
+(comments, escapes, joined texts, numbers) is not in what torch gets to read.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+
+from workers.artifacts.findings import refusal
+
+#: A tree takes some hundred times the memory of its text.
+_MAX_BYTES = 1024**2
+
+
+def parse_module(content: bytes, place: str) -> ast.Module:
+    """Return the tree of a file.
+
+    Raises:
+        RefusalError: not ASCII, too large, no Python, or nested too deep.
+    """
+    tree = _parse(content, place, "exec")
+    assert isinstance(tree, ast.Module)
+    return tree
+
+
+def parse_expression(text: str, place: str) -> ast.expr:
+    """Return the tree of one expression.
+
+    Raises:
+        RefusalError: as ``parse_module``.
+    """
+    tree = _parse(text.encode(), place, "eval")
+    assert isinstance(tree, ast.Expression)
+    return tree.body
+
+
+def _parse(content: bytes, place: str, mode: str) -> ast.AST:
+    if len(content) > _MAX_BYTES:
+        detail = f"A file of code has {len(content):,} bytes; the limit is {_MAX_BYTES:,}."
+        raise refusal("ART-02.too_large", detail, place)
+    if not content.isascii() or b"\0" in content:
+        raise refusal("ART-02.code", "The code is not plain ASCII, as torch writes it.", place)
+    try:
+        with warnings.catch_warnings():
+            # Python warns of code that it would run and TorchScript would not; nothing of this is run.
+            warnings.simplefilter("ignore")
+            return ast.parse(content.decode("ascii"), mode=mode)
+    except SyntaxError as error:
+        where = f"{place}, line {error.lineno or 1}"
+        raise refusal("ART-02.code", f"The code is not in the syntax of TorchScript: {error.msg}.", where) from None
+    except (RecursionError, MemoryError, ValueError):
+        raise refusal("ART-02.code", "The code is nested deeper than any that torch writes.", place) from None
