@@ -13,7 +13,7 @@ from workers.artifacts.saved_model.wire import Message
 
 PLACE = "saved_model.pb"
 
-_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*|__[A-Za-z0-9_.\\/>-]+")
+_NAME = re.compile(r"[A-Za-z0-9_.\\/<>-]+")
 _DEVICE = re.compile(r"(/job:localhost)?(/replica:0)?(/task:0)?(/device:(CPU|GPU):([0-9]{1,3}|[*]))?", re.IGNORECASE)
 
 #: Attributes that TensorFlow passes by without an operator that declares them: how a graph was made and is compiled.
