@@ -45,8 +45,8 @@ def check_the_same(path: Path, rows: dict[str, Any], tmp_path: Path, signature: 
 def keras_models() -> dict[str, Callable[[Any], tuple[Any, tuple[int, ...]]]]:
     return {
         "dense": lambda k: (
-            k.Sequential([k.Input((4,)), k.layers.Dense(8, "relu"), k.layers.BatchNormalization(), k.layers.Dropout(0.1),
-                          k.layers.Dense(3, "softmax")]), (4,)),
+            k.Sequential([k.Input((4,)), k.layers.Dense(8, "relu"), k.layers.BatchNormalization(),
+                          k.layers.Dropout(0.1), k.layers.Dense(3, "softmax")]), (4,)),
         "recurrent": lambda k: (k.Sequential([k.Input((5, 3)), k.layers.LSTM(4), k.layers.Dense(2)]), (5, 3)),
         "convolution": lambda k: (
             k.Sequential([k.Input((8, 8, 1)), k.layers.Conv2D(3, 3, activation="gelu"), k.layers.MaxPooling2D(),
