@@ -1,4 +1,4 @@
-"""Modules to script and to trace; torch reads their sources, so they stand in a file. Import it where torch is needed."""
+"""Modules to script and to trace: torch reads their sources, so they stand in a file that only such tests import."""
 # ruff: noqa: TID253
 
 from __future__ import annotations

@@ -226,6 +226,13 @@ def too_few_bytes(document: Any) -> None:
     attribute.tensor_content = bytes(4)
 
 
+def splat_for_a_placeholder(document: Any) -> None:
+    """A function may be called with the values that its nodes are made of."""
+    value = node_of(document, "StatefulPartitionedCall").attr["f"].func.attr["V"].tensor
+    value.dtype = 1
+    value.tensor_shape.dim.add().size = 2**40
+
+
 def set_any(document: Any) -> None:
     document.meta_graphs[0].meta_info_def.any_info.type_url = "type.googleapis.com/x"
 
@@ -255,6 +262,7 @@ CHANGES: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     "an odd attribute": (
         "ART-02.graph", "_tpu_replicate", lambda d: setattr(node_of(d, "MatMul").attr["_tpu_replicate"], "s", b"x")),
     "a bomb of one value": ("ART-02.too_large", "1,073,741,824", splat),
+    "a bomb that a call brings": ("ART-02.too_large", "1,099,511,627,776", splat_for_a_placeholder),
     "a tensor with too few bytes": ("ART-02.graph", "8 values", too_few_bytes),
     "a message of any kind": ("ART-01.custom_object", "any_info", set_any),
     "two graphs": ("ART-02.graph", "has 2", second_graph),
@@ -296,6 +304,22 @@ def test_a_graph_as_text_is_rejected_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "model" / "saved_model.pbtxt").write_text("saved_model_schema_version: 1")
     finding = finding_of(packed(tmp_path / "model", tmp_path / "model.zip"))
     assert "as text (.pbtxt)" in finding.detail
+
+
+def test_settings_of_the_machine_are_left_out(plain: Path, tmp_path: Path) -> None:
+    """What a call says of how it is to be run (``config_proto``) is for the machine that runs it to decide."""
+    from workers.artifacts.rewrite import rewrite
+
+    def change(document: Any) -> None:
+        node_of(document, "StatefulPartitionedCall").attr["config_proto"].s = b"\x82\x01\x00"
+
+    path = changed_message(plain, tmp_path / "model.zip", change)
+    rewrite(path, inspect(path, filename="model.zip", accepted=ACCEPTED), tmp_path / "copy.saved_model")
+
+    def check(document: Any) -> None:
+        assert "config_proto" not in node_of(document, "StatefulPartitionedCall").attr
+
+    changed_message(tmp_path / "copy.saved_model", tmp_path / "read.zip", check)
 
 
 def test_files_beside_the_model_are_left_out_and_told(plain: Path, tmp_path: Path) -> None:

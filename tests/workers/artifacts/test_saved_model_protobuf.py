@@ -196,3 +196,10 @@ def test_damaged_entries_are_a_verdict_and_never_an_exception(
     inspection = inspect(path, filename="damaged.zip", accepted=ACCEPTED)
     assert inspection.verdict in ("registered", "rejected")
     json.dumps(inspection.to_json(), allow_nan=False)
+
+
+def test_a_message_of_many_empty_ones_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.artifacts.saved_model.wire._MAX_FIELDS", 100)
+    _, finding = read(b"\x0a\x00" * 101, "GraphDef")
+    assert finding is not None
+    assert finding.id == "ART-02.too_large"

@@ -272,3 +272,15 @@ def test_the_operators_are_those_of_the_installed_torch() -> None:
     assert {f"aten::{name}" for name in operators._MORE.split()} <= registered
     assert {f"prim::{name}" for name in operators.PRIM} <= registered
     assert not [name for name in operators.ATEN if operators.does_outside("aten", name)]
+
+
+def test_a_compiled_class_is_not_declared_by_an_archive(plain: Path, tmp_path: Path) -> None:
+    """torch looks the name up among its compiled classes, and not in the code of the archive."""
+    entry = "code/__torch__/torch/classes/quantized.py"
+    code = b"class LinearPackedParamsBase:\n  x : int\n"
+    assert finding_of(changed(plain, tmp_path / "model.pt", {entry: code})).id == "ART-01.custom_object"
+
+
+def test_code_of_many_words_is_refused_in_bounded_time(plain: Path, tmp_path: Path) -> None:
+    path = changed(plain, tmp_path / "model.pt", {"code/__torch__/a.py": b"a\n" * 400_000})
+    assert finding_of(path).id == "ART-02.too_large"

@@ -74,17 +74,11 @@ class SavedModel:
         graph = self.graph["graph_def"]
         information = self.graph.get("meta_info_def", {})
         kept = ("tags", "tensorflow_version", "tensorflow_git_version", "stripped_default_attrs")
-        functions = [function for name, function in self.library.functions.items() if name in self.reached]
-        gradients = [
-            {"gradient_func": function, "registered_op_type": kind.decode()}
-            for kind, function in self.library.gradients.items()
-            if function in self.reached
-        ]
         rewritten: Message = {
             "meta_info_def": {key: information[key] for key in kept if key in information},
             "graph_def": {
                 "node": [node for node in graph.get("node", ()) if node["name"] in self.objects.constants],
-                "library": {"function": functions, "registered_gradients": gradients},
+                "library": self.library.written(self.reached),
                 "versions": graph.get("versions", {}),
             },
             "asset_file_def": self.graph.get("asset_file_def", []),

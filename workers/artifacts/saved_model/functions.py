@@ -28,6 +28,10 @@ _HINTS = frozenset(
 )
 
 
+#: How a call is to be compiled and run. It is left out of the rewritten copy: the machine that runs it decides.
+_SETTINGS = frozenset({"config", "config_proto", "executor_type"})
+
+
 @dataclass(frozen=True)
 class Library:
     """The functions of a graph by name, and the function that is the gradient of each custom operator type."""
@@ -45,6 +49,16 @@ class Library:
                 reached.add(name)
                 waiting.extend(self._called_by(self.functions[name]))
         return frozenset(reached)
+
+    def written(self, names: Collection[str]) -> Message:
+        """Return these functions and the gradients as a library, without settings of the machine that made them."""
+        return {
+            "function": [_without_settings(function) for name, function in self.functions.items() if name in names],
+            "registered_gradients": [
+                {"gradient_func": function, "registered_op_type": kind.decode()}
+                for kind, function in self.gradients.items()
+            ],
+        }
 
     def _called_by(self, function: Message) -> Iterator[str]:
         yield from _functions_in(function.get("attr", {}))
@@ -124,6 +138,16 @@ def check_device(device: str, place: str) -> None:
         raise refusal("ART-01.operator", f"The device {shown(device)} is not one of the machine itself.", place)
 
 
+def _without_settings(function: Message) -> Message:
+    nodes = [
+        {**node, "attr": {name: value for name, value in node["attr"].items() if name not in _SETTINGS}}
+        if _SETTINGS & node.get("attr", {}).keys()
+        else node
+        for node in function.get("node_def", ())
+    ]
+    return {**function, "node_def": nodes}
+
+
 def _functions_called(library: Library, name: str) -> Iterator[str]:
     for node in library.functions[name].get("node_def", ()):
         yield from _functions_in(node.get("attr", {}))
@@ -168,7 +192,7 @@ def _operator_refusal(operator: str, place: str, where: str = "") -> RefusalErro
 def _check_attributes(
     attributes: Mapping[str, Message], place: str, functions: Mapping[str, Message], tensors: TensorCheck
 ) -> None:
-    for name, value in attributes.items():
+    for name, value in _values_in(attributes):
         if name.startswith("_") and name not in _HINTS:
             raise refusal(
                 "ART-02.graph", f"The attribute {shown(name)} is not one of TensorFlow's that are known.", place
@@ -186,10 +210,22 @@ def _demand_function(name: str, functions: Mapping[str, Message], place: str) ->
 
 def _functions_in(attributes: Mapping[str, Message]) -> Iterator[str]:
     """Yield the names of all functions that attributes name, at any depth."""
-    for value in attributes.values():
-        for function in (*_one(value, "func"), *value.get("list", {}).get("func", ())):
+    for _, value in _values_in(attributes):
+        for function in _called_in(value):
             yield function.get("name", "")
-            yield from _functions_in(function.get("attr", {}))
+
+
+def _values_in(attributes: Mapping[str, Message]) -> Iterator[tuple[str, Message]]:
+    """Yield attributes by name, also those that a function is called with, of which its nodes may be made."""
+    for name, value in attributes.items():
+        yield name, value
+        for function in _called_in(value):
+            yield from _values_in(function.get("attr", {}))
+
+
+def _called_in(value: Message) -> Iterator[Message]:
+    yield from _one(value, "func")
+    yield from value.get("list", {}).get("func", ())
 
 
 def _one(value: Message, key: str) -> tuple[Message, ...]:

@@ -26,6 +26,8 @@ Message = dict[str, Any]
 #: What protobuf's own readers take.
 _MAX_DEPTH = 100
 _MAX_PACKED_BYTES = 8 * 1024**2
+#: Fields of one file: an empty message has two bytes in it and a hundred times that in memory.
+_MAX_FIELDS = 4_000_000
 _FIXED = {"fixed64": "<u8", "double": "<f8", "fixed32": "<u4", "float": "<f4"}
 _RANGES = {"int32": (-(2**31), 2**31), "enum": (-(2**31), 2**31), "uint32": (0, 2**32), "bool": (0, 2)}
 
@@ -92,13 +94,14 @@ class _Parser:
         self._content = content
         self._view = memoryview(content)
         self._place = place
+        self._fields_left = _MAX_FIELDS
 
     def message(self, name: str, position: int, end: int, depth: int) -> Message:
         if depth > _MAX_DEPTH:
             raise self._refusal(f"Messages are nested deeper than {_MAX_DEPTH}.", name, position)
         fields = MESSAGES[name]
         found: Message = {}
-        chosen: set[str] = set()
+        chosen: tuple[str, ...] = ()
         while position < end:
             start = position
             tag, position = self._varint(name, position, end)
@@ -108,7 +111,7 @@ class _Parser:
             if field.choice:
                 if field.choice in chosen:
                     raise self._refusal(f"Two fields of the choice {field.choice!r} are set.", name, start)
-                chosen.add(field.choice)
+                chosen += (field.choice,)
             if field.wire == LENGTH:
                 length, position = self._varint(name, position, end)
                 if length > end - position:
@@ -118,6 +121,10 @@ class _Parser:
             else:
                 value, position = self._number(field, name, position, end)
             self._store(found, field, value, name, start)
+            self._fields_left -= 1
+            if self._fields_left < 0:
+                detail = f"The messages have more than {_MAX_FIELDS:,} fields."
+                raise refusal("ART-02.too_large", detail, f"{self._place}: byte {start:,}")
         return found
 
     def _store(self, found: Message, field: Field, value: Any, name: str, start: int) -> None:

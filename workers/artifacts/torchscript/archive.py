@@ -8,7 +8,7 @@ understood and the pickles as they were read, and neither places in the sources 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,11 +90,9 @@ def read_torchscript(source: Source) -> TorchScript:
     if not all(name.startswith(root) for name in archive.entries):
         raise refusal("ART-02.unknown_entry", f"All entries lie in one folder, {shown(root)}; some do not.")
     findings = _check_entries(archive, inner)
-    trees = {
-        module: parse_module(archive.read(entry, source.limits.source_bytes), name)
-        for module, name, entry in _code_entries(archive, inner, source.limits)
-    }
-    program = declare(trees)
+    sources = _sources(archive, inner, source.limits)
+    # One tree at a time: each file is parsed to learn what it declares, and again to be written anew.
+    program = declare(((name, parse_module(text, _entry(name))) for name, text in sources.items()), sources)
     module = read_pickle(archive.read(inner[_MODULE], source.limits.pickle_bytes), program.classes, _MODULE)
     constants = read_pickle(archive.read(inner[_CONSTANTS], source.limits.pickle_bytes), program.classes, _CONSTANTS)
     if not isinstance(constants, tuple):
@@ -102,8 +100,8 @@ def read_torchscript(source: Source) -> TorchScript:
     if not isinstance(module, Object) or "forward" not in program.classes[module.class_name].methods:
         raise refusal("ART-02.weights", "The pickle holds a module with a method `forward`.", _MODULE)
     code = {
-        f"code/{name.replace('.', '/')}.py": write_module(name, tree, program, len(constants))
-        for name, tree in trees.items()
+        _entry(name): write_module(name, parse_module(text, _entry(name)), program, len(constants))
+        for name, text in sources.items()
     }
     tensors = {"data": _tensors_in(module, program), "constants": _tensors_in(constants, program)}
     payloads = _payloads(archive, inner, tensors)
@@ -139,17 +137,18 @@ def _check_entries(archive: Container, inner: Mapping[str, str]) -> list[Finding
     return findings[:50]
 
 
-def _code_entries(archive: Container, inner: Mapping[str, str], limits: Limits) -> Iterator[tuple[str, str, str]]:
-    """Yield files of code: qualified name, entry, and its name in the upload."""
-    total = 0
-    for name, full in inner.items():
-        module = module_of(name)
-        if module is None:
-            continue
-        total += archive.entries[full].size_bytes
-        if total > limits.source_bytes:
-            raise refusal("ART-02.too_large", f"The code has more than {limits.source_bytes:,} bytes.", name)
-        yield module, name, full
+def _sources(archive: Container, inner: Mapping[str, str], limits: Limits) -> dict[str, bytes]:
+    """Return the files of code by their qualified names."""
+    found = {module: full for name, full in inner.items() if (module := module_of(name)) is not None}
+    total = sum(archive.entries[full].size_bytes for full in found.values())
+    if total > limits.source_bytes:
+        detail = f"The code has {total:,} bytes; the limit is {limits.source_bytes:,}."
+        raise refusal("ART-02.too_large", detail, "code/")
+    return {module: archive.read(full, limits.source_bytes) for module, full in found.items()}
+
+
+def _entry(module: str) -> str:
+    return f"code/{module.replace('.', '/')}.py"
 
 
 def _tensors_in(value: Any, program: Declarations) -> list[Tensor]:

@@ -7,12 +7,15 @@ Only the tree goes on, from which the code is written anew: what Python and Torc
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 
 from workers.artifacts.findings import refusal
 
-#: A tree takes some hundred times the memory of its text.
 _MAX_BYTES = 1024**2
+#: A tree takes some hundred times the memory of its text, by its words more than by its letters.
+_MAX_WORDS = 300_000
+_WORD = re.compile(rb"\w+|[^\w\s]")
 
 
 def parse_module(content: bytes, place: str) -> ast.Module:
@@ -41,6 +44,8 @@ def _parse(content: bytes, place: str, mode: str) -> ast.AST:
     if len(content) > _MAX_BYTES:
         detail = f"A file of code has {len(content):,} bytes; the limit is {_MAX_BYTES:,}."
         raise refusal("ART-02.too_large", detail, place)
+    if len(content) > _MAX_WORDS and sum(1 for _ in _WORD.finditer(content)) > _MAX_WORDS:
+        raise refusal("ART-02.too_large", f"A file of code has more than {_MAX_WORDS:,} words.", place)
     if not content.isascii() or b"\0" in content:
         raise refusal("ART-02.code", "The code is not plain ASCII, as torch writes it.", place)
     try:

@@ -19,7 +19,7 @@ from workers.artifacts.findings import RefusalError, refusal, shown
 from workers.artifacts.torchscript.types import read_type_text
 from workers.artifacts.torchscript.values import STORAGES, Items, Object, Pairs, Storage, Tagged, Tensor, Uniform
 
-_MAX_VALUES = 2_000_000
+_MAX_OPCODES = 1_000_000
 _MAX_TEXT_BYTES = 1024**2
 _MAX_DIMENSIONS = 64
 _REBUILD = ("torch._utils", "_rebuild_tensor_v2")
@@ -76,7 +76,8 @@ class _Machine:
         self._start = 0
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
-        self._values = 0
+        self._opcodes = 0
+        self._types: dict[str, str] = {}
 
     def run(self) -> Any:
         if self._content[:2] != b"\x80\x02":
@@ -91,9 +92,9 @@ class _Machine:
             if action is None:
                 raise self._refusal(f"The opcode {shown(opcode)} is none that torch's pickler writes.")
             action(self)
-            self._values += 1
-            if self._values > _MAX_VALUES:
-                raise refusal("ART-02.too_large", f"The pickle has more than {_MAX_VALUES:,} opcodes.", self._place)
+            self._opcodes += 1
+            if self._opcodes > _MAX_OPCODES:
+                raise refusal("ART-02.too_large", f"The pickle has more than {_MAX_OPCODES:,} opcodes.", self._place)
         if self._position != len(self._content) or len(self._stack) != 1:
             raise self._refusal("The pickle does not end with its one value.")
         return self._closed(self._stack[0])
@@ -210,7 +211,9 @@ class _Machine:
     def _tagged(self, arguments: tuple[Any, ...]) -> Tagged:
         match arguments:
             case (Items() | Pairs() as value, str() as kind):
-                return Tagged(value, read_type_text(kind, self._classes, self._where()))
+                if kind not in self._types:
+                    self._types[kind] = read_type_text(kind, self._classes, self._where())
+                return Tagged(value, self._types[kind])
         raise self._refusal("A list or dictionary is given its type.")
 
     def _tensor(self, arguments: tuple[Any, ...]) -> Tensor:
