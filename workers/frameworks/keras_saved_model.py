@@ -115,7 +115,7 @@ def read_signature(function: Any) -> Signature:
         TensorSpec(name, *_shape_and_dtype(name, spec, "input"))
         for name, spec in sorted(function.structured_input_signature[1].items())
     )
-    outputs = []
+    outputs: list[OutputSpec] = []
     for (name, spec), tensor in zip(sorted(function.structured_outputs.items()), function.graph.outputs, strict=True):
         shape, dtype = _shape_and_dtype(name, spec, "output")
         kind: OutputKind = "embedding"

@@ -73,7 +73,7 @@ class ScriptModel(TorchModel):
             JobError: ``model_does_not_load``, when it gives something else.
         """
         # Optimised execution watches the first runs and compiles others: their numbers would differ.
-        with torch.jit.optimized_execution(False):
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             answer = self._module(*tensors)
         if isinstance(answer, dict):
             answer = list(answer.values())
@@ -113,7 +113,7 @@ def load_script(path: Path, *, signature: Signature | None, device: str) -> Scri
         with warnings.catch_warnings():
             # torch would rather have torch.export; which format an upload has is not ours to choose.
             warnings.filterwarnings("ignore", message="`torch.jit.load` is deprecated", category=DeprecationWarning)
-            module = torch.jit.load(str(path), map_location=device)
+            module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
         module.eval()
     except Exception as error:
         # torch raises whatever its reader meets; all of it means the same to the person who uploaded the file.

@@ -114,6 +114,7 @@ MODELS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "scripted recurrent": (lambda: scripted(Recurrent().eval()), (3, 5, 3)),
     "traced recurrent": (lambda: traced(Recurrent(), torch.zeros(2, 5, 3)), (2, 5, 3)),
     "encoder": (lambda: scripted(encoder().eval()), (3, 5, 4)),
+    "frozen encoder": (lambda: frozen(scripted(encoder().eval())), (3, 5, 4)),
     "convolution": (lambda: scripted(convolution()), (3, 1, 8, 8)),
     "tied weights": (lambda: scripted(tied()), (3, 4)),
 }

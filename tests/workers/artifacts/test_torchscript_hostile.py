@@ -204,7 +204,7 @@ def test_a_smuggled_pickle_is_rejected(name: str, entry: str, plain: Path, tmp_p
         ({"code/__torch__/a.py": b"@x\ndef f() -> int:\n  pass\n"}, "ART-02.code"),
         ({"code/__torch__/a.py": b"def f() -> Foo:\n  pass\n"}, "ART-02.code"),
         ({"code/__torch__/a.py": b"def f() -> int:\n  pass\ndef f() -> int:\n  pass\n"}, "ART-02.code"),
-        ({"code/__torch__/a.py": b"x" * 2_000_000}, "ART-02.too_large"),
+        ({"code/__torch__/a.py": b"x" * 5_000_000}, "ART-02.too_large"),
         ({"byteorder": b"big"}, "ART-02.weights"),
         ({"constants.pkl": None}, "ART-02.missing_entry"),
         ({"version": b"3", ".data/version": b"4"}, "ART-02.missing_entry"),
@@ -282,5 +282,5 @@ def test_a_compiled_class_is_not_declared_by_an_archive(plain: Path, tmp_path: P
 
 
 def test_code_of_many_words_is_refused_in_bounded_time(plain: Path, tmp_path: Path) -> None:
-    path = changed(plain, tmp_path / "model.pt", {"code/__torch__/a.py": b"a\n" * 400_000})
+    path = changed(plain, tmp_path / "model.pt", {"code/__torch__/a.py": b"a\n" * 600_000})
     assert finding_of(path).id == "ART-02.too_large"

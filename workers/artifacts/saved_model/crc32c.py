@@ -40,9 +40,9 @@ def _raw(content: bytes | memoryview) -> int:
     padded[len(padded) - len(content) :] = np.frombuffer(content, np.uint8)
     words = np.ascontiguousarray(padded.view("<u2").reshape(row_count, -1).T).astype(np.uint32)
     table = _word_table()
-    remainders = np.zeros(row_count, np.uint32)
+    remainders: NDArray[np.uint32] = np.zeros(row_count, np.uint32)
     for column in words:
-        remainders = table[(remainders ^ column) & 0xFFFF] ^ remainders >> 16
+        remainders = table[(remainders ^ column) & 0xFFFF] ^ remainders >> np.uint32(16)
     width = _ROW_BYTES
     while len(remainders) > 1:
         remainders = _shifted(remainders[0::2], width) ^ remainders[1::2]
@@ -53,9 +53,9 @@ def _raw(content: bytes | memoryview) -> int:
 @cache
 def _byte_table() -> NDArray[np.uint32]:
     """Return what each byte makes of the remainder 0."""
-    table = np.arange(256, dtype=np.uint32)
+    table: NDArray[np.uint32] = np.arange(256, dtype=np.uint32)
     for _ in range(8):
-        table = table >> 1 ^ np.where(table & 1, np.uint32(_POLYNOMIAL), np.uint32(0))
+        table = table >> np.uint32(1) ^ (table & np.uint32(1)) * np.uint32(_POLYNOMIAL)
     return table
 
 

@@ -40,13 +40,11 @@ class ObjectGraph:
         functions: names of the functions that loading or calling can run first.
         constants: names of the graph's nodes with the values of constants.
         assets_of: function -> names of its arguments that are the paths of assets.
-        signatures: names of the signatures.
     """
 
     functions: frozenset[str]
     constants: frozenset[str]
     assets_of: Mapping[str, frozenset[str]]
-    signatures: tuple[str, ...]
 
 
 def read_objects(
@@ -93,7 +91,6 @@ class _Reader:
             frozenset(self._concrete),
             frozenset(self._constants),
             {name: self._asset_arguments(name, function) for name, function in self._concrete.items()},
-            self._signatures(),
         )
 
     def _read_object(self, entry: Message, place: str) -> None:
@@ -198,12 +195,6 @@ class _Reader:
             for argument, number in zip(captured, bound, strict=True)
             if "asset" in self._objects[number]
         )
-
-    def _signatures(self) -> tuple[str, ...]:
-        for child in self._objects[0].get("children", ()):
-            if child.get("local_name") == "signatures":
-                return tuple(entry["local_name"] for entry in self._objects[child["node_id"]].get("children", ()))
-        return ()
 
     @staticmethod
     def _refusal(detail: str, place: str) -> RefusalError:

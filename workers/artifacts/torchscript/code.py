@@ -79,6 +79,8 @@ class _Writer:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.List(elts=elements)) if name in LISTS:
                 names = [self._plain_text(element) for element in elements]
                 self._line(f"{name} = [{''.join(f'{text}, ' for text in names)}]")
+            case ast.Assign(targets=[ast.Name(id="__annotations__")], value=ast.List(elts=[])):
+                self._line("__annotations__ = []")
             case _:
                 raise self._refusal("A class holds attributes with types, and methods.", statement)
 

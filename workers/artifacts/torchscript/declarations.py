@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from workers.artifacts.findings import refusal, shown
@@ -50,26 +50,22 @@ def module_of(entry: str) -> str | None:
     return found[1].replace("/", ".") if found else None
 
 
-def declare(trees: Iterable[tuple[str, ast.Module]], modules: Collection[str]) -> Declarations:
-    """Collect what files declare.
-
-    Args:
-        trees: the qualified names of the files with their trees.
-        modules: all these names.
+def declare(trees: Mapping[str, ast.Module]) -> Declarations:
+    """Collect what files declare, by the qualified names of the files.
 
     Raises:
         RefusalError: a statement that is no class or function, or a name that stands twice.
     """
     classes: dict[str, Class] = {}
     functions: set[str] = set()
-    for module, tree in trees:
+    for module, tree in trees.items():
         if f"{module}.".startswith(f"{COMPILED}."):
             raise refusal("ART-01.custom_object", f"{COMPILED} are classes of compiled code.", module)
         for statement in tree.body:
             if not isinstance(statement, ast.ClassDef | ast.FunctionDef):
                 raise refusal("ART-02.code", "A file holds classes and functions only.", place_of(module, statement))
             name = f"{module}.{statement.name}"
-            if name in classes or name in functions or name in modules:
+            if name in classes or name in functions or name in trees:
                 raise refusal("ART-02.code", f"The name {shown(name)} stands twice.", place_of(module, statement))
             if isinstance(statement, ast.FunctionDef):
                 functions.add(name)
