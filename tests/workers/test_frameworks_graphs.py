@@ -129,6 +129,23 @@ def test_a_script_that_was_traced_for_one_batch_is_refused(tmp_path: Path) -> No
         load_model(path, framework="pytorch", signature=signature, device="cpu", seed=0)
 
 
+def test_an_output_without_a_gradient_is_said_so_and_not_taken_for_flat(tmp_path: Path) -> None:
+    import torch
+
+    from tests.workers.artifacts.scripts import saved, traced
+
+    class Cut(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.detach() * 2
+
+    path = copy_of(saved(traced(Cut(), torch.zeros(2, 2)), tmp_path / "model.pt"))
+    signature = Signature.from_json(tiny_models.signature())
+    model = load_model(path, framework="pytorch", signature=signature, device="cpu", seed=0)
+    with pytest.raises(JobError) as told:
+        model.logits_gradient({"features": X}, 0)
+    assert told.value.code == "no_gradient"
+
+
 def test_a_signature_is_chosen_or_told(tmp_path: Path) -> None:
     from tests.workers.artifacts.saved_models import packed, tensorflow
 

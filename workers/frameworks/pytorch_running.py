@@ -90,10 +90,9 @@ class TorchModel(Model):
             leaves = [tensors[index].requires_grad_() for index in wanted]
             # A copy of each leaf goes in: an in-place operator may write to what it is given.
             result = run([tensor.clone() if tensor.requires_grad else tensor for tensor in tensors], rows)
-            is_connected = result.requires_grad
-            found = (
-                torch.autograd.grad(result.sum(), leaves, allow_unused=True) if is_connected else [None] * len(leaves)
-            )
+            if not result.requires_grad:
+                raise JobError("no_gradient", "The output does not depend on the inputs in a way that has a gradient.")
+            found = torch.autograd.grad(result.sum(), leaves, allow_unused=True)
             values[rows] = result.detach().float().cpu().numpy()
             for index, gradient in zip(wanted, found, strict=True):
                 gradients[specs[index].name][rows] = 0.0 if gradient is None else gradient.float().cpu().numpy()

@@ -89,8 +89,9 @@ class ScriptModel(TorchModel):
     def _with_gradient(
         self, inputs: Inputs, run: Callable[[list[torch.Tensor], slice], torch.Tensor]
     ) -> tuple[FloatArray, dict[str, FloatArray]]:
-        # cuDNN's recurrent layers have no gradient in inference mode; PyTorch's own ones do.
-        with torch.backends.cudnn.flags(enabled=False):
+        # cuDNN's recurrent layers have no gradient in inference mode; PyTorch's own ones do. And a script may have
+        # switched gradients off.
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             return super()._with_gradient(inputs, run)
 
     def _tensors(self) -> dict[str, torch.Tensor]:

@@ -60,6 +60,16 @@ class Branches(nn.Module):
         return torch.softmax(self.twice(torch.stack(kept).sum(0) + hidden[:, 0:1], count), -1)
 
 
+class Entering(nn.Module):
+    """Enters a block, makes images larger, and writes into a tensor."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            doubled = nn.functional.interpolate(x, scale_factor=2.0)
+        doubled[:, 0] = 1.0
+        return doubled + torch.einsum("bij->bi", doubled)[:, :, None]
+
+
 class Recurrent(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -116,5 +126,6 @@ MODELS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "encoder": (lambda: scripted(encoder().eval()), (3, 5, 4)),
     "frozen encoder": (lambda: frozen(scripted(encoder().eval())), (3, 5, 4)),
     "convolution": (lambda: scripted(convolution()), (3, 1, 8, 8)),
+    "blocks": (lambda: scripted(Entering()), (2, 3, 4)),
     "tied weights": (lambda: scripted(tied()), (3, 4)),
 }

@@ -13,7 +13,7 @@ from workers.artifacts.rewrite import rewrite
 
 NAMES = (
     "scripted parts", "traced parts", "frozen parts", "bfloat16", "branches", "scripted recurrent", "traced recurrent",
-    "encoder", "frozen encoder", "convolution", "tied weights",
+    "encoder", "frozen encoder", "convolution", "blocks", "tied weights",
 )  # fmt: skip
 
 

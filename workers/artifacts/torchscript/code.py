@@ -162,6 +162,9 @@ class _Writer:
             case ast.For(target=ast.Name(id=name), iter=over, body=body, orelse=[]):
                 self._line(f"for {expressions.new_name(name, statement)} in {text(over)}:")
                 self._block(body, expressions)
+            case ast.With(items=[ast.withitem(context_expr=ast.Name() as value, optional_vars=None)], body=body):
+                self._line(f"with {expressions.context(value)}:")
+                self._block(body, expressions)
             case _:
                 raise self._refusal(f"A function holds a statement of the kind {type(statement).__name__}.", statement)
 

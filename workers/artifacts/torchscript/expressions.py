@@ -82,6 +82,18 @@ class Expressions:
         """Return the name of a function of the archive."""
         return str(dotted(node))
 
+    def context(self, node: ast.Name) -> str:
+        """Return what a block is entered with: an object of a class of the archive, as ``no_grad``.
+
+        Raises:
+            RefusalError: it is not known to be one, or has no methods to enter and to leave.
+        """
+        known = self._scope.of_value(node)
+        methods = self._program.classes[known.name].methods if known and known.kind == "object" else set()
+        if not {"__enter__", "__exit__"} <= methods:
+            raise self._refusal("A block is entered with an object of the archive that can be entered and left.", node)
+        return self.text(node)
+
     def _constant(self, node: ast.Constant) -> str:
         value = node.value
         if value is None or isinstance(value, bool):

@@ -11,31 +11,34 @@ from workers.artifacts.pt2.operators import ATEN_OPERATORS, danger_of
 #: ``torch.NAME`` is the operator ``aten::NAME``; Python's own names are operators on lists, texts and numbers.
 _MORE = """
 Bool Complex Float FloatImplicit Int IntImplicit ScalarImplicit Size __and__ __contains__ __derive_index __getitem__
-__is__ __isnot__ __lshift__ __not__ __or__ __range_length __rshift__ __xor__ _convolution _convolution_mode
-_nested_tensor_from_mask _nested_tensor_from_mask_left_aligned _pad_circular _pad_enum _set_item _shape_as_tensor
-_size_if_not_equal _stack _unwrap_optional abs_ absolute addbmm addcdiv_ addcmul_ addmm_ addmv addr adjoint allclose
-angle append arccos arccosh arcsin arcsinh arctan arctan2 arctanh argwhere as_tensor atleast_1d atleast_2d atleast_3d
-bernoulli bernoulli_ bilinear bincount bitwise_left_shift bitwise_right_shift block_diag broadcast_tensors capitalize
-cartesian_prod chr clear clip_ column_stack combinations complex concatenate conj conj_physical conv_tbc copysign cos_
-cosine_embedding_loss count count_nonzero cpu cross cummax cummin cumprod_ cumsum_ deg2rad degrees det device diagflat
-diagonal_scatter dict digamma dim dist divide divmod dsplit dstack element_size endswith equal expm1_ extend fabs
-factorial fill_diagonal_ find fliplr flipud float_power floor_ floordiv fmax fmin format fractional_max_pool2d frexp
+__is__ __isnot__ __lshift__ __not__ __or__ __range_length __rshift__ __upsample __upsample_bilinear __upsample_nearest
+__xor__ _convolution _convolution_mode _nested_tensor_from_mask _nested_tensor_from_mask_left_aligned _pad_circular
+_pad_enum _set_item _shape_as_tensor _size_if_not_equal _stack _unwrap_optional _upsample_bicubic2d_aa
+_upsample_bilinear2d_aa _upsample_lanczos2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d
+_upsample_nearest_exact3d abs_ absolute addbmm addcdiv_ addcmul_ addmm_ addmv addr adjoint allclose angle append
+arccos arccosh arcsin arcsinh arctan arctan2 arctanh argwhere as_tensor atleast_1d atleast_2d atleast_3d bernoulli
+bernoulli_ bilinear bincount bitwise_left_shift bitwise_right_shift block_diag broadcast_shapes broadcast_tensors
+capitalize cartesian_prod chr clamp_max_ clamp_min_ clear clip_ column_stack combinations complex concatenate conj
+conj_physical conv_tbc copysign cos_ cosine_embedding_loss count count_nonzero cpu cross ctc_loss cummax cummin
+cumprod_ cumsum_ deg2rad degrees det device diagflat diagonal_scatter dict digamma dim dist divide divmod dsplit
+dstack element_size endswith equal expm1_ exponential_ extend fabs factorial feature_alpha_dropout_ fill_diagonal_
+find fliplr flipud float_power floor_ floordiv fmax fmin format fractional_max_pool2d fractional_max_pool3d frexp
 frobenius_norm gamma ger get get_device greater greater_equal hash heaviside hinge_embedding_loss histc hsplit hypot
 i0 igamma igammac imag index_copy index_fill index_fill_ inner insert inverse is_autocast_enabled is_complex
 is_contiguous is_floating_point is_grad_enabled is_leaf is_nonzero is_same_size is_scripting is_signed isalnum isalpha
 isclose isdecimal isdigit isin isneginf isnumeric isposinf isreal isspace istft item items join keys kron ldexp_ len
 lerp_ less less_equal lgamma linalg_cross linalg_inv linalg_matmul linalg_solve list ljust log10_ log1p_ log2_
 logaddexp2 logcumsumexp logical_and_ logical_not_ logical_or_ logspace lower lstrip mH mT margin_ranking_loss
-masked_scatter_ masked_select mathremainder matrix_exp matrix_power max_unpool2d meshgrid modf msort multi_margin_loss
-multilabel_margin_loss multinomial multiply_ nanmean nanmedian nanquantile nansum narrow_copy native_norm negative
-nll_loss2d nll_loss_nd nonzero nonzero_numpy normal normal_ not_equal numpy_T ord pad_sequence pairwise_distance pdist
-percentFormat pinverse poisson_nll_loss polar polygamma pop popitem positive promote_types put quantile rad2deg
-radians randint randint_like random_ randperm range ravel real remainder_ remove renorm replace resolve_conj
-resolve_neg result_type reverse rot90 round_ row_stack rsplit rsqrt_ rstrip scatter_ scatter_add_ scatter_reduce
-searchsorted setdefault sgn signbit sin_ sinc slogdet soft_margin_loss sorted splitlines startswith stft str stride
-strip subtract take tensor tensordot title to_dense to_padded_tensor trace tril_ triplet_margin_loss triu_ trunc_
-unflatten_dense_tensors uniform_ unique_consecutive unique_dim unsafe_chunk unsafe_split update upper values vander
-vdot view_as_complex view_as_real vsplit warn zfill
+masked_scatter_ masked_select mathremainder matrix_exp matrix_power max_unpool2d max_unpool3d meshgrid modf msort
+multi_margin_loss multilabel_margin_loss multinomial multiply_ nanmean nanmedian nanquantile nansum narrow_copy
+native_norm negative nll_loss2d nll_loss_nd nonzero nonzero_numpy normal normal_ not_equal numpy_T ord pad_sequence
+pairwise_distance pdist percentFormat pinverse poisson_nll_loss polar polygamma pop popitem positive promote_types put
+quantile rad2deg radians randint randint_like random_ randperm range ravel real remainder_ remove renorm replace
+resolve_conj resolve_neg result_type reverse rot90 round_ row_stack rrelu_ rsplit rsqrt_ rstrip scatter_ scatter_add_
+scatter_reduce searchsorted set_grad_enabled setdefault sgn signbit sin_ sinc slogdet soft_margin_loss sorted
+splitlines startswith stft str stride strip subtract take tensor tensordot title to_dense to_padded_tensor trace tril_
+triplet_margin_loss triu_ trunc_ unflatten_dense_tensors uniform_ unique_consecutive unique_dim unsafe_chunk
+unsafe_split update upper values vander vdot view_as_complex view_as_real vsplit warn zfill
 """
 
 _PRIM = """

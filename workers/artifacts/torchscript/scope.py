@@ -108,5 +108,5 @@ def _assignments(statements: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.expr
             case ast.If(body=body, orelse=otherwise):
                 yield from _assignments(body)
                 yield from _assignments(otherwise)
-            case ast.While(body=body):
+            case ast.While(body=body) | ast.With(body=body):
                 yield from _assignments(body)
