@@ -129,7 +129,13 @@ def test_a_script_that_was_traced_for_one_batch_is_refused(tmp_path: Path) -> No
         load_model(path, framework="pytorch", signature=signature, device="cpu", seed=0)
 
 
-def test_an_output_without_a_gradient_is_said_so_and_not_taken_for_flat(tmp_path: Path) -> None:
+def cut_upload(path: Path) -> Path:
+    """Write a model whose output is cut off from its inputs as far as gradients go."""
+    if path.suffix == ".zip":
+        from tests.workers.artifacts.saved_models import exported, tensorflow
+
+        tf = tensorflow()
+        return exported(path, lambda scores: tf.stop_gradient(scores))
     import torch
 
     from tests.workers.artifacts.scripts import saved, traced
@@ -138,9 +144,14 @@ def test_an_output_without_a_gradient_is_said_so_and_not_taken_for_flat(tmp_path
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.detach() * 2
 
-    path = copy_of(saved(traced(Cut(), torch.zeros(2, 2)), tmp_path / "model.pt"))
+    return saved(traced(Cut(), torch.zeros(2, 2)), path)
+
+
+def test_an_output_without_a_gradient_is_said_so_and_not_taken_for_flat(graph: str, tmp_path: Path) -> None:
+    path = copy_of(cut_upload(tmp_path / graph))
     signature = Signature.from_json(tiny_models.signature())
-    model = load_model(path, framework="pytorch", signature=signature, device="cpu", seed=0)
+    model = load_model(path, framework=GRAPHS[graph][0], signature=signature, device="cpu", seed=0)
+    assert model.forward({"features": X}).shape == (5, 2)
     with pytest.raises(JobError) as told:
         model.logits_gradient({"features": X}, 0)
     assert told.value.code == "no_gradient"

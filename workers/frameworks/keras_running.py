@@ -27,6 +27,8 @@ class TensorFlowModel(Model):
         self.device = device
         self._place = place_of(device)
         self._functions: dict[str, Any] = {}
+        #: Names of functions whose values have no gradient for any input; tracing finds out.
+        self._without_gradient: set[str] = set()
 
     @abstractmethod
     def _call(self, tensors: list[Any], training: bool) -> Any:
@@ -122,8 +124,14 @@ class TensorFlowModel(Model):
                 with tf.GradientTape() as tape:
                     tape.watch(leaves)
                     values = run(tensors, expected)
-                found = tape.gradient(values, leaves, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-                return tf.cast(values, tf.float32), [tf.cast(gradient, tf.float32) for gradient in found]
+                found = tape.gradient(values, leaves)
+                if all(gradient is None for gradient in found):
+                    self._without_gradient.add(name)
+                whole = [
+                    tf.zeros_like(leaf) if gradient is None else gradient
+                    for leaf, gradient in zip(leaves, found, strict=True)
+                ]
+                return tf.cast(values, tf.float32), [tf.cast(gradient, tf.float32) for gradient in whole]
 
             self._functions[name] = tf.function(differentiate, input_signature=[self._specs(), spec])
         function = self._functions[name]
@@ -132,6 +140,9 @@ class TensorFlowModel(Model):
         with tf.device(self._place):
             for rows in chunks(len(arrays[0]), chunk_rows(self.signature)):
                 found_values, found = function(self._tensors(arrays, rows), tf.constant(expected[rows]))
+                if name in self._without_gradient:
+                    detail = "The output does not depend on the inputs in a way that has a gradient."
+                    raise JobError("no_gradient", detail)
                 values[rows] = found_values.numpy()
                 for index, gradient in zip(wanted, found, strict=True):
                     gradients[specs[index].name][rows] = gradient.numpy()

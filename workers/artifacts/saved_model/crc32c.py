@@ -62,9 +62,10 @@ def _byte_table() -> NDArray[np.uint32]:
 @cache
 def _word_table() -> NDArray[np.uint32]:
     """Return what each pair of bytes makes of the remainder 0."""
-    bytes_table = _byte_table()
-    first = bytes_table[np.arange(65536, dtype=np.uint32) & 0xFF] ^ np.arange(65536, dtype=np.uint32) >> 8
-    return bytes_table[first & 0xFF] ^ first >> 8
+    bytes_table, words = _byte_table(), np.arange(65536, dtype=np.uint32)
+    first: NDArray[np.uint32] = bytes_table[words & 0xFF] ^ words >> np.uint32(8)
+    table: NDArray[np.uint32] = bytes_table[first & 0xFF] ^ first >> np.uint32(8)
+    return table
 
 
 @cache
