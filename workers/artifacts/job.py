@@ -53,7 +53,7 @@ def run(context: JobContext) -> dict[str, Any]:
     except RecipeError as error:
         raise JobError("recipe_invalid", f"The stated recipe is not valid: {error}", place="recipe") from error
     findings = [*inspection.findings, *differences, *reasons, *_idle_statements(inspection, context.parameters)]
-    states_signature = not inspection.format or FORMATS[inspection.format].states_signature
+    states_signature = inspection.content is None or FORMATS[inspection.format].states_signature
     if not states_signature and stated_signature is None:
         detail = "The format does not say what a model's inputs and outputs are; state the signature with the upload."
         findings.append(finding("SIG-01.signature", detail, "signature"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -176,3 +177,12 @@ def test_text_that_looks_like_code_is_text(tmp_path: Path) -> None:
     odd = tf.Variable(["WriteFile('/etc/passwd')", "__import__('os').system('x')"])
     path = exported(tmp_path / "odd.zip", lambda scores: tf.nn.softmax(scores), odd=odd)
     check_the_same(path, {"features": np.ones((2, 2), "float32")}, tmp_path)
+
+
+def test_it_comes_in_a_tar_archive_too(rich_module: Path, tmp_path: Path) -> None:
+    folder = unpacked(rich_module, tmp_path / "folder")
+    path = tmp_path / "model.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        archive.add(folder, "model")
+    copy = rewritten(path, tmp_path / "copy.saved_model")
+    assert copy.read_bytes() == rewritten(rich_module, tmp_path / "of_the_zip.saved_model").read_bytes()
