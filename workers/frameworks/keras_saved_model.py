@@ -20,7 +20,7 @@ from workers.frameworks.keras_running import TensorFlowModel, place_of
 from workers.frameworks.rows import demand_signature
 from workers.protocol import JobError
 from workers.recipe import Recipe
-from workers.signature import DTYPES, OutputKind, OutputSpec, Signature, TensorSpec
+from workers.signature import DTYPES, STRING, OutputKind, OutputSpec, Signature, TensorSpec
 
 _DEFAULT = "serving_default"
 _ACTIVATIONS = frozenset({"Softmax", "Sigmoid"})
@@ -145,10 +145,10 @@ def _chosen(loaded: Any, path: Path) -> Any:
 
 def _shape_and_dtype(name: str, spec: Any, side: str) -> tuple[tuple[int, ...], str]:
     shape = None if not isinstance(spec, tf.TensorSpec) or spec.shape.rank is None else spec.shape.as_list()
-    if not shape or spec.dtype.name not in DTYPES:
+    if not shape or (spec.dtype.name not in DTYPES and (side, spec.dtype.name) != ("input", STRING)):
         raise JobError(
             "model_does_not_load",
-            f"The {side} {name!r} is {spec}; it has to be rows of numbers of a known shape.",
+            f"The {side} {name!r} is {spec}; it has to be rows of numbers, or an input of texts, of a known shape.",
             place=name,
         )
     batch, *sizes = shape

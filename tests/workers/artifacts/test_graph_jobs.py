@@ -10,6 +10,7 @@ import pytest
 
 from audits.engine import audit, explanation
 from tests import tiny_models
+from tests.workers.artifacts.saved_models import packed, tensorflow
 from tests.workers.graph_models import GRAPHS, copy_of, scores_of, upload
 from tests.workers.job_folders import job, write_table
 from tests.workers.loaded_models import rows
@@ -128,3 +129,24 @@ def test_it_is_audited_to_the_end(graph: str, tmp_path: Path) -> None:
     assert set(statuses) == set(checks)
     assert set(statuses.values()) <= {"passed", "failed", "not_applicable"}, value
     assert statuses["PER-01"] == "passed"
+
+
+def test_a_model_of_texts_is_registered_with_its_vocabulary(tmp_path: Path) -> None:
+    tensorflow()
+    import keras
+
+    vectorization = keras.layers.TextVectorization(max_tokens=20, output_sequence_length=4)
+    vectorization.adapt(["a b c", "d e"])
+    model = keras.Sequential(
+        [
+            keras.Input((1,), dtype="string"),
+            vectorization,
+            keras.layers.Embedding(20, 4),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Dense(2),
+        ]
+    )
+    model.export(str(tmp_path / "model"), verbose=False)
+    value = inspected(tmp_path, packed(tmp_path / "model", tmp_path / "model.zip"), signature=None)
+    assert value["verdict"] == "registered"
+    assert value["signature"]["inputs"][0]["dtype"] == "string"
