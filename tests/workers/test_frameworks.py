@@ -403,7 +403,7 @@ class TestKeras:
 class TestPlugIns:
     def test_both_frameworks_are_known_by_name(self) -> None:
         assert {"keras", "pytorch"} <= set(framework_names())
-        assert framework_named("pytorch").formats == ("pt2",)
+        assert framework_named("pytorch").formats == ("pt2", "torchscript")
 
     def test_an_unknown_name_is_told_with_the_known_ones(self) -> None:
         with pytest.raises(JobError, match="no framework 'caffe'; known are keras, pytorch") as told:

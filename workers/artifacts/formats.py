@@ -17,6 +17,7 @@ class Format:
         frameworks: whose files these are; a file of a format with several names its framework itself.
         suffixes: endings of names that promise this format or one that shares the ending.
         holds_model: False for files of weights, which nothing but a model package can make a model of.
+        states_signature: whether a file says what its inputs and outputs are; else a person has to.
         trains: whether a version of this format can be retrained; the others are evaluated and audited only.
     """
 
@@ -26,6 +27,7 @@ class Format:
     suffixes: tuple[str, ...]
     holds_model: bool = True
     trains: bool = False
+    states_signature: bool = True
 
     @property
     def rewritten_suffix(self) -> str:
@@ -53,7 +55,13 @@ FORMATS: dict[str, Format] = {
         Format("package", "a model package (assay.toml)", _BOTH, (".zip",), trains=True),
         Format("h5", "a legacy Keras HDF5 model (.h5)", ("keras",), (".h5", ".hdf5")),
         Format("saved_model", "a TensorFlow SavedModel", ("keras",), (".zip", ".tar")),
-        Format("torchscript", "a TorchScript archive (torch.jit.save)", ("pytorch",), (".pt", ".pth", ".ts")),
+        Format(
+            "torchscript",
+            "a TorchScript archive (torch.jit.save)",
+            ("pytorch",),
+            (".pt", ".pth", ".ts"),
+            states_signature=False,
+        ),
         Format("weights_h5", "a Keras weights file (.weights.h5)", ("keras",), (".h5", ".hdf5"), holds_model=False),
         Format(
             "state_dict",

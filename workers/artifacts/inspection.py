@@ -15,9 +15,11 @@ from workers.artifacts.keras.archive import read_keras
 from workers.artifacts.keras.legacy_file import read_h5
 from workers.artifacts.limits import Limits
 from workers.artifacts.pt2.archive import read_pt2
+from workers.artifacts.saved_model.archive import read_saved_model
 from workers.artifacts.source import Container, Content, Reader, Source
 from workers.artifacts.tar import TarArchive
 from workers.artifacts.torch_checkpoint import read_state_dict
+from workers.artifacts.torchscript.archive import read_torchscript
 from workers.artifacts.weights.npy import read_npz
 from workers.artifacts.weights.safetensors import read_safetensors
 
@@ -29,6 +31,8 @@ READERS: Mapping[str, Reader] = {
     "state_dict": read_state_dict,
     "safetensors": read_safetensors,
     "npz": read_npz,
+    "saved_model": read_saved_model,
+    "torchscript": read_torchscript,
 }
 
 _SEVERITIES = ("critical", "high", "medium", "low", "info")

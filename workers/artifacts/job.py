@@ -25,6 +25,9 @@ from workers.protocol import JobError
 from workers.recipe import RecipeError
 from workers.signature import OutputSpec, Signature, SignatureError, TensorSpec
 
+#: What a loader may say against a file, and the finding that it is.
+_REJECTING = {"model_does_not_load": "SIG-01.load", "signature_does_not_fit": "SIG-01.signature"}
+
 
 def run(context: JobContext) -> dict[str, Any]:
     """Inspect the input ``artifact``; a file that is not taken is a result with the verdict ``rejected``.
@@ -50,6 +53,10 @@ def run(context: JobContext) -> dict[str, Any]:
     except RecipeError as error:
         raise JobError("recipe_invalid", f"The stated recipe is not valid: {error}", place="recipe") from error
     findings = [*inspection.findings, *differences, *reasons, *_idle_statements(inspection, context.parameters)]
+    states_signature = inspection.content is None or FORMATS[inspection.format].states_signature
+    if not states_signature and stated_signature is None:
+        detail = "The format does not say what a model's inputs and outputs are; state the signature with the upload."
+        findings.append(finding("SIG-01.signature", detail, "signature"))
     result = _result(inspection, findings)
     result["recipe"] = recipe
     if result["verdict"] != "registered":
@@ -65,13 +72,17 @@ def run(context: JobContext) -> dict[str, Any]:
     context.progress(2, 3, "steps", "Loading the canonical copy")
     try:
         model = load_model(
-            target, framework=inspection.framework, signature=None, device=context.device, seed=context.spec.seed
+            target,
+            framework=inspection.framework,
+            signature=None if states_signature else stated_signature,
+            device=context.device,
+            seed=context.spec.seed,
         )
         findings.extend(_differences(model.signature, stated_signature))
     except JobError as error:
-        if error.code != "model_does_not_load":
+        if error.code not in _REJECTING:
             raise
-        findings.append(finding("SIG-01.load", error.detail, error.place or filename))
+        findings.append(finding(_REJECTING[error.code], error.detail, error.place or filename))
         model = None
     if model is None or verdict_of(findings, accepted) != "registered":
         target.unlink()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -14,64 +13,29 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
-from workers.frameworks.base import EpochRecord, FloatArray, Framework, History, Inputs, Model, TrainingRows
-from workers.frameworks.fitting import fit_targets, objective_of, run_epochs
+from workers.frameworks.base import EpochRecord, FloatArray, Framework, History, Inputs, TrainingRows
+from workers.frameworks.fitting import objective_of, run_epochs
+from workers.frameworks.keras_running import TensorFlowModel, place_of
+from workers.frameworks.keras_saved_model import load_saved_model
 from workers.frameworks.keras_tracing import all_layers, last_activation, watching_features, without_activation
 from workers.frameworks.keras_training import KerasTrainer, Precision
-from workers.frameworks.rows import chunk_rows, chunks, conform, demand_signature, is_differentiable
+from workers.frameworks.rows import demand_signature
 from workers.protocol import JobError
 from workers.recipe import Recipe
 from workers.signature import STRING, OutputKind, OutputSpec, Signature, TensorSpec
 
-Answer = Literal["output", "logits", "features"]
 
-
-class KerasModel(Model):
+class KerasModel(TensorFlowModel):
     """A loaded Keras model and the TensorFlow functions compiled from it, which share its weights."""
 
-    framework: ClassVar[str] = "keras"
-
     def __init__(self, model: Any, *, signature: Signature, device: str) -> None:
-        self.signature = signature
-        self.device = device
+        super().__init__(signature=signature, device=device)
         self._model = model
-        self._place = _place(device)
         self._activation = last_activation(model)
-        self._functions: dict[str, Any] = {}
-
-    def forward(self, inputs: Inputs) -> FloatArray:
-        return self._run(inputs, "output")
-
-    def logits(self, inputs: Inputs) -> FloatArray:
-        return self._run(inputs, "logits")
 
     def features(self, inputs: Inputs) -> FloatArray:
-        return self._run(inputs, "features")
-
-    def loss_gradient(self, inputs: Inputs, targets: NDArray[Any]) -> tuple[FloatArray, dict[str, FloatArray]]:
-        expected = fit_targets(targets, self.signature)
-        shape = [None] if self.signature.output.class_count else [None, expected.shape[1]]
-
-        def losses(tensors: list[Any], wanted: Any) -> Any:
-            scores = self._scores(tensors, False)
-            if not self.signature.output.class_count:
-                return tf.reduce_sum(tf.square(scores - wanted), 1)
-            if scores.shape[1] == 1:
-                labels = tf.cast(wanted, tf.float32)
-                return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=scores[:, 0])
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=scores)
-
-        return self._with_gradient("loss", inputs, losses, expected, tf.TensorSpec(shape, expected.dtype))
-
-    def logits_gradient(self, inputs: Inputs, output: int) -> tuple[FloatArray, dict[str, FloatArray]]:
-        def logit(tensors: list[Any], wanted: Any) -> Any:
-            return tf.gather(self._scores(tensors, False), wanted[0], axis=1)
-
-        arrays = next(iter(inputs.values()))
-        chosen = np.full(len(arrays), output, np.int64)
-        return self._with_gradient("logit", inputs, logit, chosen, tf.TensorSpec([None], tf.int64))
+        return self._run(inputs, "features", self._features)
 
     def fit(self, rows: TrainingRows, recipe: Recipe, *, on_epoch: Callable[[EpochRecord], None]) -> History:
         objective = objective_of(recipe, self.signature)
@@ -87,17 +51,6 @@ class KerasModel(Model):
                 device=self._place,
             )
             return run_epochs(trainer, rows, recipe, on_epoch=on_epoch)
-
-    def weights(self) -> dict[str, NDArray[Any]]:
-        return {name: _to_numpy(variable) for name, variable in self._variables().items()}
-
-    def set_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
-        variables = self._variables()
-        unknown = set(weights) - set(variables)
-        if unknown:
-            raise KeyError(f"The model has no weights named {sorted(unknown)[0]!r}.")
-        for name, array in weights.items():
-            variables[name].assign(np.asarray(array))
 
     def save(self, path: Path) -> None:
         self._model.save(path)
@@ -115,19 +68,6 @@ class KerasModel(Model):
             if not isinstance(layer, keras.layers.InputLayer)
         ]
 
-    def _scores(self, tensors: list[Any], training: bool) -> Any:
-        """Return logits, or the values of a regression, as float32 of shape (rows, outputs)."""
-        wanted = self.signature.output.kind == "probabilities"
-        found = wanted and self._activation is not None
-        with without_activation(self._activation) if found else nullcontext():
-            scores = self._flat(self._call(tensors, training))
-        if not wanted or found:
-            return scores
-        tiny = np.finfo(np.float32).tiny
-        if scores.shape[1] > 1:
-            return tf.math.log(tf.maximum(scores, tiny))
-        return tf.math.log(tf.maximum(scores, tiny)) - tf.math.log(tf.maximum(1 - scores, tiny))
-
     def _call(self, tensors: list[Any], training: bool) -> Any:
         model = self._model
         structure = getattr(model, "_functional", None) or model
@@ -135,9 +75,11 @@ class KerasModel(Model):
         answer = model(packed, training=training)
         return keras.tree.flatten(answer)[0]
 
-    def _flat(self, answer: Any) -> Any:
-        width = int(np.prod(self.signature.output.shape[1:], dtype=int))
-        return tf.reshape(tf.cast(answer, tf.float32), [-1, width])
+    def _before_activation(self, tensors: list[Any], training: bool) -> Any | None:
+        if self._activation is None:
+            return None
+        with without_activation(self._activation):
+            return self._call(tensors, training)
 
     def _features(self, tensors: list[Any]) -> Any:
         with watching_features(self._model) as entered:
@@ -146,60 +88,6 @@ class KerasModel(Model):
             raise JobError("no_features", "The model has no layer with weights, so it has no features.")
         features = tf.cast(keras.tree.flatten(entered[-1])[0], tf.float32)
         return tf.reshape(features, [tf.shape(features)[0], int(np.prod(features.shape[1:], dtype=int))])
-
-    def _run(self, inputs: Inputs, answer: Answer) -> FloatArray:
-        arrays = conform(inputs, self.signature)
-        if answer not in self._functions:
-            run = {
-                "output": lambda tensors: self._flat(self._call(tensors, False)),
-                "logits": lambda tensors: self._scores(tensors, False),
-                "features": self._features,
-            }[answer]
-            self._functions[answer] = tf.function(run, input_signature=[self._specs()])
-        function = self._functions[answer]
-        slices = list(chunks(len(arrays[0]), chunk_rows(self.signature))) or [slice(0, 0)]
-        with tf.device(self._place):
-            parts = [function(self._tensors(arrays, rows)).numpy() for rows in slices]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _with_gradient(
-        self, name: str, inputs: Inputs, run: Callable[[list[Any], Any], Any], expected: NDArray[Any], spec: Any
-    ) -> tuple[FloatArray, dict[str, FloatArray]]:
-        specs = self.signature.inputs
-        arrays = conform(inputs, self.signature)
-        wanted = [index for index, spec in enumerate(specs) if is_differentiable(spec)]
-        if not wanted:
-            raise JobError("no_gradient", "Every input of the model is a whole number; there is no gradient to take.")
-        if name not in self._functions:
-
-            def differentiate(tensors: list[Any], expected: Any) -> tuple[Any, list[Any]]:
-                leaves = [tensors[index] for index in wanted]
-                with tf.GradientTape() as tape:
-                    tape.watch(leaves)
-                    values = run(tensors, expected)
-                found = tape.gradient(values, leaves, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-                return tf.cast(values, tf.float32), [tf.cast(gradient, tf.float32) for gradient in found]
-
-            self._functions[name] = tf.function(differentiate, input_signature=[self._specs(), spec])
-        function = self._functions[name]
-        values = np.empty(len(arrays[0]), np.float32)
-        gradients = {specs[index].name: np.empty(arrays[index].shape, np.float32) for index in wanted}
-        with tf.device(self._place):
-            for rows in chunks(len(arrays[0]), chunk_rows(self.signature)):
-                found_values, found = function(self._tensors(arrays, rows), tf.constant(expected[rows]))
-                values[rows] = found_values.numpy()
-                for index, gradient in zip(wanted, found, strict=True):
-                    gradients[specs[index].name][rows] = gradient.numpy()
-        return values, gradients
-
-    def _specs(self) -> list[Any]:
-        return [tf.TensorSpec([None, *spec.row_shape], spec.dtype) for spec in self.signature.inputs]
-
-    def _tensors(self, arrays: list[NDArray[Any]], rows: slice) -> list[Any]:
-        return [
-            tf.cast(tf.constant(array[rows]), spec.dtype)
-            for array, spec in zip(arrays, self.signature.inputs, strict=True)
-        ]
 
     def _variables(self) -> dict[str, Any]:
         """Return the weights by path; a path that stands twice gets a number, in the order of the layers."""
@@ -217,14 +105,16 @@ class KerasFramework(Framework):
     """Keras 3 on TensorFlow."""
 
     name: ClassVar[str] = "keras"
-    formats: ClassVar[tuple[str, ...]] = ("keras", "h5")
+    formats: ClassVar[tuple[str, ...]] = ("keras", "h5", "saved_model")
 
-    def load(self, path: Path, *, signature: Signature | None, device: str, seed: int) -> KerasModel:
-        place = _place(device)
+    def load(self, path: Path, *, signature: Signature | None, device: str, seed: int) -> TensorFlowModel:
+        place = place_of(device)
         _prepare_devices(device)
         # Before loading: a Dropout draws its state when it is built.
         keras.utils.set_random_seed(seed)
         tf.config.experimental.enable_op_determinism()
+        if path.suffix == ".saved_model":
+            return load_saved_model(path, signature=signature, device=device)
         try:
             with tf.device(place):
                 # The ending of the name tells the format. Safe mode does not hold for .h5: the inspection has to.
@@ -302,11 +192,6 @@ def _shape_of(layer: Any) -> list[int]:
     return [-1 if size is None else int(size) for size in tensor.shape]
 
 
-def _place(device: str) -> str:
-    kind, _, number = device.partition(":")
-    return f"/GPU:{number or 0}" if kind == "cuda" else "/CPU:0"
-
-
 def _prepare_devices(device: str) -> None:
     gpus = tf.config.list_physical_devices("GPU")
     if device.startswith("cuda") and len(gpus) <= int(device.partition(":")[2] or 0):
@@ -324,8 +209,3 @@ def _seed_dropout(model: Any, seed: int) -> None:
     generators = [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
     for number, state in enumerate(generators):
         state.assign(np.array([seed, number], dtype=state.dtype))
-
-
-def _to_numpy(variable: Any) -> NDArray[Any]:
-    array: NDArray[Any] = np.array(variable.numpy())
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

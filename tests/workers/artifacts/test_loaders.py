@@ -17,7 +17,9 @@ PACKAGES = ("workers", "governance", "validators", "audits")
 #: Which module may make which of the calls.
 ALLOWED = {
     "workers/frameworks/keras.py": {"load_model"},
+    "workers/frameworks/keras_saved_model.py": {"saved_model.load"},
     "workers/frameworks/pytorch.py": {"torch.export.load"},
+    "workers/frameworks/pytorch_script.py": {"torch.jit.load"},
 }
 
 #: Dotted names that are refused wherever they end a call's name.
