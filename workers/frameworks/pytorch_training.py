@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import fx
 from torch.nn import functional
 
 from workers.frameworks.base import Inputs, TrainingRows
@@ -20,13 +19,13 @@ from workers.signature import Signature
 
 
 class PyTorchTrainer(Trainer):
-    """Trains ``module``; ``watcher`` is its inference variant and ``holder`` has the weights of both."""
+    """Trains what ``learn`` runs; ``watch`` runs the same in inference, and ``holder`` has the weights of both."""
 
     def __init__(
         self,
         *,
-        module: fx.GraphModule,
-        watcher: fx.GraphModule,
+        learn: Callable[..., torch.Tensor],
+        watch: Callable[..., torch.Tensor],
         holder: torch.nn.Module,
         as_scores: Callable[[torch.Tensor], torch.Tensor],
         signature: Signature,
@@ -35,7 +34,7 @@ class PyTorchTrainer(Trainer):
         objective: Objective,
         device: str,
     ) -> None:
-        self._module, self._watcher, self._holder, self._as_scores = module, watcher, holder, as_scores
+        self._learn, self._watch, self._holder, self._as_scores = learn, watch, holder, as_scores
         self._objective, self._metrics, self._device = objective, recipe.metrics, torch.device(device)
         self._chunk_rows = chunk_rows(signature)
         self._autocasts = recipe.precision == "bfloat16"
@@ -53,7 +52,7 @@ class PyTorchTrainer(Trainer):
         picked = torch.from_numpy(rows).to(self._device)
         targets = self._targets[picked]
         self._optimizer.zero_grad(set_to_none=True)
-        scores = self._scores(self._module, [tensor[picked] for tensor in self._inputs])
+        scores = self._scores(self._learn, [tensor[picked] for tensor in self._inputs])
         loss = _loss(self._objective, scores, targets)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
@@ -69,7 +68,7 @@ class PyTorchTrainer(Trainer):
         means = []
         with torch.no_grad():
             for rows in chunks(len(targets), self._chunk_rows):
-                scores, wanted = self._scores(self._watcher, [tensor[rows].clone() for tensor in inputs]), targets[rows]
+                scores, wanted = self._scores(self._watch, [tensor[rows].clone() for tensor in inputs]), targets[rows]
                 means.append((len(wanted), self._means(_loss(self._objective, scores, wanted), scores, wanted)))
         return self._totals(means)
 
@@ -93,11 +92,11 @@ class PyTorchTrainer(Trainer):
         ]
         return tensors, torch.from_numpy(fit_targets(targets, signature)).to(self._device)
 
-    def _scores(self, module: fx.GraphModule, inputs: list[torch.Tensor]) -> torch.Tensor:
+    def _scores(self, run: Callable[..., torch.Tensor], inputs: list[torch.Tensor]) -> torch.Tensor:
         if not self._autocasts:
-            return self._as_scores(module.forward(*inputs))
+            return self._as_scores(run(*inputs))
         with torch.autocast(self._device.type, dtype=torch.bfloat16):
-            answer = module.forward(*inputs)
+            answer = run(*inputs)
         return self._as_scores(answer)
 
     def _means(self, loss: torch.Tensor, scores: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:

@@ -51,7 +51,6 @@ def array() -> bytes:
         (pickle.dumps([1], protocol=2), "weights.pt", "ART-03.format", "Python pickle"),
         (archive(["m/data.pkl", "m/constants.pkl", "m/code/a.py"]), "model.pt", "ART-03.format", "TorchScript"),
         (archive(["model/saved_model.pb", "model/variables/x"]), "model.zip", "ART-03.format", "SavedModel"),
-        (archive(["assay.toml", "model.py"]), "model.zip", "ART-03.format", "model package"),
         (archive(["x/serialized_exported_program.json"]), "old.pt2", "ART-03.format", "older PyTorch"),
         (archive(["a.txt"]), "model.keras", "ART-02.name_and_content", "holds no model"),
         (archive(["a.txt"]), "a.zip", "ART-02.name_and_content", "holds no model"),
