@@ -32,6 +32,7 @@ _CATALOGUE: dict[str, tuple[Severity, str, tuple[str, ...]]] = {
     "ART-01.keras_function": ("high", "A function is not one of Keras' own", _CODE),
     "ART-01.file_name": ("high", "A setting names a file of the machine that loads the model", _FILES),
     "ART-01.lambda": ("critical", "A Lambda layer carries Python code", _CODE),
+    "ART-01.changed_source": ("critical", "A source is not the one that was released", _CODE),
     "ART-02.not_a_model": ("high", "The file is not a model", _MASQUERADE),
     "ART-02.name_and_content": ("high", "The file is not what its name says", _MASQUERADE),
     "ART-02.truncated": ("high", "The file is cut off", _FORMAT),

@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from workers.entry_point import EntryPoint
 from workers.frameworks.base import EpochRecord, FloatArray, Framework, History, Inputs, Model, TrainingRows
-from workers.frameworks.fitting import fit_targets, objective_of, run_epochs
+from workers.frameworks.fitting import OwnLoss, fit_targets, objective_of, own_loss_missing, run_epochs
 from workers.frameworks.keras_tracing import all_layers, last_activation, watching_features, without_activation
 from workers.frameworks.keras_training import KerasTrainer, Precision
 from workers.frameworks.rows import chunk_rows, chunks, conform, demand_signature, is_differentiable
@@ -75,15 +76,17 @@ class KerasModel(Model):
 
     def fit(self, rows: TrainingRows, recipe: Recipe, *, on_epoch: Callable[[EpochRecord], None]) -> History:
         objective = objective_of(recipe, self.signature)
+        own_loss = None if recipe.own_loss is None else self._own_loss(recipe.own_loss)
         _seed_dropout(self._model, recipe.seed)
         with Precision(self._model, recipe.precision):
             trainer = KerasTrainer(
                 model=self._model,
-                scores=self._scores,
+                scores=self._scores if own_loss is None else self._outputs,
                 signature=self.signature,
                 rows=rows,
                 recipe=recipe,
                 objective=objective,
+                own_loss=own_loss,
                 device=self._place,
             )
             return run_epochs(trainer, rows, recipe, on_epoch=on_epoch)
@@ -115,12 +118,19 @@ class KerasModel(Model):
             if not isinstance(layer, keras.layers.InputLayer)
         ]
 
+    def _own_loss(self, name: EntryPoint) -> OwnLoss:
+        """Return the loss of this name that came with the model."""
+        raise own_loss_missing(name)
+
+    def _outputs(self, tensors: list[Any], training: bool) -> Any:
+        return self._flat(self._call(tensors, training))
+
     def _scores(self, tensors: list[Any], training: bool) -> Any:
         """Return logits, or the values of a regression, as float32 of shape (rows, outputs)."""
         wanted = self.signature.output.kind == "probabilities"
         found = wanted and self._activation is not None
         with without_activation(self._activation) if found else nullcontext():
-            scores = self._flat(self._call(tensors, training))
+            scores = self._outputs(tensors, training)
         if not wanted or found:
             return scores
         tiny = np.finfo(np.float32).tiny
@@ -151,7 +161,7 @@ class KerasModel(Model):
         arrays = conform(inputs, self.signature)
         if answer not in self._functions:
             run = {
-                "output": lambda tensors: self._flat(self._call(tensors, False)),
+                "output": lambda tensors: self._outputs(tensors, False),
                 "logits": lambda tensors: self._scores(tensors, False),
                 "features": self._features,
             }[answer]
@@ -220,36 +230,57 @@ class KerasFramework(Framework):
     formats: ClassVar[tuple[str, ...]] = ("keras", "h5")
 
     def load(self, path: Path, *, signature: Signature | None, device: str, seed: int) -> KerasModel:
-        place = _place(device)
-        _prepare_devices(device)
-        # Before loading: a Dropout draws its state when it is built.
-        keras.utils.set_random_seed(seed)
-        tf.config.experimental.enable_op_determinism()
-        try:
-            with tf.device(place):
-                # The ending of the name tells the format. Safe mode does not hold for .h5: the inspection has to.
-                model = keras.saving.load_model(path, safe_mode=True, compile=False)
-        except Exception as error:
-            # Keras raises whatever a config leads it to; all of it means the same to the person who uploaded the file.
-            reason = f"Keras does not load {path.name}: {type(error).__name__}: {error}"
-            raise JobError("model_does_not_load", reason, place=path.name) from error
+        prepare(device, seed)
+        model = load_in_safe_mode(path, device=device)
         found = read_signature(model)
         if signature is not None:
             demand_signature(found, signature, place=path.name)
         return KerasModel(model, signature=signature or found, device=device)
 
     def environment(self) -> dict[str, Any]:
-        return {
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "devices": [
-                str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
-                for gpu in tf.config.list_physical_devices("GPU")
-            ],
-            "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
-            "deterministic": True,
-            "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
-        }
+        return environment()
+
+
+def prepare(device: str, seed: int) -> None:
+    """Seed TensorFlow and make it deterministic, before anything is loaded: a Dropout draws its state when it is built.
+
+    Raises:
+        JobError: ``device_missing``.
+    """
+    _prepare_devices(device)
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def load_in_safe_mode(path: Path, *, device: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Load a rewritten ``.keras`` or ``.h5``, whose custom objects are those of its package and no others.
+
+    Raises:
+        JobError: ``model_does_not_load``.
+    """
+    try:
+        with tf.device(_place(device)), keras.saving.custom_object_scope(dict(custom_objects or {})):
+            # The ending of the name tells the format. Safe mode does not hold for .h5: the inspection has to.
+            return keras.saving.load_model(path, safe_mode=True, compile=False)
+    except Exception as error:
+        # Keras raises whatever a config leads it to; all of it means the same to the person who uploaded the file.
+        reason = f"Keras does not load {path.name}: {type(error).__name__}: {error}"
+        raise JobError("model_does_not_load", reason, place=path.name) from error
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, device names and settings that a result depends on."""
+    return {
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "devices": [
+            str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
+            for gpu in tf.config.list_physical_devices("GPU")
+        ],
+        "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
+        "deterministic": True,
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+    }
 
 
 def read_signature(model: Any) -> Signature:

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from workers.entry_point import EntryPoint
 from workers.frameworks.base import EpochRecord, FloatArray, History, Inputs, Model, TrainingRows
-from workers.frameworks.fitting import fit_targets, objective_of, run_epochs
+from workers.frameworks.fitting import OwnLoss, fit_targets, objective_of, own_loss_missing, run_epochs
 from workers.frameworks.pytorch_graph import Answer, FeaturesMissingError
 from workers.frameworks.pytorch_training import PyTorchTrainer
 from workers.frameworks.rows import chunk_rows, chunks, conform, is_differentiable
@@ -52,6 +53,10 @@ class TorchModel(Model):
     def _tensors(self) -> dict[str, torch.Tensor]:
         """Return parameters and buffers by their stable names."""
 
+    def _own_loss(self, name: EntryPoint) -> OwnLoss:
+        """Return the loss of this name that came with the model."""
+        raise own_loss_missing(name)
+
     def forward(self, inputs: Inputs) -> FloatArray:
         return self._answers(inputs, "output")
 
@@ -85,17 +90,19 @@ class TorchModel(Model):
 
     def fit(self, rows: TrainingRows, recipe: Recipe, *, on_epoch: Callable[[EpochRecord], None]) -> History:
         objective = objective_of(recipe, self.signature)
-        answer: Answer = "output" if self._is_exact else "logits"
+        own_loss = None if recipe.own_loss is None else self._own_loss(recipe.own_loss)
+        answer: Answer = "output" if self._is_exact or own_loss is not None else "logits"
         torch.manual_seed(recipe.seed)
         trainer = PyTorchTrainer(
             learn=self._run(training=True, answer=answer),
             watch=self._run(training=False, answer=answer),
             holder=self._holder,
-            as_scores=self._as_scores,
+            as_scores=self._as_scores if own_loss is None else _flat,
             signature=self.signature,
             rows=rows,
             recipe=recipe,
             objective=objective,
+            own_loss=own_loss,
             device=self.device,
         )
         return run_epochs(trainer, rows, recipe, on_epoch=on_epoch)
