@@ -56,6 +56,7 @@ def run(context: JobContext) -> dict[str, Any]:
     findings.extend(_changed_sources(inspection.content, context.parameters.get("sources")))
     result = _result(inspection, findings)
     result["recipe"] = recipe
+    _write_sources(context, inspection.content)
     if result["verdict"] != "registered":
         return result
 
@@ -101,6 +102,12 @@ def _missing_loss(content: Content | None, recipe: Mapping[str, Any] | None) -> 
         return []
     detail = f"The recipe's loss {name} is a package's own, and the file is no package that defines it."
     return [finding("SIG-01.recipe", detail, "recipe: loss")]
+
+
+def _write_sources(context: JobContext, content: Content | None) -> None:
+    """Leave the sources of a package for a reviewer to read, each a file of its own."""
+    for number, source in enumerate(content.sources.values() if isinstance(content, Package) else (), 1):
+        context.output(f"source_{number}.txt").write_bytes(source.content)
 
 
 def _changed_sources(content: Content | None, expected: Mapping[str, str] | None) -> list[Finding]:
