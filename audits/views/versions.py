@@ -11,6 +11,7 @@ from django.utils.html import format_html
 
 from audits.models import Audit, Disposition, Explanation, Finding
 from audits.views.lineage import lineage_of
+from audits.views.quarantine import quarantine_context, sources_of
 from audits.views.reviews import review_context
 from governance.models import (
     Alias,
@@ -54,6 +55,7 @@ def version(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
             "training_data__dataset",
             "retrained_from__model",
             "job__created_by",
+            "created_by",
         ),
         f"There is no model version {name}/{number}.",
         model__name=name,
@@ -106,6 +108,8 @@ def version(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
                 reasons=box.get("reasons", ()),
                 lost=box.get("lost", ()),
             ),
+            "quarantine": quarantine_context(found, request),
+            "sources": sources_of(found),
             "facts": _facts(evaluations),
             "shape": _shape(found),
             "lineage": lineage_of(
