@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any, Self
 
 from workers.artifacts.archive import Archive
+from workers.artifacts.limits import Limits
 from workers.artifacts.package import manifest as assay_toml
 from workers.artifacts.package.archive import write_package
 from workers.artifacts.package.manifest import Manifest
@@ -30,6 +31,9 @@ from workers.protocol import JobError, Json
 from workers.signature import Signature
 
 _NAME = "assay_package"
+
+#: The inspection has held the package to the installation's limits; here it is only unpacked.
+_ANY_SIZE = Limits(entries=2**31, total_bytes=2**62, name_bytes=2**16)
 
 
 class OpenedPackage:
@@ -52,7 +56,7 @@ class OpenedPackage:
         folder = Path(tempfile.mkdtemp(prefix="package-"))
         sources = {}
         with path.open("rb") as stream:
-            archive = Archive(stream)
+            archive = Archive(stream, _ANY_SIZE)
             for name in archive.entries:
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)

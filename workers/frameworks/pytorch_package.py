@@ -24,8 +24,8 @@ from workers.protocol import JobError
 from workers.recipe import Recipe
 from workers.signature import OutputSpec, Signature
 
-#: Rows of zeros with which a module is tried out.
-_TRIED_ROWS = 2
+#: Rows of zeros with which a module is tried out; few models have so many inputs or classes by chance.
+_TRIED_ROWS = 7
 
 
 class PyTorchPackageModel(TorchModel):

@@ -85,12 +85,12 @@ def read_package(source: Source) -> Package:
     container = source.entries
     manifest = Manifest.read(container.read(assay_toml.NAME, strict_toml.MAX_BYTES))
     sources = _read_sources(source)
+    for name in (manifest.custom_objects, manifest.payload):
+        if name and name not in container.entries:
+            raise refusal("ART-02.missing_entry", f"{assay_toml.NAME} names {shown(name)}, which is not there.", name)
     for name in container.entries:
         if name not in sources and name not in (assay_toml.NAME, manifest.payload):
             raise _stranger(name)
-    for key, name in (("custom_objects", manifest.custom_objects), ("weights or model", manifest.payload)):
-        if name and name not in container.entries:
-            raise refusal("ART-02.missing_entry", f"`{key}` names {shown(name)}, which is not there.", name)
     _check_code(manifest, sources)
     with _inner(source, manifest.payload) as inner:
         payload = _read_payload(manifest, sources, inner)
@@ -136,9 +136,6 @@ def _stranger(name: str) -> RefusalError:
 
 def _check_code(manifest: Manifest, sources: Mapping[str, ModuleSource]) -> None:
     """Refuse names that nothing defines, and sources that nothing imports."""
-    if not manifest.code.endswith(".py"):
-        detail = f"`custom_objects` is {shown(manifest.custom_objects)}; it names a Python source."
-        raise refusal("ART-02.package", detail, f"{assay_toml.NAME}: package.custom_objects")
     for key, entry in (("package.entry_point", manifest.entry_point), ("recipe.loss", manifest.own_loss)):
         if entry is not None:
             demand_defined(sources.get(entry.filename), entry.name, f"`{entry}`", f"{assay_toml.NAME}: {key}")
@@ -161,12 +158,9 @@ def _check_code(manifest: Manifest, sources: Mapping[str, ModuleSource]) -> None
 def _read_payload(manifest: Manifest, sources: Mapping[str, ModuleSource], inner: Source) -> Content:
     if manifest.framework == "keras":
         if inner.container is None:
-            raise refusal("ART-02.package", "`model` names something that is no .keras archive.", manifest.model)
+            raise refusal("ART-02.not_a_model", "The entry is no .keras archive.", manifest.model)
         with _named(manifest.model):
             return read_keras(inner, custom=custom_names(sources[manifest.custom_objects]))
-    if not manifest.weights.endswith(".safetensors") or inner.container is not None:
-        detail = f"`weights` is {shown(manifest.weights)}; it names a safetensors file."
-        raise refusal("ART-02.package", detail, f"{assay_toml.NAME}: package.weights")
     with _named(manifest.weights):
         return read_tensors(inner)
 
@@ -195,7 +189,7 @@ def _named(entry: str) -> Iterator[None]:
 
 
 def _findings(manifest: Manifest, sources: Mapping[str, ModuleSource]) -> Iterator[Finding]:
-    told = [f"{name} ({source.digest}, {source.line_count:,} lines)" for name, source in sources.items()]
+    told = [f"{name} ({source.line_count:,} lines, {source.digest[:19]}...)" for name, source in sources.items()]
     imports = {entry.module for source in sources.values() for entry in source.imports}
     calls = [f"{name}: {call}" for name, source in sources.items() for call in source.calls]
     yield finding(

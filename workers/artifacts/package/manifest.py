@@ -21,6 +21,14 @@ _KEYS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
 }
 
 
+#: Keys that name an entry, with its ending and what it is.
+_ENTRIES = {
+    "custom_objects": (".py", "a Python source"),
+    "weights": (".safetensors", "a safetensors file"),
+    "model": (".keras", "a Keras 3 archive"),
+}
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What ``assay.toml`` says.
@@ -61,6 +69,9 @@ class Manifest:
         for key in package:
             if key != "arguments" and not isinstance(package[key], str):
                 raise _refused(f"`{key}` is a text.", f"package.{key}")
+        for key, (suffix, what) in _ENTRIES.items():
+            if not package.get(key, suffix).endswith(suffix):
+                raise _refused(f"`{key}` is {shown(package[key])}; it names {what} ({suffix}).", f"package.{key}")
         signature = _signature(document.get("signature"))
         if signature is None and framework == "pytorch":
             raise _refused("A PyTorch module states no inputs and outputs, so the package has to.", "signature")
