@@ -230,8 +230,8 @@ ASSAY_JOB_MEMORY_BYTES = env.int("ASSAY_JOB_MEMORY_BYTES", default=24 * 1024**3)
 ASSAY_JOB_WALL_SECONDS = env.int("ASSAY_JOB_WALL_SECONDS", default=3600)
 
 #: JSON of limits by name, such as {"entries": 1000}; what is left out keeps its default (``workers.artifacts.limits``).
-ASSAY_INSPECTION_LIMITS = env.json("ASSAY_INSPECTION_LIMITS", default={})
 try:
+    ASSAY_INSPECTION_LIMITS = env.json("ASSAY_INSPECTION_LIMITS", default={})
     Limits.from_json(ASSAY_INSPECTION_LIMITS)
 except (ValueError, AttributeError) as error:
     raise ImproperlyConfigured(f"ASSAY_INSPECTION_LIMITS is no JSON object of limits: {error}") from error

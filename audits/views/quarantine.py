@@ -9,13 +9,13 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
 
 from governance import permissions
+from governance.exceptions import InvalidInput
 from governance.models import ModelVersion, ModelVersionState
 from governance.permissions import Action
 from governance.services import registry
-from governance.views.page import find, page
+from governance.views.page import find, verb
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,10 @@ def quarantine_context(version: ModelVersion, request: HttpRequest) -> dict[str,
     }
 
 
-@page
-@require_POST
+_VERBS = {"release": registry.release_version, "reject": registry.reject_version}
+
+
+@verb
 def version_decide(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
     """Release or reject a quarantined version."""
     found = find(
@@ -58,7 +60,9 @@ def version_decide(request: HttpRequest, *, name: str, number: int) -> HttpRespo
         model__name=name,
         number=number,
     )
-    verb = registry.release_version if request.POST.get("decision") == "release" else registry.reject_version
-    decided = verb(version=found, reason=request.POST.get("reason", ""), by=cast(User, request.user))
+    decide = _VERBS.get(request.POST.get("decision", ""))
+    if decide is None:
+        raise InvalidInput(f"A decision is one of {' and '.join(_VERBS)}.")
+    decided = decide(version=found, reason=request.POST.get("reason", ""), by=cast(User, request.user))
     messages.success(request, f"Your decision on {decided.ref} is kept. {decided.state_reason}")
     return redirect("version", name=name, number=number)
