@@ -63,7 +63,7 @@ class Manifest:
         _demand_keys(document, frozenset({"package"}), frozenset({"signature", "recipe"}), NAME)
         package = document["package"]
         framework = package.get("framework") if isinstance(package, dict) else None
-        if framework not in _KEYS:
+        if not isinstance(framework, str) or framework not in _KEYS:
             raise _refused(f"`framework` is {shown(framework)}; it is one of {', '.join(_KEYS)}.", "package")
         _demand_keys(package, *_KEYS[framework], f"{NAME}: package")
         for key in package:
