@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import packages
-from tests.workers.artifacts.crafting import outcome, read_entries
+from tests import packages, tiny_models
+from tests.workers.artifacts.crafting import Touch, outcome, read_entries
 from workers.artifacts import strict_toml
 from workers.artifacts.inspection import Inspection, inspect
 from workers.artifacts.limits import Limits
@@ -192,7 +192,7 @@ def test_limits_hold_for_sources_and_for_the_archive_inside(package: Any) -> Non
         ('"model:build"', '"model:Module"', "'Module'"),
         ('"model:build"', '"model:build()"', "names a factory"),
         ('"model:build"', "3", "is a text"),
-        ('"weights.safetensors"', '"assay.toml"', "safetensors file"),
+        ('"weights.safetensors"', '"assay.toml"', "ends in .safetensors"),
         ('"weights.safetensors"', '"/etc/a.safetensors"', "which is not there"),
         ('loss = "model:loss"', 'loss = "model:missing"', "'missing'"),
         ('loss = "model:loss"', 'loss = "invented"', "not known"),
@@ -296,13 +296,13 @@ def test_sources_may_lie_in_folders(package: Any) -> None:
     ("change", "words"),
     [
         (lambda header: header["answer.bias"].update(data_offsets=[8, 16]), "the one before it ends"),
-        (lambda header: header["answer.bias"].update(data_offsets=[16, 20]), "needs 8 bytes"),
-        (lambda header: header["answer.bias"].update(dtype="OBJ"), "not known"),
+        (lambda header: header["answer.bias"].update(data_offsets=[16, 20]), "need 8 bytes"),
+        (lambda header: header["answer.bias"].update(dtype="OBJ"), "no known dtype"),
         (lambda header: header["answer.bias"].update(shape=[-2]), "whole numbers from 0"),
-        (lambda header: header["answer.bias"].update(shape=[2**47, 2**47, 2**47]), "needs"),
-        (lambda header: header["answer.bias"].update(extra=1), "has `dtype`"),
-        (lambda header: header.pop("answer.bias"), "the file at"),
-        (lambda header: header.update(__metadata__={"a": 1}), "no texts"),
+        (lambda header: header["answer.bias"].update(shape=[2**47, 2**47, 2**47]), "need"),
+        (lambda header: header["answer.bias"].update(extra=1), "and nothing else"),
+        (lambda header: header.pop("answer.bias"), "the file ends at"),
+        (lambda header: header.update(__metadata__={"a": 1}), "object of texts"),
     ],
 )
 def test_weights_that_could_be_read_in_two_ways_are_refused(package: Any, change: Any, words: str) -> None:
@@ -313,9 +313,63 @@ def test_weights_that_could_be_read_in_two_ways_are_refused(package: Any, change
     change(header)
     text = json.dumps(header).encode()
     finding = refused(package("pytorch", weights=len(text).to_bytes(8, "little") + text + whole[end:]))
-    assert finding.id == "ART-02.weights"
+    assert finding.id in ("ART-02.tensors", "ART-02.suffix_data")
     assert words in finding.detail
     assert finding.place.startswith("weights.safetensors: ")
+
+
+def state_dict(*, legacy: bool = False, **more: Any) -> bytes:
+    """Return the weights of the package as ``torch.save`` writes them."""
+    import torch
+
+    tensors = {
+        "answer.weight": torch.from_numpy(tiny_models.LINEAR_WEIGHTS),
+        "answer.bias": torch.from_numpy(tiny_models.LINEAR_BIAS),
+    }
+    buffer = BytesIO()
+    torch.save({**tensors, **more}, buffer, _use_new_zipfile_serialization=not legacy)
+    return buffer.getvalue()
+
+
+AS_CHECKPOINT = packages.PYTORCH_TOML.replace("weights.safetensors", "checkpoint.pt")
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "stream"])
+def test_a_state_dict_becomes_the_same_safetensors(package: Any, legacy: bool, tmp_path: Path) -> None:
+    copies = []
+    for changes in (
+        {},
+        {"assay": AS_CHECKPOINT, "weights": None, "checkpoint.pt": state_dict(legacy=legacy)},
+    ):
+        inspection = inspect(package("pytorch", **changes), filename="package.zip", accepted=ACCEPTED)
+        assert inspection.verdict == "registered", inspection.reason
+        copy = tmp_path / f"{len(copies)}.package"
+        rewrite(tmp_path / "package.zip", inspection, copy)
+        copies.append(copy.read_bytes())
+    assert copies[0] == copies[1]
+
+
+def test_a_state_dict_that_runs_code_is_refused_and_does_not_run(package: Any, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    checkpoint = state_dict(more=Touch(marker))
+    finding = refused(package("pytorch", **{"assay": AS_CHECKPOINT, "weights": None, "checkpoint.pt": checkpoint}))
+    assert (finding.id, finding.severity) == ("ART-01.pickle", "critical")
+    assert finding.place.startswith("checkpoint.pt: ")
+    assert not marker.exists()
+
+
+def test_weights_are_what_their_name_says(package: Any) -> None:
+    finding = refused(package("pytorch", weights=state_dict()))
+    assert finding.id == "ART-02.name_and_content"
+    assert "is a PyTorch state dict (torch.save); its name promises a safetensors file" in finding.detail
+
+
+def test_what_is_told_of_the_weights_names_their_entry(package: Any) -> None:
+    changes = {"assay": AS_CHECKPOINT, "weights": None, "checkpoint.pt": state_dict(epoch=3)}
+    inspection = inspect(package("pytorch", **changes), filename="package.zip", accepted=ACCEPTED)
+    assert inspection.verdict == "registered"
+    (told,) = [finding for finding in inspection.findings if finding.id == "ART-03.left_out"]
+    assert told.place.startswith("checkpoint.pt")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 8, b"\x02" + bytes(7) + b"[]", b"PK\x03\x04" + bytes(40)])

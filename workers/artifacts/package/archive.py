@@ -12,16 +12,20 @@ from workers.artifacts import kinds, strict_toml
 from workers.artifacts.archive import Archive
 from workers.artifacts.canonical import CanonicalArchive
 from workers.artifacts.findings import MAX_FINDINGS, Finding, RefusalError, finding, refusal, shown
+from workers.artifacts.formats import FORMATS, promised_by
 from workers.artifacts.keras import names as keras_names
 from workers.artifacts.keras.archive import read_keras
 from workers.artifacts.package import manifest as assay_toml
 from workers.artifacts.package.manifest import Manifest
 from workers.artifacts.package.sources import ModuleSource, demand_defined, read_source
-from workers.artifacts.package.weights import read_tensors
-from workers.artifacts.source import Content, Source
+from workers.artifacts.source import Content, Reader, Source
+from workers.artifacts.torch_checkpoint import read_state_dict
+from workers.artifacts.weights.safetensors import read_safetensors
 from workers.entry_point import EntryPoint
 
 _CHUNK_BYTES = 1024 * 1024
+#: What the weights of a PyTorch package may come in.
+_WEIGHTS: Mapping[str, Reader] = {"safetensors": read_safetensors, "state_dict": read_state_dict}
 _COMPILED = (".so", ".pyd", ".dll", ".dylib", ".pyc", ".pyo", ".o", ".a", ".exe")
 _LONGEST_LIST = 20
 
@@ -61,9 +65,8 @@ class Package:
             rewritten = Path(folder, "payload")
             with _inner(source, self.manifest.payload) as inner:
                 self.payload.write(inner, rewritten)
-            write_package(
-                target, self.manifest, {name: found.content for name, found in self.sources.items()}, rewritten
-            )
+            contents = {name: found.content for name, found in self.sources.items()}
+            write_package(target, self.manifest.canonical(), contents, rewritten)
 
 
 def write_package(target: Path, manifest: Manifest, sources: Mapping[str, bytes], payload: Path) -> None:
@@ -94,7 +97,8 @@ def read_package(source: Source) -> Package:
     _check_code(manifest, sources)
     with _inner(source, manifest.payload) as inner:
         payload = _read_payload(manifest, sources, inner)
-    findings = (*_findings(manifest, sources), *payload.findings)[:MAX_FINDINGS]
+    inside = (replace(entry, place=_inside(manifest.payload, entry.place)) for entry in payload.findings)
+    findings = (*_findings(manifest, sources), *inside)[:MAX_FINDINGS]
     return Package(manifest, sources, payload, findings)
 
 
@@ -161,8 +165,18 @@ def _read_payload(manifest: Manifest, sources: Mapping[str, ModuleSource], inner
             raise refusal("ART-02.not_a_model", "The entry is no .keras archive.", manifest.model)
         with _named(manifest.model):
             return read_keras(inner, custom=custom_names(sources[manifest.custom_objects]))
+    head = kinds.read_head(inner.stream)
+    kind = kinds.describe_archive(inner.container.entries) if inner.container else kinds.describe_content(head)
+    promised = promised_by(manifest.weights)
+    if kind not in _WEIGHTS or kind not in promised:
+        detail = f"The entry is {_what(kind)}; its name promises {' or '.join(sorted(map(_what, promised)))}."
+        raise refusal("ART-02.name_and_content", detail, manifest.weights)
     with _named(manifest.weights):
-        return read_tensors(inner)
+        return _WEIGHTS[kind](inner)
+
+
+def _what(kind: str | None) -> str:
+    return FORMATS[kind].title if kind in FORMATS else kind or "of no known format"
 
 
 @contextmanager
@@ -184,8 +198,11 @@ def _named(entry: str) -> Iterator[None]:
     try:
         yield
     except RefusalError as error:
-        place = f"{entry}: {error.finding.place}" if error.finding.place else entry
-        raise RefusalError(replace(error.finding, place=place[:400])) from None
+        raise RefusalError(replace(error.finding, place=_inside(entry, error.finding.place))) from None
+
+
+def _inside(entry: str, place: str) -> str:
+    return f"{entry}: {place}"[:400] if place else entry
 
 
 def _findings(manifest: Manifest, sources: Mapping[str, ModuleSource]) -> Iterator[Finding]:

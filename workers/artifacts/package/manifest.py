@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from workers.artifacts import strict_toml
 from workers.artifacts.findings import RefusalError, refusal, shown
+from workers.artifacts.formats import FORMATS
 from workers.entry_point import EntryPoint
 from workers.recipe import Recipe, RecipeError
 from workers.signature import Signature, SignatureError
@@ -21,11 +22,11 @@ _KEYS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
 }
 
 
-#: Keys that name an entry, with its ending and what it is.
+#: Keys that name an entry, with the endings that it may have.
 _ENTRIES = {
-    "custom_objects": (".py", "a Python source"),
-    "weights": (".safetensors", "a safetensors file"),
-    "model": (".keras", "a Keras 3 archive"),
+    "custom_objects": (".py",),
+    "weights": (*FORMATS["safetensors"].suffixes, *FORMATS["state_dict"].suffixes),
+    "model": FORMATS["keras"].suffixes,
 }
 
 
@@ -69,9 +70,10 @@ class Manifest:
         for key in package:
             if key != "arguments" and not isinstance(package[key], str):
                 raise _refused(f"`{key}` is a text.", f"package.{key}")
-        for key, (suffix, what) in _ENTRIES.items():
-            if not package.get(key, suffix).endswith(suffix):
-                raise _refused(f"`{key}` is {shown(package[key])}; it names {what} ({suffix}).", f"package.{key}")
+        for key, endings in _ENTRIES.items():
+            if key in package and not package[key].endswith(endings):
+                detail = f"`{key}` is {shown(package[key])}; it names a file that ends in {' or '.join(endings)}."
+                raise _refused(detail, f"package.{key}")
         signature = _signature(document.get("signature"))
         if signature is None and framework == "pytorch":
             raise _refused("A PyTorch module states no inputs and outputs, so the package has to.", "signature")
@@ -95,6 +97,10 @@ class Manifest:
     def payload(self) -> str:
         """The entry with the numbers: weights, or a ``.keras``."""
         return self.weights or self.model
+
+    def canonical(self) -> Self:
+        """Return the manifest of the canonical copy: whatever the weights came in, it has them as safetensors."""
+        return replace(self, weights=self.weights and "weights.safetensors", model=self.model and "model.keras")
 
     @property
     def own_loss(self) -> EntryPoint | None:
