@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from audits.views import audits, explanations, findings, home, models, reviews, versions
+from audits.views import audits, explanations, findings, home, models, quarantine, reviews, versions
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("models/<str:name>/", models.model, name="model"),
     path("models/<str:name>/<int:number>/", versions.version, name="version"),
+    path("models/<str:name>/<int:number>/decide/", quarantine.version_decide, name="version-decide"),
     path("explanations/", explanations.explanation_list, name="explanation-list"),
     path("explanations/<int:pk>/", explanations.explanation, name="explanation"),
     path("audits/", audits.audit_list, name="audit-list"),

@@ -8,6 +8,8 @@ EVENTS = (
     "model.registered",
     "version.uploaded",
     "version.inspected",
+    "version.released",
+    "version.rejected",
     "dataset.created",
     "dataset.uploaded",
     "dataset.imported",

@@ -39,6 +39,8 @@ class Action(StrEnum):
     TERMINATE_UPLOAD = "terminate_upload"
     REGISTER_MODEL = "register_model"
     UPLOAD_VERSION = "upload_version"
+    RELEASE_VERSION = "release_version"
+    REJECT_VERSION = "reject_version"
     CREATE_DATASET = "create_dataset"
     UPLOAD_DATASET_VERSION = "upload_dataset_version"
     CREATE_SUITE = "create_suite"
@@ -69,6 +71,8 @@ _GROUPS_OF: Mapping[Action, tuple[str, ...]] = {
     Action.TERMINATE_UPLOAD: (ENGINEERS, AUDITORS, ADMINISTRATORS),
     Action.REGISTER_MODEL: (ENGINEERS,),
     Action.UPLOAD_VERSION: (ENGINEERS,),
+    Action.RELEASE_VERSION: (ADMINISTRATORS,),
+    Action.REJECT_VERSION: (ADMINISTRATORS,),
     Action.CREATE_DATASET: (ENGINEERS, AUDITORS),
     Action.UPLOAD_DATASET_VERSION: (ENGINEERS, AUDITORS),
     Action.CREATE_SUITE: (ENGINEERS, AUDITORS),
@@ -112,6 +116,12 @@ def _needs_neither_owner_nor_requester(user: Person, review: Any) -> str | None:
     return _needs_another_than_owner(user, review)
 
 
+def _needs_neither_owner_nor_uploader(user: Person, version: Any) -> str | None:
+    if version.created_by == user:
+        return f"You uploaded {version}; this has to be done by somebody else."
+    return _needs_another_than_owner(user, version)
+
+
 def _needs_creator_or_administrator(user: Person, job: Any) -> str | None:
     if job.created_by == user or ADMINISTRATORS in groups_of(user):
         return None
@@ -128,6 +138,8 @@ def _needs_sender_or_administrator(user: Person, upload: Any) -> str | None:
 _RULE_OF: Mapping[Action, Callable[[Person, Any], str | None]] = {
     Action.UPLOAD_VERSION: _needs_owner,
     Action.UPLOAD_DATASET_VERSION: _needs_owner,
+    Action.RELEASE_VERSION: _needs_neither_owner_nor_uploader,
+    Action.REJECT_VERSION: _needs_neither_owner_nor_uploader,
     Action.REQUEST_TRAINING: _needs_owner,
     Action.GRANT_WAIVER: _needs_another_than_owner,
     Action.DISPOSE_FINDING: _needs_another_than_owner,

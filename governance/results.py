@@ -75,6 +75,8 @@ MODEL_INSPECTION: dict[str, Any] = {
             "framework": {"type": ["string", "null"], "enum": ["", None, *FRAMEWORKS]},
             "format": {"type": ["string", "null"], "enum": ["", None, *FORMATS]},
             "findings": list_of(FINDING),
+            # The sources of a model package: each is also a file of the job, for a reviewer to read.
+            "sources": {"type": "object", "additionalProperties": DIGEST},
             "signature": {"type": ["object", "null"]},
             "recipe": {"type": ["object", "null"]},
             "layers": list_of(LAYER),

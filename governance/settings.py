@@ -10,6 +10,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from governance.logs import FORMATS
+from workers.artifacts.limits import Limits
 from workers.sandbox import AUTO, CHOICES
 
 env = environ.FileAwareEnv()
@@ -227,6 +228,13 @@ ASSAY_LEASE_SECONDS = env.int("ASSAY_LEASE_SECONDS", default=60)
 #: Private writable memory of one CPU job.
 ASSAY_JOB_MEMORY_BYTES = env.int("ASSAY_JOB_MEMORY_BYTES", default=24 * 1024**3)
 ASSAY_JOB_WALL_SECONDS = env.int("ASSAY_JOB_WALL_SECONDS", default=3600)
+
+#: JSON of limits by name, such as {"entries": 1000}; what is left out keeps its default (``workers.artifacts.limits``).
+try:
+    ASSAY_INSPECTION_LIMITS = env.json("ASSAY_INSPECTION_LIMITS", default={})
+    Limits.from_json(ASSAY_INSPECTION_LIMITS)
+except (ValueError, AttributeError) as error:
+    raise ImproperlyConfigured(f"ASSAY_INSPECTION_LIMITS is no JSON object of limits: {error}") from error
 
 #: Serves counts and times of requests at ``/metrics`` to whoever reaches it: leave it to the monitoring network.
 ASSAY_METRICS = env.bool("ASSAY_METRICS", default=False)

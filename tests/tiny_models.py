@@ -122,7 +122,7 @@ def cnn(path: Path, *, classes: int = 4, filters: int = 3, softmax: bool = False
     )
     weights, bias = _float(generator.normal(0, 0.7, (filters, classes))), _float(generator.normal(0, 0.1, classes))
     if path.suffix == ".keras":
-        keras = _keras()
+        keras = keras_module()
         image = keras.Input((8, 8), name="image")
         hidden = keras.layers.Reshape((8, 8, 1))(image)
         hidden = keras.layers.Conv2D(filters, 3, padding="same", activation="relu")(hidden)
@@ -157,7 +157,7 @@ def two_inputs(path: Path, *, softmax: bool = False) -> Path:
     """Write a model of two inputs, ``left`` (2 numbers) and ``right`` (1): ``[left, right] @ W + b``, 2 logits."""
     weights, bias = _float([[1.0, 0.0], [0.0, 1.0], [2.0, -2.0]]), _float([0.0, 0.5])
     if path.suffix == ".keras":
-        keras = _keras()
+        keras = keras_module()
         left, right = keras.Input((2,), name="left"), keras.Input((1,), name="right")
         joined = keras.layers.Concatenate()([left, right])
         answer = keras.layers.Dense(2, activation="softmax" if softmax else "linear", name="answer")(joined)
@@ -192,7 +192,7 @@ def write_dense(path: Path, layers: Sequence[Dense]) -> Path:
 
 
 def _write_dense_keras(path: Path, layers: Sequence[Dense]) -> Path:
-    keras = _keras()
+    keras = keras_module()
     features = hidden = keras.Input((layers[0].weights.shape[0],), name="features")
     for index, layer in enumerate(layers):
         name = "answer" if index == len(layers) - 1 else f"hidden_{index}"
@@ -249,7 +249,8 @@ def export(path: Path, module: Any, sample: tuple[Any, ...]) -> Path:
     return path
 
 
-def _keras() -> Any:
+def keras_module() -> Any:
+    """Import Keras on TensorFlow."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras

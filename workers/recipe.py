@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from workers.entry_point import EntryPoint
+
 #: Each loss by its one name, with the names that frameworks give to the same thing.
 LOSSES = {
     "cross_entropy": ("sparse_categorical_crossentropy", "categorical_crossentropy", "nll_loss"),
@@ -44,7 +46,10 @@ class EarlyStopping:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; the defaults stand where neither the artefact nor a person says otherwise."""
+    """How to train; the defaults stand where neither the artefact nor a person says otherwise.
+
+    ``loss`` is a name of ``LOSSES``, or ``module:function`` for a loss that a model package brings along.
+    """
 
     loss: str
     optimizer: str = "adam"
@@ -91,7 +96,7 @@ class Recipe:
         if not isinstance(metrics, list):
             raise RecipeError("`metrics` is a list of names.")
         return cls(
-            loss=canonical_name("loss", document.get("loss"), LOSSES),
+            loss=loss_name(document.get("loss")),
             optimizer=optimizer,
             optimizer_parameters=parameters,
             epochs=_whole(document, "epochs", 10, low=1, high=100_000),
@@ -102,6 +107,11 @@ class Recipe:
             early_stopping=_early_stopping(document.get("early_stopping")),
             validation_split=float(split),
         )
+
+    @property
+    def own_loss(self) -> EntryPoint | None:
+        """The loss that the model's package brings along; None for one of ``LOSSES``."""
+        return EntryPoint.read(self.loss)
 
     def to_json(self) -> dict[str, Any]:
         stopping = self.early_stopping
@@ -123,6 +133,16 @@ class Recipe:
             },
             "validation_split": self.validation_split,
         }
+
+
+def loss_name(name: Any) -> str:
+    """Return the one name of a loss; ``module:function``, a package's own, stands for itself.
+
+    Raises:
+        RecipeError: when it is neither.
+    """
+    own = EntryPoint.read(name)
+    return canonical_name("loss", name, LOSSES) if own is None else str(own)
 
 
 def canonical_name(key: str, name: Any, table: Mapping[str, tuple[str, ...]]) -> str:

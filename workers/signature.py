@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 from workers.datasets.schema import Schema
@@ -102,6 +102,24 @@ class Signature:
         """The output that is evaluated and explained: the first."""
         return self.outputs[0]
 
+    def completed_by(self, stated: Signature | None) -> Signature:
+        """Return what holds: names, shapes and dtypes of the artefact (self); columns, labels and kinds as stated.
+
+        A stated input without columns is fed by the column of its stated name, as that is what the person wrote.
+        """
+        if stated is None:
+            return self
+        return Signature(
+            inputs=tuple(
+                replace(ours, columns=_columns(ours, theirs))
+                for ours, theirs in zip(self.inputs, stated.inputs, strict=True)
+            ),
+            outputs=tuple(
+                replace(ours, kind=theirs.kind, classes=theirs.classes or ours.classes)
+                for ours, theirs in zip(self.outputs, stated.outputs, strict=True)
+            ),
+        )
+
     def misfits(self, schema: Schema) -> list[str]:
         """Return a sentence for each input that a data set of this schema cannot feed; empty when all fit."""
         return [sentence for spec in self.inputs for sentence in _misfits_of_input(spec, schema)]
@@ -109,7 +127,8 @@ class Signature:
     def differences(self, stated: Signature) -> list[str]:
         """Compare what the artefact says (self) with what a person stated; return a sentence for each difference.
 
-        Columns and class labels are known only to the person and are not compared; nor is the name of an input.
+        Columns and class labels are compared where both state them: most artefacts do not, and the person knows. The
+        name of an input is not compared.
         """
         sentences: list[str] = []
         sides: tuple[tuple[str, Sequence[TensorSpec | OutputSpec], Sequence[TensorSpec | OutputSpec]], ...] = (
@@ -131,7 +150,18 @@ class Signature:
                         f"{side}: {artefact.name!r} has dtype {artefact.dtype} in the artefact, "
                         f"{person.dtype} as stated."
                     )
+        for artefact, person in zip(self.inputs, stated.inputs, strict=False):
+            if artefact.columns and person.columns and artefact.columns != person.columns:
+                sentences.append(
+                    f"inputs: {artefact.name!r} is fed by {_shown(artefact.columns)} in the artefact, "
+                    f"by {_shown(person.columns)} as stated."
+                )
         for artefact, person in zip(self.outputs, stated.outputs, strict=False):
+            if artefact.classes and person.classes and artefact.classes != person.classes:
+                sentences.append(
+                    f"outputs: {artefact.name!r} tells {_shown(artefact.classes)} apart in the artefact, "
+                    f"{_shown(person.classes)} as stated."
+                )
             # The other kinds cannot be told from the artefact; this one would be read wrongly without a word.
             if artefact.kind == "probabilities" and person.kind == "logits":
                 sentences.append(
@@ -139,6 +169,17 @@ class Signature:
                     "probabilities, and logits as stated."
                 )
         return sentences
+
+
+def _columns(ours: TensorSpec, theirs: TensorSpec) -> tuple[str, ...]:
+    if theirs.columns or ours.columns or theirs.name == ours.name:
+        return theirs.columns or ours.columns
+    return (theirs.name,)
+
+
+def _shown(names: tuple[str, ...]) -> str:
+    more = ", ..." if len(names) > 6 else ""
+    return ", ".join(map(repr, names[:6])) + more
 
 
 def _misfits_of_input(spec: TensorSpec, schema: Schema) -> list[str]:

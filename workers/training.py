@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from workers.artifacts.findings import verdict_of
 from workers.artifacts.formats import FORMATS
-from workers.artifacts.inspection import inspect, reason_of
+from workers.artifacts.inspection import inspect
+from workers.artifacts.limits import Limits
 from workers.artifacts.rewrite import rewrite
 from workers.charts import BLUE, OCHRE, save_chart
 from workers.context import JobContext
@@ -19,7 +19,7 @@ from workers.datasets import arrays
 from workers.datasets.schema import Schema
 from workers.frameworks.base import EpochRecord, History, TrainingRows
 from workers.frameworks.fitting import objective_of
-from workers.frameworks.loading import framework_named
+from workers.frameworks.loading import load_model
 from workers.frameworks.weights import digest_of_weights, parameter_count
 from workers.protocol import JobError, Json
 from workers.recipe import Recipe
@@ -38,8 +38,13 @@ def run(context: JobContext) -> dict[str, Json]:
     # What can be told without a framework is told before one is paid for.
     objective_of(recipe, signature)
     rows = training_rows(context, schema, signature, recipe, parameters.get("split"))
-    framework = framework_named(parameters["framework"])
-    model = framework.load(context.input("model"), signature=signature, device=context.device, seed=recipe.seed)
+    model = load_model(
+        context.input("model"),
+        framework=parameters["framework"],
+        signature=signature,
+        device=context.device,
+        seed=recipe.seed,
+    )
     context.progress(0, recipe.epochs, "epochs", f"{len(rows.targets):,} rows")
     started = time.perf_counter()
 
@@ -48,8 +53,8 @@ def run(context: JobContext) -> dict[str, Json]:
 
     history = model.fit(rows, recipe, on_epoch=on_epoch)
     seconds = time.perf_counter() - started
-    file_format = framework.formats[0]
-    filename = f"model.{file_format}"
+    file_format = FORMATS[parameters["format"]]
+    filename = file_format.input_name
     model.save(context.output(filename))
     inspection, rewritten = _inspected(context, filename)
     weights = model.weights()
@@ -66,7 +71,7 @@ def run(context: JobContext) -> dict[str, Json]:
         "weights_digest": digest_of_weights(weights),
         "parameter_count": parameter_count(weights),
         "layers": model.layers(),
-        "format": file_format,
+        "format": file_format.name,
         "file": filename,
         "rewritten": rewritten,
         "inspection": inspection,
@@ -77,18 +82,21 @@ def run(context: JobContext) -> dict[str, Json]:
 def _inspected(context: JobContext, filename: str) -> tuple[dict[str, Json], str]:
     """Inspect the saved model as if it were an upload and write its canonical copy, the only one that is ever loaded.
 
+    What the version that was trained has been accepted with is accepted here too.
+
     Raises:
         JobError: code ``produced_model_refused``, when the framework wrote what an upload would be refused for.
     """
     source = context.output(filename)
-    inspection = inspect(source, filename=filename)
-    verdict = verdict_of(inspection.findings)
-    if verdict != "registered":
-        raise JobError("produced_model_refused", reason_of(inspection.findings), place=filename)
+    limits = Limits.from_json(context.parameters.get("limits", {}))
+    accepted = context.parameters.get("accepted", ())
+    inspection = inspect(source, filename=filename, limits=limits, accepted=accepted)
+    if inspection.verdict != "registered":
+        raise JobError("produced_model_refused", inspection.reason, place=filename)
     name = FORMATS[inspection.format].rewritten_name
-    rewrite(source, inspection, context.output(name))
+    rewrite(source, inspection, context.output(name), limits)
     findings = [entry.to_json() for entry in inspection.findings]
-    return {"verdict": verdict, "reason": reason_of(inspection.findings), "findings": findings}, name
+    return {"verdict": inspection.verdict, "reason": inspection.reason, "findings": findings}, name
 
 
 def training_rows(

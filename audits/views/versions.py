@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.utils.html import format_html
 
 from audits.models import Audit, Disposition, Explanation, Finding
 from audits.views.lineage import lineage_of
+from audits.views.quarantine import quarantine_context, sources_of
 from audits.views.reviews import review_context
 from governance.models import (
     Alias,
@@ -54,6 +55,7 @@ def version(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
             "training_data__dataset",
             "retrained_from__model",
             "job__created_by",
+            "created_by",
         ),
         f"There is no model version {name}/{number}.",
         model__name=name,
@@ -88,6 +90,7 @@ def version(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
     reviews = list(Review.objects.filter(version=found).select_related("version__model__owner", "requested_by")[:MOST])
     review = next((entry for entry in reviews if entry.state == ReviewState.OPEN), reviews[0] if reviews else None)
     box = review_context(review, request) if review is not None else {}
+    quarantine = quarantine_context(found, request)
     names = [alias for alias in aliases if alias.version_id == found.pk]
     jobs: list[Job] = [entry.job for group in (trainings, evaluations, explanations, audits) for entry in group]
     return draw(
@@ -105,7 +108,10 @@ def version(request: HttpRequest, *, name: str, number: int) -> HttpResponse:
                 audits=audits,
                 reasons=box.get("reasons", ()),
                 lost=box.get("lost", ()),
+                quarantine=quarantine,
             ),
+            "quarantine": quarantine,
+            "sources": sources_of(found),
             "facts": _facts(evaluations),
             "shape": _shape(found),
             "lineage": lineage_of(
@@ -140,10 +146,13 @@ def stand_of(
     audits: Sequence[Audit],
     reasons: Sequence[str],
     lost: Sequence[str],
+    quarantine: Mapping[str, Any] | None = None,
 ) -> Stand:
     """Say in one word where a version stands: what somebody has to do next comes first."""
     if version.state == ModelVersionState.QUARANTINED:
         waits = version.state_reason or "Its inspection has not ended; nothing loads it before."
+        if quarantine is not None:
+            waits = "It was read and not loaded. An administrator has to release or reject it, by what stands below."
         return Stand("Quarantined", "quarantined", waits)
     if version.state == ModelVersionState.REJECTED:
         return Stand("Rejected", "rejected", version.state_reason or "The inspection refused it; it is never loaded.")
@@ -177,8 +186,13 @@ def stand_of(
             "It passed its inspection. It holds weights and no model, so nothing can be measured on it: put them into "
             "a model package with the code that makes a model of them.",
         )
+    accepted = version.accepted
+    who = accepted.get("by") or f"the policy {accepted.get('policy')}"
+    word = f", with what {who} accepted" if accepted else ""
     return Stand(
-        "Not audited", "none", "It passed its inspection. No audit has measured it yet, so no review can approve it."
+        "Not audited",
+        "none",
+        f"It passed its inspection{word}. No audit has measured it yet, so no review can approve it.",
     )
 
 

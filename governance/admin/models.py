@@ -5,14 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Max, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from governance.admin.base import JSONField, StartedHere, as_json, job_link, page_link, person, starts
 from governance.admin.uploads import TakesUploads
-from governance.models import Alias, DatasetState, DatasetVersion, Job, ModelVersion, RegisteredModel, StoredFile
+from governance.models import (
+    Alias,
+    DatasetState,
+    DatasetVersion,
+    Job,
+    ModelVersion,
+    ModelVersionState,
+    RegisteredModel,
+    StoredFile,
+)
 from governance.permissions import Action
 from governance.services import registry
 
@@ -109,6 +120,18 @@ class VersionForm(forms.Form):
     )
 
 
+@admin.action(description="Release or reject the selected quarantined version …")
+def decide_on_quarantine(
+    modeladmin: admin.ModelAdmin[ModelVersion], request: HttpRequest, queryset: QuerySet[ModelVersion]
+) -> HttpResponse | None:
+    """Open the box of the one selected version, where its findings and sources are in sight of who decides."""
+    chosen = list(queryset.select_related("model")[:2])
+    if len(chosen) != 1 or chosen[0].state != ModelVersionState.QUARANTINED:
+        modeladmin.message_user(request, "Select one quarantined version for this.", messages.WARNING)
+        return None
+    return redirect(f"{reverse('version', args=[chosen[0].model.name, chosen[0].number])}#quarantine")
+
+
 @admin.register(ModelVersion)
 class ModelVersionAdmin(TakesUploads[ModelVersion]):
     """Versions: uploads and what trainings made; none can be changed."""
@@ -116,16 +139,18 @@ class ModelVersionAdmin(TakesUploads[ModelVersion]):
     add_action = Action.UPLOAD_VERSION
     upload_form = VersionForm
     upload_sentence = (
-        "A .keras or .pt2 file. The page answers as soon as the file is stored; "
+        "A .keras or .pt2 file, or a model package (.zip). The page answers as soon as the file is stored; "
         "a job inspects it before anything loads it."
     )
     actions = [
+        decide_on_quarantine,
         starts("admin:governance_training_add", "version", "Train the selected version further …"),
         starts("admin:governance_evaluation_add", "version", "Evaluate the selected version …"),
     ]
     list_display = [
         "ref",
         "state",
+        "held_for",
         "framework",
         "parameter_count",
         "retrained_from",
@@ -166,6 +191,13 @@ class ModelVersionAdmin(TakesUploads[ModelVersion]):
     @admin.display(description="job", ordering="job__state")
     def job_state(self, version: ModelVersion) -> SafeString | str:
         return job_link(version.job)
+
+    @admin.display(description="held for")
+    def held_for(self, version: ModelVersion) -> str:
+        """Name the findings that keep a version in quarantine."""
+        if version.state != ModelVersionState.QUARANTINED:
+            return "–"
+        return ", ".join(sorted({entry["id"] for entry in version.inspection.get("findings", [])})) or "inspection"
 
     @admin.display(description="page")
     def page(self, version: ModelVersion) -> SafeString:

@@ -24,7 +24,8 @@ class PolicyForm(forms.ModelForm[Policy]):
         label="Policy",
         rows=24,
         help_text='{"name": ..., "tier": ..., "checks": {"ROB-01": {"parameters": {...}, "condition": {...}}}, '
-        '"blocks": [...], "approvers": 1, "requires_signature": false}; the next number of its name is given to it.',
+        '"blocks": [...], "approvers": 1, "requires_signature": false, "accepts": ["ART-03.package"]}; the next '
+        "number of its name is given to it.",
     )
 
     class Meta:

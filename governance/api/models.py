@@ -26,6 +26,7 @@ from governance.api.base import (
 )
 from governance.api.jobs import JobSerializer
 from governance.api.taking import CONTENT_DIGEST, FileInForm, FinishedUpload, JSONTextField, TakesUploads
+from governance.idempotency import once
 from governance.models import Alias, ModelVersion, ModelVersionState, RegisteredModel, ReviewState, StoredFile, Tier
 from governance.models.registered_model import Task, name_validator
 from governance.permissions import Action
@@ -179,6 +180,12 @@ class VersionOfUpload(VersionFields, FinishedUpload):
     """A file of a model that arrived in pieces."""
 
 
+class ReasonBody(StrictSerializer):
+    """Why; kept with the decision."""
+
+    reason = serializers.CharField(max_length=2000)
+
+
 class VersionFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     """Which versions to list."""
 
@@ -197,6 +204,8 @@ class VersionViewSet(Readable[ModelVersion], TakesUploads[ModelVersion]):
         "retrieve": Action.VIEW,
         "create": Action.UPLOAD_VERSION,
         "bom": Action.VIEW,
+        "release": Action.RELEASE_VERSION,
+        "reject": Action.REJECT_VERSION,
     }
     queryset = ModelVersion.objects.select_related(
         "model", "artifact", "training_data__dataset", "retrained_from__model", "job__created_by", "created_by"
@@ -232,6 +241,20 @@ class VersionViewSet(Readable[ModelVersion], TakesUploads[ModelVersion]):
         response = HttpResponse(canonical_json(bom.bill_of_materials(version)), content_type=bom.CONTENT_TYPE)
         response["Content-Disposition"] = f'attachment; filename="{version.model.name}-{version.number}.cdx.json"'
         return response
+
+    @extend_schema(request=ReasonBody, responses={202: VersionSerializer}, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"])
+    def release(self, request: Request, name: str, number: int) -> Response:
+        """Accept what a version is quarantined for; it is inspected once more with that accepted."""
+        version, body = self.get_object(), self.read_body(ReasonBody)
+        return once(request, lambda: self.accepted(registry.release_version(version=version, by=self.user, **body)))
+
+    @extend_schema(request=ReasonBody, responses=VersionSerializer)
+    @action(detail=True, methods=["post"])
+    def reject(self, request: Request, name: str, number: int) -> Response:
+        """Close a quarantined version for good."""
+        version, body = self.get_object(), self.read_body(ReasonBody)
+        return Response(self.get_serializer(registry.reject_version(version=version, by=self.user, **body)).data)
 
     def may_upload(self) -> None:
         permissions.require(self.user, Action.UPLOAD_VERSION, self._model())

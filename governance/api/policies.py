@@ -16,6 +16,7 @@ from governance.models import Policy, Tier
 from governance.models.registered_model import name_validator
 from governance.permissions import Action
 from governance.services import policies
+from workers.artifacts.findings import ACCEPTABLE
 
 
 class PolicySerializer(serializers.ModelSerializer[Policy]):
@@ -26,6 +27,7 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
     blocks = serializers.JSONField(source="document.blocks", read_only=True)
     approvers = serializers.IntegerField(source="document.approvers", read_only=True)
     requires_signature = serializers.SerializerMethodField()
+    accepts = serializers.SerializerMethodField()
 
     class Meta:
         model = Policy
@@ -38,6 +40,7 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
             "blocks",
             "approvers",
             "requires_signature",
+            "accepts",
             "digest",
             "created_at",
         ]
@@ -45,6 +48,9 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
 
     def get_requires_signature(self, policy: Policy) -> bool:
         return policies.requires_signature(policy)
+
+    def get_accepts(self, policy: Policy) -> list[str]:
+        return policies.accepted_by(policy)
 
 
 class PolicyBody(StrictSerializer):
@@ -56,6 +62,11 @@ class PolicyBody(StrictSerializer):
     blocks = serializers.ListField(child=serializers.ChoiceField(choices=policies.SEVERITIES), required=False)
     approvers = serializers.IntegerField(min_value=1, max_value=10, required=False)
     requires_signature = serializers.BooleanField(required=False)
+    accepts = serializers.ListField(
+        child=serializers.ChoiceField(choices=sorted(ACCEPTABLE)),
+        required=False,
+        help_text="Findings of an inspection that keep no upload in quarantine.",
+    )
 
 
 class PolicyViewSet(AssayViewSet[Policy]):

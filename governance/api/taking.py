@@ -118,6 +118,9 @@ class TakesUploads(StartsWork[ModelT]):
         raise NotImplementedError
 
     def get_parsers(self) -> list[BaseParser]:
+        """Take a file where something is uploaded, and JSON alone where somebody says something about a thing."""
+        if self.detail:
+            return super().get_parsers()
         if self.request is None or self.request.method != "POST":
             return []
         return [MultipartUploadParser(), StrictJSONParser()]
@@ -131,6 +134,8 @@ class TakesUploads(StartsWork[ModelT]):
             return super().create(request, *args, **kwargs)
 
     def read_body(self, serializer_class: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+        if self.detail:
+            return super().read_body(serializer_class)
         body = self.request.data
         if isinstance(body, ReceivedForm):
             serializer = serializer_class(data={**body.fields, "file": body}, context=self.get_serializer_context())

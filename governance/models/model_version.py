@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 
@@ -32,8 +34,10 @@ class ModelVersion(models.Model):
 
         quarantined -> registered | rejected
 
-    An upload begins ``quarantined`` until its inspection job ends. ``artifact`` is what came; ``rewritten`` is the
-    canonical copy, the only one that is ever loaded. Content, signature and recipe never change once registered.
+    An upload begins ``quarantined`` until its inspection job ends, and stays so while it has findings that somebody has
+    to accept: the tier's policy, or an administrator, after whose word it is inspected once more. ``artifact`` is what
+    came; ``rewritten`` is the canonical copy, the only one that is ever loaded. Content, signature and recipe never
+    change once registered.
     """
 
     model = models.ForeignKey("governance.RegisteredModel", on_delete=models.PROTECT, related_name="versions")
@@ -52,7 +56,9 @@ class ModelVersion(models.Model):
     stated_recipe = models.JSONField(null=True, blank=True)
     signature = models.JSONField(null=True, blank=True, help_text="what holds: from the artefact and the uploader")
     recipe = models.JSONField(null=True, blank=True)
-    inspection = models.JSONField(default=dict, blank=True, help_text="verdict and findings")
+    inspection = models.JSONField(
+        default=dict, blank=True, help_text="verdict, findings, sources of a package, and who accepted what"
+    )
     layers = models.JSONField(default=list, blank=True)
     parameter_count = models.PositiveBigIntegerField(null=True, blank=True)
     model_signature = models.JSONField(null=True, blank=True, help_text="the OpenSSF signature that came with it")
@@ -92,6 +98,11 @@ class ModelVersion(models.Model):
         """Whether there is something to load; False for weights alone, which are kept and registered as such."""
         known = FORMATS.get(self.format)
         return known is None or known.holds_model
+
+    @property
+    def accepted(self) -> dict[str, Any]:
+        """Which findings were accepted (``ids``), by which ``policy`` or ``by`` whom and for what ``reason``."""
+        return dict(self.inspection.get("accepted") or {})
 
     def read_signature(self) -> Signature | None:
         return None if self.signature is None else Signature.from_json(self.signature)

@@ -14,6 +14,7 @@ from governance.exceptions import InvalidInput, NotFound, StateConflict
 from governance.models import Policy, Tier
 from governance.permissions import Action
 from governance.services import events
+from workers.artifacts.findings import ACCEPTABLE
 from workers.protocol import digest_of_json
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ DOCUMENT: dict[str, Any] = {
         "approvers": {"type": "integer", "minimum": 1, "maximum": 10},
         # A version that came without an OpenSSF model signature of an accepted key is not approved.
         "requires_signature": {"type": "boolean"},
+        # Findings of an inspection that keep no upload in quarantine.
+        "accepts": {"type": "array", "items": {"enum": sorted(ACCEPTABLE)}, "uniqueItems": True},
     },
 }
 _DEFAULTS: dict[str, Any] = {"blocks": ["critical", "high"], "approvers": 1}
@@ -101,6 +104,11 @@ def newest_for_tier(tier: str) -> Policy:
 def requires_signature(policy: Policy) -> bool:
     """Tell whether a version has to be signed by an accepted key to be approved under a policy."""
     return bool(policy.document.get("requires_signature", False))
+
+
+def accepted_by(policy: Policy) -> list[str]:
+    """Return the ids of an inspection's findings that a policy accepts."""
+    return list(policy.document.get("accepts", []))
 
 
 def approvers_of(policy: Policy) -> int:

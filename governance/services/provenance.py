@@ -50,6 +50,7 @@ def sign_upload(version: ModelVersion, *, by: User | None) -> SignedStatement | 
         "inspection": {
             "verdict": version.inspection.get("verdict"),
             "findings": [finding["id"] for finding in version.inspection.get("findings", [])],
+            **({"accepted": version.accepted} if version.accepted else {}),
         },
         "modelSignature": {"state": version.model_signature_state, "keyId": version.model_signature_key_id},
         "trainingData": None if training_data is None else dataset_subject(training_data).to_json(),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import transaction
 
 from governance import gates, permissions
 from governance.exceptions import GateClosed, InvalidInput, StateConflict
 from governance.models import DatasetVersion, Job, ModelVersion, ModelVersionState, StoredFile, Training
 from governance.permissions import Action
-from governance.services import events, jobs, provenance
-from governance.services.registry import next_number
+from governance.services import events, jobs, provenance, registry
 from governance.services.subjects import (
     charts_with_digests,
     dataset_input,
@@ -50,6 +50,11 @@ def request_training(
             errors=[{"place": "recipe", "detail": "Give an object with at least `loss`."}],
         )
     chosen = read_recipe(version.recipe if recipe is None else recipe)
+    if chosen.own_loss is not None and not FORMATS[version.format].runs_code:
+        raise InvalidInput(
+            f"The loss {chosen.loss} is a model package's own, and {version.ref} is no package.",
+            errors=[{"place": "recipe", "detail": "Name a loss that Assay knows."}],
+        )
     with transaction.atomic():
         reasons = gates.ask("training", version=version, dataset=dataset)
         if reasons:
@@ -58,6 +63,9 @@ def request_training(
             kind="training",
             parameters={
                 "framework": version.framework,
+                "format": version.format,
+                "accepted": version.accepted.get("ids", []),
+                "limits": settings.ASSAY_INSPECTION_LIMITS,
                 "signature": signature.to_json(),
                 "schema": schema.to_json(),
                 "recipe": chosen.to_json(),
@@ -94,25 +102,28 @@ def _demand_trainable(version: ModelVersion) -> None:
 def record_training(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile]) -> None:
     """Make the new version; in the transaction that ends the job.
 
-    The child inspected what it saved and wrote the canonical copy, as is done with an upload: it had loaded nothing but
-    a code-free copy itself, so that no uploader's code could speak for it, and whatever loads the new version does so
-    in a sandbox again. Columns and class labels are those of the version that it came from.
+    The child inspected what it saved and wrote the canonical copy, as is done with an upload. Where it had loaded a
+    code-free copy, no uploader's code could speak for it, and the version is registered. A package's code runs in the
+    child, so that nobody takes its word for what it wrote: the version is quarantined until a child that has loaded
+    nothing has compared its sources with those that were released. Columns and class labels are those of the version
+    that it came from.
     """
     training = Training.objects.select_related("version__model", "dataset__dataset", "created_by").get(job=job)
     origin = training.version
-    produced = ModelVersion.objects.create(
+    ran_code = FORMATS[origin.format].runs_code
+    produced = ModelVersion(
         model=origin.model,
-        number=next_number(origin.model),
-        state=ModelVersionState.REGISTERED,
+        number=registry.next_number(origin.model),
+        state=ModelVersionState.QUARANTINED if ran_code else ModelVersionState.REGISTERED,
         filename=value["file"],
         artifact=kept_file(files, value["file"]),
-        rewritten=kept_file(files, value["rewritten"]),
+        rewritten=None if ran_code else kept_file(files, value["rewritten"]),
         weights_digest=value["weights_digest"],
         framework=origin.framework,
         format=value["format"],
         signature=origin.signature,
         recipe=training.recipe,
-        inspection=value["inspection"],
+        inspection={"accepted": origin.accepted} if ran_code else value["inspection"],
         layers=value["layers"],
         parameter_count=value["parameter_count"],
         training_data=training.dataset,
@@ -120,6 +131,11 @@ def record_training(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
         job=job,
         created_by=training.created_by,
     )
+    if ran_code:
+        produced.job = registry.submit_inspection(
+            version=produced, by=training.created_by, sources=origin.inspection.get("sources", {})
+        )
+    produced.save(force_insert=True)
     training.produced = produced
     training.history = value["history"]
     training.summary = {
@@ -140,13 +156,16 @@ def record_training(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
             "weights_digest": value["weights_digest"],
         },
     )
-    provenance.sign_retraining(training, by=training.created_by)
+    if not ran_code:
+        provenance.sign_retraining(training, by=training.created_by)
 
 
 def training_problem(training: Training) -> str | None:
     """Say why a training cannot be rested on; None when it made a version."""
     if training.produced is None:
         return f"{str(training).capitalize()} has made no version: its job is {training.job.get_state_display()}."
+    if training.produced.state != ModelVersionState.REGISTERED:
+        return f"{training.produced.ref}, which it made, is {training.produced.get_state_display()}."
     return None
 
 

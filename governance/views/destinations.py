@@ -19,7 +19,12 @@ def of_dataset(version: DatasetVersion) -> tuple[str, str]:
 
 def of_inspection(job: Job) -> Destination:
     """Lead to the version that was inspected."""
-    found = ModelVersion.objects.select_related("model").filter(job=job).first()
+    versions = ModelVersion.objects.select_related("model")
+    found = versions.filter(job=job).first()
+    if found is None:
+        # A released version was inspected again, by another job; the first one leads to it by its name.
+        name, _, number = job.subject.rpartition("/")
+        found = versions.filter(model__name=name, number=number).first() if number.isdecimal() else None
     return None if found is None else of_version(found)
 
 

@@ -75,8 +75,9 @@ class World:
 
     def point(self, case: schemathesis.Case) -> None:
         """Make a request be about things that exist, where it names any."""
-        collection = case.operation.path.split("/")[3]
-        known = self.in_addresses.get(collection, {})
+        parts = case.operation.path.strip("/").split("/")
+        collection, verb = parts[2], parts[-1]
+        known = {**self.in_addresses.get(collection, {}), **self.in_addresses.get(verb, {})}
         if "{" in case.operation.path:
             case.path_parameters = {**(case.path_parameters or {}), **known}
         if collection in self.in_headers:
@@ -91,6 +92,10 @@ class World:
 def world(alice, open_gates, signing_key) -> World:
     dataset = factories.DatasetVersionFactory(dataset__name="applicants")
     version = factories.ModelVersionFactory(model__name="scorer", training_data=dataset)
+    for _ in ("release", "reject"):
+        needs_code = {"id": "ART-03.package", "severity": "medium"}
+        held = {"verdict": "quarantined", "findings": [needs_code]}
+        factories.ModelVersionFactory(model=version.model, state="quarantined", rewritten=None, inspection=held)
     evaluation = factories.EvaluationFactory(version=version, dataset=dataset)
     audit = page_factories.audit(version=version, dataset=dataset)
     explanation = page_factories.explanation(version=version, dataset=dataset)
@@ -118,6 +123,8 @@ def world(alice, open_gates, signing_key) -> World:
             "findings": {"id": audit.findings.first().pk},
             "jobs": {"id": running.pk},
             "models": {"name": "scorer", "number": 1},
+            "release": {"number": 2},
+            "reject": {"number": 3},
             "policies": {"name": "standard", "number": 1},
             "reviews": {"id": review.pk},
             "statements": {"id": statement.pk},
@@ -142,6 +149,8 @@ def world(alice, open_gates, signing_key) -> World:
         bodies={
             "POST /api/v1/models/{name}/versions/": {"upload": complete.pk, "filename": "model.pt2"},
             "POST /api/v1/datasets/{name}/versions/": {"upload": complete.pk, "filename": "rows.csv"},
+            "POST /api/v1/models/{name}/versions/{number}/release/": {"reason": "Read."},
+            "POST /api/v1/models/{name}/versions/{number}/reject/": {"reason": "It opens files."},
             "POST /api/v1/cleanings/": {"dataset": dataset.ref, "plan": [CLEANING_STEP]},
             "POST /api/v1/policies/": {"name": "strict", "tier": "high", "checks": {"ART-01": {}}},
             "POST /api/v1/suites/": {"name": "ages", "expectations": [EXPECTATION]},

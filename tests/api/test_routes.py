@@ -34,6 +34,8 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
     "models/<str:name>/versions/": {"get": EVERYBODY, "post": ENGINEERS},
     "models/<str:name>/versions/<int:number>/": {"get": EVERYBODY},
     "models/<str:name>/versions/<int:number>/bom/": {"get": EVERYBODY},
+    "models/<str:name>/versions/<int:number>/release/": {"post": {"erin"}},
+    "models/<str:name>/versions/<int:number>/reject/": {"post": {"erin"}},
     "datasets/": {"get": EVERYBODY, "post": ENGINEERS_AND_AUDITORS},
     "datasets/<str:name>/": {"get": EVERYBODY},
     "datasets/<str:name>/versions/": {"get": EVERYBODY, "post": ENGINEERS_AND_AUDITORS},

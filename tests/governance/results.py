@@ -35,6 +35,7 @@ def inspection(**changes: Any) -> Given:
         "framework": {"pt2": "pytorch", "keras": "keras"}.get(form),
         "format": form,
         "findings": [],
+        "sources": {},
         "signature": factories.SIGNATURE if is_registered else None,
         "recipe": None,
         "layers": [LAYER] if is_registered else [],

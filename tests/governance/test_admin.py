@@ -241,3 +241,23 @@ def test_a_field_for_json_is_empty_where_nothing_stands_in_it(engineer):
     page = engineer.get(reverse("admin:governance_modelversion_add")).content.decode()
 
     assert "null</textarea>" not in page
+
+
+def test_a_quarantined_version_is_decided_on_its_page(administrator):
+    finding = {"id": "ART-03.package", "severity": "medium", "title": "Code", "detail": "It needs code.", "place": ""}
+    held = factories.ModelVersionFactory(
+        state="quarantined", rewritten=None, inspection={"verdict": "quarantined", "findings": [finding]}
+    )
+    other = factories.ModelVersionFactory()
+    address = reverse("admin:governance_modelversion_changelist")
+    assert "ART-03.package" in administrator.get(address).content.decode()
+
+    def choose(*versions):
+        chosen = [version.pk for version in versions]
+        return administrator.post(address, {"action": "decide_on_quarantine", "_selected_action": chosen})
+
+    assert choose(held)["Location"] == reverse("version", args=[held.model.name, held.number]) + "#quarantine"
+    for versions in ((other,), (held, other)):
+        answer = choose(*versions)
+        assert answer.status_code == 302
+        assert "quarantine" not in answer["Location"]

@@ -26,6 +26,8 @@ EXPECTED = {
     Action.TERMINATE_UPLOAD: {E, AU, AD},
     Action.REGISTER_MODEL: {E},
     Action.UPLOAD_VERSION: {E},
+    Action.RELEASE_VERSION: {AD},
+    Action.REJECT_VERSION: {AD},
     Action.CREATE_DATASET: {E, AU},
     Action.UPLOAD_DATASET_VERSION: {E, AU},
     Action.CREATE_SUITE: {E, AU},

@@ -67,6 +67,9 @@ def test_an_upload_is_quarantined_until_its_inspection_has_ended(alice):
         "filename": "model.pt2",
         "stated_signature": factories.SIGNATURE,
         "stated_recipe": factories.RECIPE,
+        "limits": {},
+        "accepted": [],
+        "sources": None,
     }
     assert version.job.spec["inputs"]["artifact"]["digest"] == version.digest
     assert upload(alice).number == 2

@@ -7,10 +7,11 @@ import pytest
 
 from governance import job_kinds
 from governance.exceptions import GateClosed, InvalidInput, NotAllowed, RefusedResult, StateConflict
-from governance.models import DatasetState, Event, Job, ModelVersionState, Training
+from governance.models import DatasetState, Event, Job, ModelVersionState, SignedStatement, Training
 from governance.services import trainings
 from tests import factories
 from tests.governance import results
+from workers.provenance.statement import PROVENANCE
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("open_gates")]
 
@@ -204,3 +205,68 @@ def test_a_training_bears_witness_once_it_has_made_a_version(alice):
     record(training)
     assert trainings.training_problem(training) is None
     assert trainings.digest_of(training) == training.produced.digest
+
+
+# ---------------------------------------------------------------------------------------------- model packages
+@pytest.fixture
+def package():
+    """A released package of one source."""
+    accepted = {"ids": ["ART-03.package"], "by": "erin", "reason": "Read."}
+    inspection = {
+        "verdict": "registered",
+        "findings": [],
+        "sources": {"model.py": results.DIGEST},
+        "accepted": accepted,
+    }
+    return factories.ModelVersionFactory(
+        format="package", inspection=inspection, recipe={**factories.RECIPE, "loss": "model:loss"}
+    )
+
+
+def record_package(training: Training) -> Training:
+    value, files = results.training(format="package", file="model.package", rewritten="rewritten.package")
+    files.update({name: factories.StoredFileFactory() for name in ("model.package", "rewritten.package")})
+    job_kinds.get("training").record(training.job, value, files)
+    training.refresh_from_db()
+    return training
+
+
+def test_a_package_trains_by_its_own_loss_with_what_was_accepted_of_it(package, alice):
+    spec = request(alice, version=package).job.spec
+
+    assert spec["inputs"]["model"]["filename"] == "model.package"
+    assert (spec["parameters"]["format"], spec["parameters"]["accepted"]) == ("package", ["ART-03.package"])
+    assert spec["parameters"]["recipe"]["loss"] == "model:loss"
+
+
+def test_only_a_package_has_a_loss_of_its_own(alice):
+    with pytest.raises(InvalidInput, match="model:loss is a model package's own") as refusal:
+        request(alice, recipe={"loss": "model:loss"})
+    assert refusal.value.errors[0]["place"] == "recipe"
+
+
+def test_nobody_takes_the_word_of_a_packages_code_for_what_it_wrote(package, alice, signing_key):
+    training = record_package(request(alice, version=package))
+
+    produced = training.produced
+    assert (produced.state, produced.rewritten) == (ModelVersionState.QUARANTINED, None)
+    assert produced.job.kind == "model_inspection"
+    parameters = produced.job.spec["parameters"]
+    assert parameters["accepted"] == ["ART-03.package"]
+    assert parameters["sources"] == {"model.py": results.DIGEST}
+    assert "is quarantined" in trainings.training_problem(training)
+    assert not SignedStatement.objects.exists()
+
+
+def test_a_package_that_a_training_made_is_signed_as_retrained_once_it_is_registered(package, alice, signing_key):
+    training = record_package(request(alice, version=package))
+    finding = results.finding(id="ART-03.package", severity="medium")
+    value, files = results.inspection(format="package", framework="pytorch", findings=[finding])
+
+    job_kinds.get("model_inspection").record(training.produced.job, value, files)
+
+    training.produced.refresh_from_db()
+    assert training.produced.state == ModelVersionState.REGISTERED
+    assert training.produced.accepted == package.accepted
+    assert trainings.training_problem(training) is None
+    assert SignedStatement.objects.get().predicate_type == PROVENANCE

@@ -58,6 +58,7 @@ def prepare(folder: Path, model: Path, **changes: Any) -> JobContext:
         inputs={"model": model, "dataset": write_table(folder / "table.parquet", columns)},
         parameters={
             "framework": framework_of(model),
+            "format": model.suffix[1:],
             "signature": changes.get("signature", SIGNATURE),
             "schema": changes.get("schema", SCHEMA),
             "recipe": {**RECIPE, **changes.get("recipe", {})},
@@ -180,6 +181,7 @@ def test_images_are_trained_on(model_path: Path, tmp_path: Path) -> None:
         },
         parameters={
             "framework": framework_of(model_path),
+            "format": model_path.suffix[1:],
             "signature": tiny_models.image_signature(kind="probabilities"),
             "schema": schema,
             "recipe": {**RECIPE, "early_stopping": {"patience": 1, "min_delta": 100.0}},

@@ -1,4 +1,4 @@
-"""``python -m workers.artifacts inspect FILE``: the verdict as JSON.
+"""``python -m workers.artifacts inspect FILE [--limit NAME=NUMBER]``: the verdict as JSON.
 
 Exit status: 0 registered, 1 rejected, 2 quarantined, 3 could not inspect.
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workers.artifacts.inspection import inspect
+from workers.artifacts.limits import Limits
 
 _STATUS = {"registered": 0, "rejected": 1, "quarantined": 2}
 _COULD_NOT = 3
@@ -23,14 +24,33 @@ class _Parser(argparse.ArgumentParser):
         self.exit(_COULD_NOT, f"{self.prog}: {message}\n")
 
 
+def _limit(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if not number.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no limit; write NAME=NUMBER, such as entries=100.")
+    return name, int(number)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Inspect one file and return the exit status."""
     parser = _Parser(prog="python -m workers.artifacts", description=__doc__)
     parser.add_argument("verb", choices=["inspect"])
     parser.add_argument("file", type=Path)
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        type=_limit,
+        metavar="NAME=NUMBER",
+        help="another limit, such as entries=100; may be given more than once",
+    )
     parsed = parser.parse_args(arguments)
     try:
-        inspection = inspect(parsed.file, filename=parsed.file.name)
+        limits = Limits.from_json(dict(parsed.limit))
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        inspection = inspect(parsed.file, filename=parsed.file.name, limits=limits)
     except OSError as error:
         print(f"Could not inspect {parsed.file.name}: {error.strerror or error}.", file=sys.stderr)
         return _COULD_NOT

@@ -33,6 +33,7 @@ _CATALOGUE: dict[str, tuple[Severity, str, tuple[str, ...]]] = {
     "ART-01.keras_function": ("high", "A function is not one of Keras' own", _CODE),
     "ART-01.file_name": ("high", "A setting names a file of the machine that loads the model", _FILES),
     "ART-01.lambda": ("critical", "A Lambda layer carries Python code", _CODE),
+    "ART-01.changed_source": ("critical", "A source is not the one that was released", _CODE),
     "ART-02.not_a_model": ("high", "The file is not a model", _MASQUERADE),
     "ART-02.name_and_content": ("high", "The file is not what its name says", _MASQUERADE),
     "ART-02.truncated": ("high", "The file is cut off", _FORMAT),
@@ -60,10 +61,14 @@ _CATALOGUE: dict[str, tuple[Severity, str, tuple[str, ...]]] = {
     "ART-02.vocabulary": ("high", "A vocabulary is not one word a line", _EVASION),
     "ART-02.hdf5": ("high", "The HDF5 file holds more than plain arrays", _FILES),
     "ART-02.hdf5_structure": ("high", "The HDF5 file has more than one reading", _EVASION),
+    "ART-02.toml": ("high", "A TOML file is not strict TOML", _FORMAT),
+    "ART-02.package": ("high", "The assay.toml does not say what a package is", _FORMAT),
+    "ART-02.source": ("high", "A Python source has more than one reading, or none", _EVASION),
     "ART-03.format": ("high", "The format is recognised, and is not taken", _CODE),
     "ART-03.operator": ("medium", "An operator is not on the list of known ones", _CODE),
     "ART-03.keras_class": ("medium", "A Keras class is not on the list of known ones", _CODE),
     "ART-03.package": ("medium", "The model needs the Python code of its package", _CODE),
+    "ART-03.package_import": ("medium", "A source imports a module that is not on the list of known ones", _CODE),
     "ART-03.torchscript": ("medium", "The format carries compiled Python code", _CODE),
     "ART-03.saved_model": ("medium", "The format carries a graph that may reach outside the model", _CODE),
     "ART-03.left_out": ("info", "Values that are no tensors are not carried over", _NONE),
@@ -98,6 +103,10 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "references": list(self.references)}
+
+
+#: The ids that a policy or an administrator may accept: everything else registers anyway, or never.
+ACCEPTABLE = frozenset(name for name, (severity, _, _) in _CATALOGUE.items() if severity == "medium")
 
 
 class RefusalError(Exception):

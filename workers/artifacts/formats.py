@@ -19,6 +19,7 @@ class Format:
         holds_model: False for files of weights, which nothing but a model package can make a model of.
         states_signature: whether a file says what its inputs and outputs are; else a person has to.
         trains: whether a version of this format can be retrained; the others are evaluated and audited only.
+        runs_code: whether loading it runs code that the uploader wrote.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Format:
     holds_model: bool = True
     trains: bool = False
     states_signature: bool = True
+    runs_code: bool = False
 
     @property
     def rewritten_suffix(self) -> str:
@@ -52,7 +54,7 @@ FORMATS: dict[str, Format] = {
     for format in (
         Format("keras", "a Keras 3 archive (.keras)", ("keras",), (".keras",), trains=True),
         Format("pt2", "a torch.export archive (.pt2)", ("pytorch",), (".pt2",), trains=True),
-        Format("package", "a model package (assay.toml)", _BOTH, (".zip",), trains=True),
+        Format("package", "a model package (assay.toml)", _BOTH, (".zip",), trains=True, runs_code=True),
         Format("h5", "a legacy Keras HDF5 model (.h5)", ("keras",), (".h5", ".hdf5")),
         Format("saved_model", "a TensorFlow SavedModel", ("keras",), (".zip", ".tar")),
         Format(

@@ -14,6 +14,7 @@ from workers.artifacts.formats import FORMATS, promised_by
 from workers.artifacts.keras.archive import read_keras
 from workers.artifacts.keras.legacy_file import read_h5
 from workers.artifacts.limits import Limits
+from workers.artifacts.package.archive import read_package
 from workers.artifacts.pt2.archive import read_pt2
 from workers.artifacts.saved_model.archive import read_saved_model
 from workers.artifacts.source import Container, Content, Reader, Source
@@ -27,6 +28,7 @@ from workers.artifacts.weights.safetensors import read_safetensors
 READERS: Mapping[str, Reader] = {
     "h5": read_h5,
     "keras": read_keras,
+    "package": read_package,
     "pt2": read_pt2,
     "state_dict": read_state_dict,
     "safetensors": read_safetensors,

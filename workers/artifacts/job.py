@@ -6,24 +6,25 @@ A file of weights has nothing to load: what is said of it comes from its canonic
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from workers.artifacts.findings import Finding, finding, verdict_of
+from workers.artifacts.findings import Finding, finding, shown, verdict_of
 from workers.artifacts.formats import FORMATS
 from workers.artifacts.inspection import Inspection, inspect, reason_of
-from workers.artifacts.keras.archive import KerasFile
 from workers.artifacts.limits import Limits
-from workers.artifacts.recipes import merge_recipes, recipe_of
+from workers.artifacts.package.archive import Package
+from workers.artifacts.recipes import merge_recipes, own_recipe
 from workers.artifacts.rewrite import rewrite
+from workers.artifacts.source import Content
 from workers.artifacts.weights.facts import facts_of_weights
 from workers.context import JobContext
+from workers.entry_point import EntryPoint
 from workers.frameworks.base import Model
 from workers.frameworks.loading import load_model
 from workers.frameworks.weights import digest_of_weights, parameter_count
 from workers.protocol import JobError
 from workers.recipe import RecipeError
-from workers.signature import OutputSpec, Signature, SignatureError, TensorSpec
+from workers.signature import Signature, SignatureError
 
 #: What a loader may say against a file, and the finding that it is.
 _REJECTING = {"model_does_not_load": "SIG-01.load", "signature_does_not_fit": "SIG-01.signature"}
@@ -32,8 +33,9 @@ _REJECTING = {"model_does_not_load": "SIG-01.load", "signature_does_not_fit": "S
 def run(context: JobContext) -> dict[str, Any]:
     """Inspect the input ``artifact``; a file that is not taken is a result with the verdict ``rejected``.
 
-    Parameters: ``filename``, ``stated_signature``, ``stated_recipe``; ``limits`` by name (``limits.Limits``), and
-    ``accepted``, the ids of quarantining findings that an administrator or a policy has accepted.
+    Parameters: ``filename``, ``stated_signature``, ``stated_recipe``; ``limits`` by name (``limits.Limits``);
+    ``accepted``, the ids of quarantining findings that an administrator or a policy has accepted; and ``sources``, the
+    digests of the sources that a package which a training wrote has to have.
 
     Raises:
         JobError: ``signature_invalid`` or ``recipe_invalid``, when what was stated beside the file is not well formed.
@@ -47,18 +49,19 @@ def run(context: JobContext) -> dict[str, Any]:
     accepted = frozenset(context.parameters.get("accepted", ()))
     inspection = inspect(source, filename=filename, limits=limits, accepted=accepted)
     # The parts of a recipe are read before anything is loaded, so that a mistake in the stated one is told at once.
-    compiled, reasons = recipe_of(_compile_config(inspection))
+    own, reasons = own_recipe(inspection.content)
     try:
-        recipe, differences = merge_recipes(compiled, stated_recipe)
+        recipe, differences = merge_recipes(own, stated_recipe)
     except RecipeError as error:
         raise JobError("recipe_invalid", f"The stated recipe is not valid: {error}", place="recipe") from error
     findings = [*inspection.findings, *differences, *reasons, *_idle_statements(inspection, context.parameters)]
     states_signature = inspection.content is None or FORMATS[inspection.format].states_signature
-    if not states_signature and stated_signature is None:
-        detail = "The format does not say what a model's inputs and outputs are; state the signature with the upload."
-        findings.append(finding("SIG-01.signature", detail, "signature"))
+    findings.extend(() if states_signature else _missing_signature(stated_signature))
+    findings.extend(_missing_loss(inspection.content, recipe))
+    findings.extend(_changed_sources(inspection.content, context.parameters.get("sources")))
     result = _result(inspection, findings)
     result["recipe"] = recipe
+    _write_sources(context, inspection.content)
     if result["verdict"] != "registered":
         return result
 
@@ -91,30 +94,6 @@ def run(context: JobContext) -> dict[str, Any]:
     return {**result, **_facts(model, stated_signature), "rewritten": name}
 
 
-def merge_signatures(artefact: Signature, stated: Signature | None) -> Signature:
-    """Return what holds: names, shapes and dtypes of the artefact; columns, class labels and kinds as stated.
-
-    A stated input without columns is fed by the column of its stated name, as that is what the person wrote.
-    """
-    if stated is None:
-        return artefact
-    inputs = tuple(
-        replace(ours, columns=_columns(ours, theirs))
-        for ours, theirs in zip(artefact.inputs, stated.inputs, strict=True)
-    )
-    outputs: tuple[OutputSpec, ...] = tuple(
-        replace(ours, kind=theirs.kind, classes=theirs.classes)
-        for ours, theirs in zip(artefact.outputs, stated.outputs, strict=True)
-    )
-    return Signature(inputs=inputs, outputs=outputs)
-
-
-def _columns(ours: TensorSpec, theirs: TensorSpec) -> tuple[str, ...]:
-    if theirs.columns or theirs.name == ours.name:
-        return theirs.columns
-    return (theirs.name,)
-
-
 def _stated_signature(document: Any) -> Signature | None:
     if document is None:
         return None
@@ -125,9 +104,36 @@ def _stated_signature(document: Any) -> Signature | None:
         raise JobError("signature_invalid", detail, place="signature") from error
 
 
-def _compile_config(inspection: Inspection) -> Mapping[str, Any] | None:
-    content = inspection.content
-    return content.compile_config if isinstance(content, KerasFile) else None
+def _missing_signature(stated: Signature | None) -> list[Finding]:
+    """Tell that nobody states the signature of a model whose format does not."""
+    if stated is not None:
+        return []
+    detail = "The format does not say what a model's inputs and outputs are; state the signature with the upload."
+    return [finding("SIG-01.signature", detail, "signature")]
+
+
+def _missing_loss(content: Content | None, recipe: Mapping[str, Any] | None) -> list[Finding]:
+    """Tell of a recipe whose loss is to come from the package, and does not."""
+    name = None if recipe is None else EntryPoint.read(recipe["loss"])
+    if content is None or name is None or (isinstance(content, Package) and content.defines(name)):
+        return []
+    detail = f"The recipe's loss {name} is a package's own, and the file is no package that defines it."
+    return [finding("SIG-01.recipe", detail, "recipe: loss")]
+
+
+def _write_sources(context: JobContext, content: Content | None) -> None:
+    """Leave the sources of a package for a reviewer to read, each a file of its own."""
+    for number, source in enumerate(content.sources.values() if isinstance(content, Package) else (), 1):
+        context.output(f"source_{number}.txt").write_bytes(source.content)
+
+
+def _changed_sources(content: Content | None, expected: Mapping[str, str] | None) -> list[Finding]:
+    """Compare the sources of a package that a training wrote with those that were released."""
+    if expected is None or not isinstance(content, Package) or content.source_digests == expected:
+        return []
+    changed = sorted(set(content.source_digests.items()) ^ set(expected.items()))
+    detail = f"A training leaves the sources as they are; {shown(changed[0][0])} is not the one that was released."
+    return [finding("ART-01.changed_source", detail, changed[0][0])]
 
 
 def _idle_statements(inspection: Inspection, parameters: Mapping[str, Any]) -> list[Finding]:
@@ -158,6 +164,7 @@ def _result(inspection: Inspection, findings: list[Finding]) -> dict[str, Any]:
         "framework": inspection.framework,
         "format": inspection.format,
         "findings": [entry.to_json() for entry in findings],
+        "sources": inspection.content.source_digests if isinstance(inspection.content, Package) else {},
         "signature": None,
         "recipe": None,
         "layers": [],
@@ -170,7 +177,7 @@ def _result(inspection: Inspection, findings: list[Finding]) -> dict[str, Any]:
 def _facts(model: Model, stated: Signature | None) -> dict[str, Any]:
     weights = model.weights()
     return {
-        "signature": merge_signatures(model.signature, stated).to_json(),
+        "signature": model.signature.completed_by(stated).to_json(),
         "layers": model.layers(),
         "parameter_count": parameter_count(weights),
         "weights_digest": digest_of_weights(weights),

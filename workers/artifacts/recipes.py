@@ -1,4 +1,4 @@
-"""The recipe that a Keras file carries in its compile settings, and how it goes together with a stated one."""
+"""The recipe that a file carries (compile settings, ``assay.toml``), and how it goes together with a stated one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,24 @@ from typing import Any
 import numpy as np
 
 from workers.artifacts.findings import Finding, finding
+from workers.artifacts.keras.archive import KerasFile
+from workers.artifacts.package.archive import Package
+from workers.artifacts.source import Content
 from workers.recipe import LOSSES, METRICS, OPTIMIZERS, Recipe, RecipeError, canonical_name
 
 _PLACE = "config.json: compile_config"
+
+
+def own_recipe(content: Content | None) -> tuple[dict[str, Any] | None, tuple[Finding, ...]]:
+    """Return what a file itself says of its recipe, and what stands against taking it.
+
+    A package speaks through ``assay.toml``; where it does not, through the compile settings of its ``.keras``.
+    """
+    if isinstance(content, Package):
+        if content.manifest.recipe is not None:
+            return dict(content.manifest.recipe), ()
+        return own_recipe(content.payload)
+    return recipe_of(content.compile_config if isinstance(content, KerasFile) else None)
 
 
 def recipe_of(compile_config: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, tuple[Finding, ...]]:

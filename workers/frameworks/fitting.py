@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.entry_point import EntryPoint
 from workers.frameworks.base import EpochRecord, History, TrainingRows
 from workers.frameworks.rows import class_numbers, target_values
 from workers.protocol import JobError
@@ -22,7 +23,11 @@ from workers.recipe import Recipe
 from workers.signature import Signature
 
 #: What is minimised. ``softmax`` and ``sigmoid`` are cross-entropies computed from logits, the stable way.
-Objective = Literal["softmax", "sigmoid", "mean_squared_error", "mean_absolute_error", "huber"]
+#: ``own`` is a loss that a model package brings along; it gets the first output as the model gives it.
+Objective = Literal["softmax", "sigmoid", "mean_squared_error", "mean_absolute_error", "huber", "own"]
+
+#: A package's loss: of outputs of shape (rows, outputs) and targets, in the order of its framework.
+OwnLoss = Callable[[Any, Any], Any]
 
 
 class Trainer(ABC):
@@ -60,7 +65,13 @@ def objective_of(recipe: Recipe, signature: Signature) -> Objective:
     """
     output = signature.output
     classes = output.class_count
-    width = math.prod(output.shape[1:])
+    for metric in recipe.metrics:
+        if (metric == "accuracy") != bool(classes):
+            raise _does_not_fit(
+                f"The metric {metric} does not go with the output {output.name!r} of kind {output.kind}.", metric
+            )
+    if recipe.own_loss is not None:
+        return "own"
     classifies = recipe.loss in ("cross_entropy", "binary_cross_entropy")
     if classifies and not classes:
         raise _does_not_fit(
@@ -81,14 +92,19 @@ def objective_of(recipe: Recipe, signature: Signature) -> Objective:
         raise _does_not_fit(
             f"The loss binary_cross_entropy tells two classes apart, and {output.name!r} has {classes}.", output.name
         )
-    for metric in recipe.metrics:
-        if (metric == "accuracy") != bool(classes):
-            raise _does_not_fit(
-                f"The metric {metric} does not go with the output {output.name!r} of kind {output.kind}.", metric
-            )
     if classifies:
-        return "sigmoid" if width == 1 else "softmax"
+        return "sigmoid" if math.prod(output.shape[1:]) == 1 else "softmax"
     return recipe.loss  # type: ignore[return-value]  # one of the three losses that are left
+
+
+def own_loss_missing(name: EntryPoint) -> JobError:
+    """Return what is wrong with a recipe that names a package's loss for a model without a package."""
+    return _does_not_fit(f"The loss {name} is a package's own, and this model is no package.", "loss")
+
+
+def boundary_of(objective: Objective, signature: Signature) -> float:
+    """Return above which number a single output says the second class, where a training sees it."""
+    return 0.5 if objective == "own" and signature.output.kind == "probabilities" else 0.0
 
 
 def fit_targets(targets: NDArray[Any], signature: Signature) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,10 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from workers.entry_point import EntryPoint
 from workers.frameworks.base import EpochRecord, FloatArray, Framework, History, Inputs, TrainingRows
-from workers.frameworks.fitting import objective_of, run_epochs
+from workers.frameworks.fitting import OwnLoss, objective_of, own_loss_missing, run_epochs
 from workers.frameworks.keras_running import TensorFlowModel, place_of
-from workers.frameworks.keras_saved_model import load_saved_model
 from workers.frameworks.keras_tracing import all_layers, last_activation, watching_features, without_activation
 from workers.frameworks.keras_training import KerasTrainer, Precision
 from workers.frameworks.rows import demand_signature
@@ -39,15 +39,17 @@ class KerasModel(TensorFlowModel):
 
     def fit(self, rows: TrainingRows, recipe: Recipe, *, on_epoch: Callable[[EpochRecord], None]) -> History:
         objective = objective_of(recipe, self.signature)
+        own_loss = None if recipe.own_loss is None else self._own_loss(recipe.own_loss)
         _seed_dropout(self._model, recipe.seed)
         with Precision(self._model, recipe.precision):
             trainer = KerasTrainer(
                 model=self._model,
-                scores=self._scores,
+                scores=self._scores if own_loss is None else self._outputs,
                 signature=self.signature,
                 rows=rows,
                 recipe=recipe,
                 objective=objective,
+                own_loss=own_loss,
                 device=self._place,
             )
             return run_epochs(trainer, rows, recipe, on_epoch=on_epoch)
@@ -67,6 +69,13 @@ class KerasModel(TensorFlowModel):
             for layer in all_layers(self._model)
             if not isinstance(layer, keras.layers.InputLayer)
         ]
+
+    def _own_loss(self, name: EntryPoint) -> OwnLoss:
+        """Return the loss of this name that came with the model."""
+        raise own_loss_missing(name)
+
+    def _outputs(self, tensors: list[Any], training: bool) -> Any:
+        return self._flat(self._call(tensors, training))
 
     def _call(self, tensors: list[Any], training: bool) -> Any:
         model = self._model
@@ -105,41 +114,60 @@ class KerasFramework(Framework):
     """Keras 3 on TensorFlow."""
 
     name: ClassVar[str] = "keras"
-    formats: ClassVar[tuple[str, ...]] = ("keras", "h5", "saved_model")
+    formats: ClassVar[tuple[str, ...]] = ("keras", "h5")
 
-    def load(self, path: Path, *, signature: Signature | None, device: str, seed: int) -> TensorFlowModel:
-        place = place_of(device)
-        _prepare_devices(device)
-        # Before loading: a Dropout draws its state when it is built.
-        keras.utils.set_random_seed(seed)
-        tf.config.experimental.enable_op_determinism()
-        if path.suffix == ".saved_model":
-            return load_saved_model(path, signature=signature, device=device)
-        try:
-            with tf.device(place):
-                # The ending of the name tells the format. Safe mode does not hold for .h5: the inspection has to.
-                model = keras.saving.load_model(path, safe_mode=True, compile=False)
-        except Exception as error:
-            # Keras raises whatever a config leads it to; all of it means the same to the person who uploaded the file.
-            reason = f"Keras does not load {path.name}: {type(error).__name__}: {error}"
-            raise JobError("model_does_not_load", reason, place=path.name) from error
+    def load(self, path: Path, *, signature: Signature | None, device: str, seed: int) -> KerasModel:
+        prepare(device, seed)
+        model = load_in_safe_mode(path, device=device)
         found = read_signature(model)
         if signature is not None:
             demand_signature(found, signature, place=path.name)
         return KerasModel(model, signature=signature or found, device=device)
 
     def environment(self) -> dict[str, Any]:
-        return {
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "devices": [
-                str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
-                for gpu in tf.config.list_physical_devices("GPU")
-            ],
-            "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
-            "deterministic": True,
-            "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
-        }
+        return environment()
+
+
+def prepare(device: str, seed: int) -> None:
+    """Seed TensorFlow and make it deterministic, before anything is loaded: a Dropout draws its state when it is built.
+
+    Raises:
+        JobError: ``device_missing``.
+    """
+    _prepare_devices(device)
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def load_in_safe_mode(path: Path, *, device: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Load a rewritten ``.keras`` or ``.h5``, whose custom objects are those of its package and no others.
+
+    Raises:
+        JobError: ``model_does_not_load``.
+    """
+    try:
+        with tf.device(place_of(device)), keras.saving.custom_object_scope(dict(custom_objects or {})):
+            # The ending of the name tells the format. Safe mode does not hold for .h5: the inspection has to.
+            return keras.saving.load_model(path, safe_mode=True, compile=False)
+    except Exception as error:
+        # Keras raises whatever a config leads it to; all of it means the same to the person who uploaded the file.
+        reason = f"Keras does not load {path.name}: {type(error).__name__}: {error}"
+        raise JobError("model_does_not_load", reason, place=path.name) from error
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, device names and settings that a result depends on."""
+    return {
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "devices": [
+            str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
+            for gpu in tf.config.list_physical_devices("GPU")
+        ],
+        "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
+        "deterministic": True,
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+    }
 
 
 def read_signature(model: Any) -> Signature:

@@ -10,12 +10,13 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, ClassVar, Never
 
 import numpy as np
 import tensorflow as tf
 
-from workers.frameworks.base import EpochRecord, Inputs, TrainingRows
+from workers.frameworks.base import EpochRecord, Framework, Inputs, TrainingRows
+from workers.frameworks.keras import environment, prepare
 from workers.frameworks.keras_running import TensorFlowModel, place_of
 from workers.frameworks.rows import demand_signature
 from workers.protocol import JobError
@@ -82,27 +83,41 @@ class SavedGraph(TensorFlowModel):
         return variables
 
 
-def load_saved_model(path: Path, *, signature: Signature | None, device: str) -> SavedGraph:
-    """Load the rewritten copy of a SavedModel, a zip file.
+class SavedModelFramework(Framework):
+    """TensorFlow, through a SavedModel."""
 
-    Raises:
-        JobError: ``model_does_not_load``, when TensorFlow refuses it, or no signature of it takes rows of numbers.
-    """
+    name: ClassVar[str] = "keras"
+    formats: ClassVar[tuple[str, ...]] = ("saved_model",)
+
+    def load(self, path: Path, *, signature: Signature | None, device: str, seed: int) -> SavedGraph:
+        """Load the rewritten copy of a SavedModel, a zip file.
+
+        Raises:
+            JobError: ``model_does_not_load``, when TensorFlow refuses it, or no signature of it takes rows of numbers.
+        """
+        prepare(device, seed)
+        loaded = _load(path, device)
+        function = _chosen(loaded, path)
+        found = read_signature(function)
+        if signature is not None:
+            demand_signature(found, signature, place=path.name)
+        return SavedGraph(loaded, function, found=found, signature=signature or found, device=device)
+
+    def environment(self) -> dict[str, Any]:
+        return environment()
+
+
+def _load(path: Path, device: str) -> Any:
     with tempfile.TemporaryDirectory(prefix="saved-model-") as folder:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(folder)
         try:
             with tf.device(place_of(device)):
-                loaded = tf.saved_model.load(folder)
+                return tf.saved_model.load(folder)
         except Exception as error:
             # TensorFlow raises whatever a graph leads it to; all of it means the same to whoever uploaded the file.
             reason = f"TensorFlow does not load {path.name}: {type(error).__name__}: {error}"
             raise JobError("model_does_not_load", reason, place=path.name) from error
-    function = _chosen(loaded, path)
-    found = read_signature(function)
-    if signature is not None:
-        demand_signature(found, signature, place=path.name)
-    return SavedGraph(loaded, function, found=found, signature=signature or found, device=device)
 
 
 def read_signature(function: Any) -> Signature:

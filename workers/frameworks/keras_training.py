@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from workers.frameworks.base import Inputs, TrainingRows
-from workers.frameworks.fitting import Objective, Trainer, fit_targets
+from workers.frameworks.fitting import Objective, OwnLoss, Trainer, boundary_of, fit_targets
 from workers.frameworks.keras_tracing import all_layers
 from workers.frameworks.rows import chunk_rows, conform_for_training
 from workers.protocol import JobError
@@ -31,10 +31,12 @@ class KerasTrainer(Trainer):
         rows: TrainingRows,
         recipe: Recipe,
         objective: Objective,
+        own_loss: OwnLoss | None,
         device: str,
     ) -> None:
         self._model, self._scores, self._signature = model, scores, signature
         self._objective, self._metrics, self._device = objective, recipe.metrics, device
+        self._own_loss, self._boundary = own_loss, boundary_of(objective, signature)
         self._inputs, self._targets = self._held(rows.inputs, rows.targets)
         self._watched: tuple[list[Any], Any] | None = None
         if rows.validation_inputs is not None and rows.validation_targets is not None:
@@ -91,7 +93,7 @@ class KerasTrainer(Trainer):
         with tf.device(self._device):
             with tf.GradientTape() as tape:
                 scores = self._scores(inputs, True)
-                losses = _losses(self._objective, scores, targets)
+                losses = self._losses(scores, targets)
                 # A layer's penalties (weight regularisation) belong to what is minimised, not to what is reported.
                 total = tf.add_n([tf.reduce_mean(losses), *self._model.losses])
             gradients = tape.gradient(total, [variable.value for variable in variables])
@@ -103,10 +105,17 @@ class KerasTrainer(Trainer):
         inputs, targets = self._gathered(self._watched, rows)
         with tf.device(self._device):
             scores = self._scores(inputs, False)
-            self._seen.assign_add(self._sums_of(_losses(self._objective, scores, targets), scores, targets))
+            self._seen.assign_add(self._sums_of(self._losses(scores, targets), scores, targets))
+
+    def _losses(self, scores: Any, targets: Any) -> Any:
+        if self._own_loss is None:
+            return _losses(self._objective, scores, targets)
+        # Whether it returns one number or one a row, each row counts with the mean.
+        value = tf.cast(tf.reduce_mean(self._own_loss(targets, scores)), tf.float32)
+        return tf.broadcast_to(value, tf.shape(scores)[:1])
 
     def _sums_of(self, losses: Any, scores: Any, targets: Any) -> Any:
-        values = [losses, *(_metric(name, scores, targets) for name in self._metrics)]
+        values = [losses, *(_metric(name, scores, targets, self._boundary) for name in self._metrics)]
         return tf.stack([tf.cast(tf.reduce_sum(value), tf.float64) for value in values])
 
     def _take(self, sums: Any) -> dict[str, float]:
@@ -128,9 +137,9 @@ def _losses(objective: Objective, scores: Any, targets: Any) -> Any:
     return tf.reduce_mean(tf.where(error <= 1.0, 0.5 * tf.square(error), error - 0.5), 1)
 
 
-def _metric(name: str, scores: Any, targets: Any) -> Any:
+def _metric(name: str, scores: Any, targets: Any, boundary: float) -> Any:
     if name == "accuracy":
-        predicted = tf.argmax(scores, 1) if scores.shape[1] > 1 else tf.cast(scores[:, 0] > 0, tf.int64)
+        predicted = tf.argmax(scores, 1) if scores.shape[1] > 1 else tf.cast(scores[:, 0] > boundary, tf.int64)
         return tf.cast(predicted == targets, tf.float32)
     if name == "mean_squared_error":
         return tf.reduce_mean(tf.square(scores - targets), 1)

@@ -19,18 +19,28 @@ BUILT_IN = {
 }
 
 
+#: Adapters of formats that a framework's own adapter does not load, by framework and ending of the rewritten file.
+OTHER_FORMATS = {
+    ("keras", ".saved_model"): "workers.frameworks.keras_saved_model:SavedModelFramework",
+    ("keras", ".package"): "workers.frameworks.keras_package:KerasPackageFramework",
+    ("pytorch", ".torchscript"): "workers.frameworks.pytorch_script:ScriptFramework",
+    ("pytorch", ".package"): "workers.frameworks.pytorch_package:PyTorchPackageFramework",
+}
+
+
 def framework_names() -> list[str]:
     """Return the names of the built-in frameworks and of installed plug-ins; nothing is imported."""
     return sorted({*BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
 
 
-def framework_named(name: str) -> Framework:
-    """Import one framework's adapter.
+def framework_named(name: str, suffix: str = "") -> Framework:
+    """Import one framework's adapter; ``suffix`` is the ending of the file that it is to load.
 
     Raises:
         JobError: code ``framework_unknown``, or ``framework_does_not_load`` with the plug-in's name and the reason.
     """
-    target = BUILT_IN.get(name) or next((point.value for point in entry_points(group=GROUP) if point.name == name), "")
+    target = OTHER_FORMATS.get((name, suffix)) or BUILT_IN.get(name)
+    target = target or next((point.value for point in entry_points(group=GROUP) if point.name == name), "")
     if not target:
         raise JobError(
             "framework_unknown",
@@ -61,4 +71,4 @@ def framework_named(name: str) -> Framework:
 
 def load_model(path: Path, *, framework: str, signature: Signature | None, device: str, seed: int) -> Model:
     """Load a rewritten artefact with the framework of this name; see ``Framework.load``."""
-    return framework_named(framework).load(path, signature=signature, device=device, seed=seed)
+    return framework_named(framework, path.suffix).load(path, signature=signature, device=device, seed=seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,59 +11,25 @@ import numpy as np
 import torch
 from torch import fx
 
-from workers.frameworks.base import EpochRecord, FloatArray, Framework, History, Inputs, TrainingRows
-from workers.frameworks.fitting import objective_of, run_epochs
-from workers.frameworks.pytorch_graph import Answer, FeaturesMissingError, describe, last_activation, variant
-from workers.frameworks.pytorch_running import TorchModel, flat, logarithms, prepare
-from workers.frameworks.pytorch_script import load_script
-from workers.frameworks.pytorch_training import PyTorchTrainer
+from workers.frameworks.base import Framework
+from workers.frameworks.pytorch_graph import Answer, describe, last_activation, variant
+from workers.frameworks.pytorch_model import Run, TrainableModel
+from workers.frameworks.pytorch_running import environment, prepare
 from workers.frameworks.rows import demand_signature
 from workers.protocol import JobError
-from workers.recipe import Recipe
 from workers.signature import OutputKind, OutputSpec, Signature, TensorSpec
 
 
-class PyTorchModel(TorchModel):
+class PyTorchModel(TrainableModel):
     """An exported program. Variants of its graph share one set of weights."""
 
     def __init__(self, program: torch.export.ExportedProgram, *, signature: Signature, device: str) -> None:
-        super().__init__(signature=signature, device=device)
         self._program = program
         placed = program if device == "cpu" else _moved(program, device)
         self._module: fx.GraphModule = placed.module(check_guards=False)
-        self._finds_logits = last_activation(self._module.graph) is not None
         self._variants: dict[tuple[bool, Answer], fx.GraphModule] = {}
-
-    def forward(self, inputs: Inputs) -> FloatArray:
-        return self._run(inputs, "output")
-
-    def logits(self, inputs: Inputs) -> FloatArray:
-        if self.signature.output.kind != "probabilities":
-            return self._run(inputs, "output")
-        with torch.no_grad():
-            return self._in_chunks(inputs, self._scores)
-
-    def features(self, inputs: Inputs) -> FloatArray:
-        try:
-            return self._run(inputs, "features")
-        except FeaturesMissingError:
-            raise JobError("no_features", "The model has no operator with weights, so it has no features.") from None
-
-    def fit(self, rows: TrainingRows, recipe: Recipe, *, on_epoch: Callable[[EpochRecord], None]) -> History:
-        objective = objective_of(recipe, self.signature)
-        torch.manual_seed(recipe.seed)
-        trainer = PyTorchTrainer(
-            module=self._variant(training=True, answer="output" if self._is_exact else "logits"),
-            watcher=self._variant(training=False, answer="output" if self._is_exact else "logits"),
-            holder=self._module,
-            as_scores=self._as_scores,
-            signature=self.signature,
-            rows=rows,
-            recipe=recipe,
-            objective=objective,
-            device=self.device,
-        )
-        return run_epochs(trainer, rows, recipe, on_epoch=on_epoch)
+        finds_logits = last_activation(self._module.graph) is not None
+        super().__init__(signature=signature, device=device, holder=self._module, finds_logits=finds_logits)
 
     def save(self, path: Path) -> None:
         """Write a ``.pt2``; the same weights give the same bytes, whatever the file is called."""
@@ -78,25 +44,11 @@ class PyTorchModel(TorchModel):
     def layers(self) -> list[dict[str, Any]]:
         return describe(self._module)
 
-    def _variant(self, *, training: bool, answer: Answer) -> fx.GraphModule:
+    def _run(self, *, training: bool, answer: Answer) -> Run:
         key = (training, answer)
         if key not in self._variants:
             self._variants[key] = variant(self._module, training=training, answer=answer)
-        return self._variants[key]
-
-    def _scores(self, tensors: list[torch.Tensor]) -> torch.Tensor:
-        """Return logits, or the values of a regression, as float32 of shape (rows, outputs)."""
-        answer: Answer = "output" if self._is_exact else "logits"
-        return self._as_scores(self._variant(training=False, answer=answer)(*tensors))
-
-    def _as_scores(self, answer: torch.Tensor) -> torch.Tensor:
-        scores = flat(answer)
-        return scores if self._is_exact or self._finds_logits else logarithms(scores)
-
-    def _run(self, inputs: Inputs, answer: Answer) -> FloatArray:
-        module = self._variant(training=False, answer=answer)
-        with torch.no_grad():
-            return self._in_chunks(inputs, lambda tensors: flat(module(*tensors)))
+        return self._variants[key].forward
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = dict(self._module.named_parameters(remove_duplicate=False))
@@ -108,12 +60,10 @@ class PyTorchFramework(Framework):
     """PyTorch through ``torch.export``."""
 
     name: ClassVar[str] = "pytorch"
-    formats: ClassVar[tuple[str, ...]] = ("pt2", "torchscript")
+    formats: ClassVar[tuple[str, ...]] = ("pt2",)
 
-    def load(self, path: Path, *, signature: Signature | None, device: str, seed: int) -> TorchModel:
+    def load(self, path: Path, *, signature: Signature | None, device: str, seed: int) -> PyTorchModel:
         prepare(device, seed)
-        if path.suffix == ".torchscript":
-            return load_script(path, signature=signature, device=device)
         try:
             program = torch.export.load(path)
         except Exception as error:
@@ -126,15 +76,7 @@ class PyTorchFramework(Framework):
         return PyTorchModel(program, signature=signature or found, device=device)
 
     def environment(self) -> dict[str, Any]:
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        return {
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda,
-            "devices": [torch.cuda.get_device_name(index) for index in range(count)],
-            "threads": torch.get_num_threads(),
-            "deterministic": torch.are_deterministic_algorithms_enabled(),
-            "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        }
+        return environment()
 
 
 def read_signature(program: torch.export.ExportedProgram) -> Signature:

@@ -121,6 +121,19 @@ def prepare(device: str, seed: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
 
 
+def environment() -> dict[str, Any]:
+    """Return versions, device names and settings that a result depends on."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return {
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "devices": [torch.cuda.get_device_name(index) for index in range(count)],
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+    }
+
+
 def flat(answer: torch.Tensor) -> torch.Tensor:
     """Return float32 of shape (rows, outputs)."""
     return answer.float().flatten(1) if answer.ndim > 1 else answer.float().unsqueeze(1)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Never
+from typing import Any, ClassVar, Never
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from workers.frameworks.base import EpochRecord, FloatArray, Inputs, TrainingRows
-from workers.frameworks.pytorch_running import TorchModel, flat, logarithms
+from workers.frameworks.base import EpochRecord, FloatArray, Framework, Inputs, TrainingRows
+from workers.frameworks.pytorch_running import TorchModel, environment, flat, logarithms, prepare
 from workers.frameworks.rows import demand_signature
 from workers.protocol import JobError
 from workers.recipe import Recipe
@@ -100,33 +100,47 @@ class ScriptModel(TorchModel):
         return {name: tensor.detach() for name, tensor in found.items()}
 
 
-def load_script(path: Path, *, signature: Signature | None, device: str) -> ScriptModel:
-    """Load the rewritten copy of a TorchScript archive and try the stated signature out.
+class ScriptFramework(Framework):
+    """PyTorch, through TorchScript."""
 
-    Raises:
-        JobError: ``model_does_not_load``, when PyTorch refuses it, it does not run, or no signature was stated;
-            ``signature_does_not_fit`` with what differs.
-    """
-    if signature is None:
-        detail = "TorchScript does not say what its inputs and outputs are; state the signature."
-        raise JobError("model_does_not_load", detail, place=path.name)
+    name: ClassVar[str] = "pytorch"
+    formats: ClassVar[tuple[str, ...]] = ("torchscript",)
+
+    def load(self, path: Path, *, signature: Signature | None, device: str, seed: int) -> ScriptModel:
+        """Load the rewritten copy of a TorchScript archive and try the stated signature out.
+
+        Raises:
+            JobError: ``model_does_not_load``, when PyTorch refuses it, it does not run, or no signature was stated;
+                ``signature_does_not_fit`` with what differs.
+        """
+        if signature is None:
+            detail = "TorchScript does not say what its inputs and outputs are; state the signature."
+            raise JobError("model_does_not_load", detail, place=path.name)
+        prepare(device, seed)
+        module = _load(path, device)
+        model = ScriptModel(module, signature=signature, device=device)
+        try:
+            demand_signature(_tried(model, _is_activated(module)), signature, place=path.name)
+        except (RuntimeError, torch.jit.Error) as error:
+            reason = f"{path.name} does not run on rows of the stated signature: {str(error).strip().splitlines()[-1]}"
+            raise JobError("model_does_not_load", reason, place=path.name) from error
+        return model
+
+    def environment(self) -> dict[str, Any]:
+        return environment()
+
+
+def _load(path: Path, device: str) -> Any:
     try:
         with warnings.catch_warnings():
             # torch would rather have torch.export; which format an upload has is not ours to choose.
             warnings.filterwarnings("ignore", message="`torch.jit.load` is deprecated", category=DeprecationWarning)
             module = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
-        module.eval()
+        return module.eval()
     except Exception as error:
         # torch raises whatever its reader meets; all of it means the same to the person who uploaded the file.
         reason = f"PyTorch does not load {path.name}: {type(error).__name__}: {error}"
         raise JobError("model_does_not_load", reason, place=path.name) from error
-    model = ScriptModel(module, signature=signature, device=device)
-    try:
-        demand_signature(_tried(model, _is_activated(module)), signature, place=path.name)
-    except (RuntimeError, torch.jit.Error) as error:
-        reason = f"{path.name} does not run on rows of the stated signature: {str(error).strip().splitlines()[-1]}"
-        raise JobError("model_does_not_load", reason, place=path.name) from error
-    return model
 
 
 def _tried(model: ScriptModel, is_activated: bool) -> Signature:

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import fx
 from torch.nn import functional
 
 from workers.frameworks.base import Inputs, TrainingRows
-from workers.frameworks.fitting import Objective, Trainer, fit_targets
+from workers.frameworks.fitting import Objective, OwnLoss, Trainer, boundary_of, fit_targets
 from workers.frameworks.rows import chunk_rows, chunks, conform_for_training
 from workers.protocol import JobError
 from workers.recipe import Recipe
@@ -20,23 +19,25 @@ from workers.signature import Signature
 
 
 class PyTorchTrainer(Trainer):
-    """Trains ``module``; ``watcher`` is its inference variant and ``holder`` has the weights of both."""
+    """Trains what ``learn`` runs; ``watch`` runs the same in inference, and ``holder`` has the weights of both."""
 
     def __init__(
         self,
         *,
-        module: fx.GraphModule,
-        watcher: fx.GraphModule,
+        learn: Callable[..., torch.Tensor],
+        watch: Callable[..., torch.Tensor],
         holder: torch.nn.Module,
         as_scores: Callable[[torch.Tensor], torch.Tensor],
         signature: Signature,
         rows: TrainingRows,
         recipe: Recipe,
         objective: Objective,
+        own_loss: OwnLoss | None,
         device: str,
     ) -> None:
-        self._module, self._watcher, self._holder, self._as_scores = module, watcher, holder, as_scores
+        self._learn, self._watch, self._holder, self._as_scores = learn, watch, holder, as_scores
         self._objective, self._metrics, self._device = objective, recipe.metrics, torch.device(device)
+        self._own_loss, self._boundary = own_loss, boundary_of(objective, signature)
         self._chunk_rows = chunk_rows(signature)
         self._autocasts = recipe.precision == "bfloat16"
         self._inputs, self._targets = self._on_device(rows.inputs, rows.targets, signature)
@@ -53,8 +54,8 @@ class PyTorchTrainer(Trainer):
         picked = torch.from_numpy(rows).to(self._device)
         targets = self._targets[picked]
         self._optimizer.zero_grad(set_to_none=True)
-        scores = self._scores(self._module, [tensor[picked] for tensor in self._inputs])
-        loss = _loss(self._objective, scores, targets)
+        scores = self._scores(self._learn, [tensor[picked] for tensor in self._inputs])
+        loss = self._loss(scores, targets)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self._sums.append((len(rows), self._means(loss, scores, targets)))
@@ -69,8 +70,8 @@ class PyTorchTrainer(Trainer):
         means = []
         with torch.no_grad():
             for rows in chunks(len(targets), self._chunk_rows):
-                scores, wanted = self._scores(self._watcher, [tensor[rows].clone() for tensor in inputs]), targets[rows]
-                means.append((len(wanted), self._means(_loss(self._objective, scores, wanted), scores, wanted)))
+                scores, wanted = self._scores(self._watch, [tensor[rows].clone() for tensor in inputs]), targets[rows]
+                means.append((len(wanted), self._means(self._loss(scores, wanted), scores, wanted)))
         return self._totals(means)
 
     def snapshot(self) -> list[torch.Tensor]:
@@ -93,17 +94,27 @@ class PyTorchTrainer(Trainer):
         ]
         return tensors, torch.from_numpy(fit_targets(targets, signature)).to(self._device)
 
-    def _scores(self, module: fx.GraphModule, inputs: list[torch.Tensor]) -> torch.Tensor:
+    def _scores(self, run: Callable[..., torch.Tensor], inputs: list[torch.Tensor]) -> torch.Tensor:
         if not self._autocasts:
-            return self._as_scores(module.forward(*inputs))
+            return self._as_scores(run(*inputs))
         with torch.autocast(self._device.type, dtype=torch.bfloat16):
-            answer = module.forward(*inputs)
+            answer = run(*inputs)
         return self._as_scores(answer)
+
+    def _loss(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if self._own_loss is None:
+            return _loss(self._objective, scores, targets)
+        value = self._own_loss(scores, targets)
+        if not isinstance(value, torch.Tensor) or (torch.is_grad_enabled() and not value.requires_grad):
+            raise JobError(
+                "recipe_does_not_fit", "The package's loss returns no tensor that depends on the outputs.", place="loss"
+            )
+        return value.float().mean()
 
     def _means(self, loss: torch.Tensor, scores: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
         """Return loss and metrics as means over a batch; they stay on the device, so that no step waits for it."""
         detached = scores.detach()
-        return [loss.detach(), *(_metric(name, detached, targets) for name in self._metrics)]
+        return [loss.detach(), *(_metric(name, detached, targets, self._boundary) for name in self._metrics)]
 
     def _totals(self, means: list[tuple[int, list[torch.Tensor]]]) -> dict[str, float]:
         counts = torch.tensor([count for count, _ in means], dtype=torch.float64)
@@ -123,9 +134,9 @@ def _loss(objective: Objective, scores: torch.Tensor, targets: torch.Tensor) -> 
     return functional.huber_loss(scores, targets)
 
 
-def _metric(name: str, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def _metric(name: str, scores: torch.Tensor, targets: torch.Tensor, boundary: float) -> torch.Tensor:
     if name == "accuracy":
-        predicted = scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > 0).long()
+        predicted = scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > boundary).long()
         return (predicted == targets).float().mean()
     return functional.mse_loss(scores, targets) if name == "mean_squared_error" else functional.l1_loss(scores, targets)
 

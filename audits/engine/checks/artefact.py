@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from audits.engine.catalogue import ENTRIES
 from audits.engine.checks.base import Check, CheckContext, CheckResult, FindingDraft, Metric
-from audits.engine.checks.words import counted
+from audits.engine.checks.words import counted, listed
 
 PREFIX = "ART-01"
 
@@ -14,6 +17,9 @@ class CodeInArtefact(Check):
 
     How: the static inspection of the upload parses the file without loading it and compares pickle globals, classes,
     operators, expressions and names with lists of what is allowed. This check reads its findings from the record.
+
+    Code that the tier's policy or an administrator has accepted by name (a model package) is no finding of this check;
+    the result says who accepted it.
 
     Signs of high risk: any finding. Code in an artefact runs with the rights of whoever loads it.
 
@@ -50,6 +56,9 @@ class CodeInArtefact(Check):
         else:
             reason = f"The inspection of the artefact found {counted(len(about_code), 'place')} with code, first: "
             reason += f"{about_code[0]['title']}."
+        accepted = inspection.get("accepted") or {}
+        if accepted.get("ids"):
+            reason += f" {_told(accepted)}"
         return CheckResult(
             status=status,
             severity=severity,
@@ -58,7 +67,17 @@ class CodeInArtefact(Check):
             findings=drafts,
             detail={
                 "verdict": inspection.get("verdict", ""),
+                "accepted": accepted,
+                "sources": inspection.get("sources") or {},
                 "artifact_digest": context.facts.get("artifact_digest") or "",
                 "other_findings": [str(finding.get("id", "")) for finding in reported if finding not in about_code],
             },
         )
+
+
+def _told(accepted: Mapping[str, Any]) -> str:
+    """Say who accepted what the artefact needs, and why."""
+    what = listed([str(identifier) for identifier in accepted["ids"]])
+    if accepted.get("by"):
+        return f"{accepted['by']} released it with {what}: {accepted.get('reason', '')}"
+    return f"The policy {accepted.get('policy', '')} accepts {what}."

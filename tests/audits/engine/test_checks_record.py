@@ -60,6 +60,28 @@ def test_code_in_the_artefact_fails_with_its_place_and_severity(tmp_path: Path) 
     assert "data.pkl" in result.findings[0].detail
 
 
+@pytest.mark.parametrize(
+    ("who", "words"),
+    [
+        ({"by": "erin", "reason": "Read both sources."}, "erin released it with ART-03.package: Read both sources."),
+        ({"policy": "lenient/2"}, "The policy lenient/2 accepts ART-03.package."),
+    ],
+)
+def test_code_that_was_accepted_by_name_passes_and_says_who_accepted_it(
+    tmp_path: Path, who: dict[str, str], words: str
+) -> None:
+    inspection = {
+        "verdict": "registered",
+        "findings": [finding("ART-03.package", "medium")],
+        "sources": {"model.py": DIGEST},
+        "accepted": {"ids": ["ART-03.package"], **who},
+    }
+    result = run("ART-01", tmp_path, {"inspection": inspection})
+    assert (result.status, result.metrics[0].value) == ("passed", 0)
+    assert words in result.reason
+    assert (result.detail["accepted"], result.detail["sources"]) == (inspection["accepted"], {"model.py": DIGEST})
+
+
 def validation(status: str, digest: str = DIGEST, **more: Any) -> dict[str, Any]:
     known = {"id": 12, "status": status, "suite": "clinic/1", "dataset_digest": digest, **more}
     return {"validation": known, "training_dataset_digest": DIGEST}

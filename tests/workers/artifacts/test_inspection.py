@@ -49,7 +49,6 @@ def array() -> bytes:
         (b"\x89HDF\r\n\x1a\n" + bytes(90), "model.h5", "ART-02.hdf5_structure", "versions and sizes"),
         (pickle.dumps([1], protocol=4), "model.pkl", "ART-03.format", "Python pickle"),
         (pickle.dumps([1], protocol=2), "weights.pt", "ART-03.format", "Python pickle"),
-        (archive(["assay.toml", "model.py"]), "model.zip", "ART-03.format", "model package"),
         (archive(["x/serialized_exported_program.json"]), "old.pt2", "ART-03.format", "older PyTorch"),
         (archive(["a.txt"]), "model.keras", "ART-02.name_and_content", "holds no model"),
         (archive(["a.txt"]), "a.zip", "ART-02.name_and_content", "holds no model"),

@@ -18,8 +18,8 @@ from workers.protocol import InputFile, JobError, JobSpec, canonical_json, diges
 
 SUFFIXES = [".keras", ".pt2"]
 FACTS = {
-    "verdict", "reason", "framework", "format", "findings", "signature", "recipe", "layers", "parameter_count",
-    "weights_digest", "rewritten",
+    "verdict", "reason", "framework", "format", "findings", "sources", "signature", "recipe", "layers",
+    "parameter_count", "weights_digest", "rewritten",
 }  # fmt: skip
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from workers.artifacts import strict_json
@@ -60,8 +61,8 @@ class KerasFile:
                     out.add(vocabulary.name, vocabulary.content)
 
 
-def read_keras(source: Source) -> KerasFile:
-    """Read every entry of a ``.keras``.
+def read_keras(source: Source, custom: Mapping[str, str] = MappingProxyType({})) -> KerasFile:
+    """Read every entry of a ``.keras``; ``custom`` names what a package brings along beside Keras' own.
 
     Raises:
         RefusalError: an entry too many or too few, JSON that is not strict, weights that are more than arrays.
@@ -75,7 +76,7 @@ def read_keras(source: Source) -> KerasFile:
             raise refusal("ART-02.missing_entry", f"A .keras has an entry {name!r}; this one does not.", name)
     version = _version(strict_json.parse(archive.read(_METADATA, _MAX_METADATA_BYTES), _METADATA))
     config = strict_json.parse(archive.read(_CONFIG, strict_json.MAX_BYTES), _CONFIG)
-    findings = check_config(config)
+    findings = check_config(config, custom)
     # What a config says that is rejected anyhow is not looked into further.
     is_rejected = verdict_of(findings) == "rejected"
     vocabularies = () if is_rejected else assets.read_vocabularies(archive, config, source.limits.json_bytes)

@@ -9,6 +9,8 @@ that a saved model has.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from workers.artifacts.findings import MAX_FINDINGS, Finding, finding, refusal, shown
@@ -78,10 +80,13 @@ _COMPILE_ROLES = {
 _SUFFIXES = ("initializer", "regularizer", "constraint")
 
 
-def check_config(document: Any, *, place: str = PLACE, is_legacy: bool = False) -> tuple[Finding, ...]:
+def check_config(
+    document: Any, custom: Mapping[str, str] = MappingProxyType({}), *, place: str = PLACE, is_legacy: bool = False
+) -> tuple[Finding, ...]:
     """Return what is wrong with the parsed config of a model; nothing is imported.
 
     Args:
+        custom: what a model package brings along: the name under which Keras knows it -> its name in the source.
         is_legacy: the config is that of an HDF5 model, in which an object may leave out the module of its class.
 
     Raises:
@@ -90,7 +95,7 @@ def check_config(document: Any, *, place: str = PLACE, is_legacy: bool = False) 
     name = document.get("class_name") if isinstance(document, dict) else document
     if not isinstance(document, dict) or not isinstance(name, str) or name not in keras_names.MODELS:
         raise refusal("ART-02.schema", f"The root of the config is {shown(name)}; a Keras model is expected.", place)
-    walk = _Walk(is_legacy)
+    walk = _Walk(is_legacy=is_legacy, custom=custom)
     walk.visit(document, f"{place}: model", "")
     return tuple(walk.findings[:MAX_FINDINGS])
 
@@ -110,8 +115,9 @@ def check_training_config(document: Any, place: str) -> tuple[Finding, ...]:
 
 
 class _Walk:
-    def __init__(self, is_legacy: bool) -> None:
+    def __init__(self, *, is_legacy: bool, custom: Mapping[str, str] = MappingProxyType({})) -> None:
         self._is_legacy = is_legacy
+        self._custom = custom
         self.findings: list[Finding] = []
 
     def visit(self, value: Any, place: str, role: str) -> None:
@@ -125,8 +131,11 @@ class _Walk:
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 self.visit(item, f"{place}[{index}]", role)
-        elif isinstance(value, str) and role and keras_names.fold(value) not in keras_names.TEXTS[role]:
+        elif isinstance(value, str) and role and not self._is_known_text(value, role):
             self._refuse("ART-01.keras_function", f"{shown(value)} is no {role} of Keras' own.", place)
+
+    def _is_known_text(self, text: str, role: str) -> bool:
+        return text in self._custom or keras_names.fold(text) in keras_names.TEXTS[role]
 
     def _refuse(self, identifier: str, detail: str, place: str) -> None:
         self.findings.append(finding(identifier, detail, place))
@@ -161,7 +170,8 @@ class _Walk:
             return
         if not isinstance(value.get("name"), str | None) or not isinstance(value.get("shared_object_id"), int | None):
             self._refuse("ART-02.schema", f"The name or number of the object {name} is something else.", place)
-        self._settings(str(module), name, config, place)
+        known = None if self._is_custom(name, registered) else keys_of(str(module), name)
+        self._settings(known, name, config, place)
         self.visit(value.get("inbound_nodes"), f"{place}.inbound_nodes", "")
         if "build_config" in value and not _is_shapes(value["build_config"]):
             self._refuse("ART-02.schema", "`build_config` holds more than shapes.", f"{place}.build_config")
@@ -170,11 +180,11 @@ class _Walk:
         if name == "InputLayer":
             self._input_shape(config, place)
 
-    def _settings(self, module: str, name: str, config: dict[str, Any], place: str) -> None:
-        known = keys_of(module, name) | (legacy.KEYS if self._is_legacy else frozenset())
+    def _settings(self, known: frozenset[str] | None, name: str, config: dict[str, Any], place: str) -> None:
+        """Visit the settings of an object; ``known`` are those that its class has, None for a class of a package."""
         for key, item in config.items():
             self.visit(item, f"{place}.{key}", _role_of(key))
-            if key not in known:
+            if known is not None and key not in known and not (self._is_legacy and key in legacy.KEYS):
                 self._refuse("ART-02.schema", f"{name} has no setting {shown(key)}.", f"{place}.{key}")
             elif key == "vocabulary" and isinstance(item, str):
                 detail = f"The vocabulary is the file {shown(item)}; save the model with the vocabulary in it."
@@ -188,6 +198,8 @@ class _Walk:
             )
             self._refuse("ART-01.lambda", detail, place)
             return False
+        if self._is_custom(name, registered):
+            return True
         if (module, name) not in keras_names.CLASSES:
             if module in keras_names.MODULES and name.isidentifier():
                 detail = (
@@ -210,12 +222,17 @@ class _Walk:
             return False
         return True
 
+    def _is_custom(self, name: str, registered: Any) -> bool:
+        """Tell whether a class is one of the package's: Keras looks a registered name up before any module."""
+        return isinstance(registered, str) and self._custom.get(registered) == name
+
     def _function(self, value: dict[str, Any], place: str) -> None:
         name, module, registered = value.get("config"), value.get("module"), value.get("registered_name")
+        # Keras looks a function up by its name among custom objects, before any module.
+        is_custom = isinstance(name, str) and name in self._custom
         if (
             not isinstance(name, str)
-            or name not in keras_names.FUNCTIONS
-            or module not in keras_names.FUNCTION_MODULES
+            or not (is_custom or (name in keras_names.FUNCTIONS and module in keras_names.FUNCTION_MODULES))
             or registered not in (None, "function", name)
             or not set(value) <= _FUNCTION_KEYS
         ):

@@ -153,6 +153,14 @@ TEXTS: dict[str, frozenset[str]] = {
     "split": frozenset(_folded("whitespace character")),
 }
 
+_OWN = frozenset(fold(name) for _, name in CLASSES) | frozenset().union(*TEXTS.values()) | {"function"}
+
+
+def is_own(name: str) -> bool:
+    """Tell whether Keras has something of this name, so that a custom object of it would stand in the way."""
+    return name in CODE_CLASSES or name.startswith("__") or fold(name) in _OWN
+
+
 #: Functions that may be named by an object of class ``function``.
 FUNCTIONS = frozenset(name for names in _FUNCTIONS.values() for name in names.split())
 FUNCTION_MODULES = frozenset({"builtins", "keras.activations", "keras.losses", "keras.metrics"})
