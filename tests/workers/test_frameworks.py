@@ -13,6 +13,7 @@ import pytest
 
 from tests import tiny_models
 from tests.workers.loaded_models import FRAMEWORKS, framework_of, load, rows, softmax
+from workers.artifacts.formats import FORMATS
 from workers.frameworks import loading
 from workers.frameworks.base import TrainingRows
 from workers.frameworks.loading import framework_named, framework_names
@@ -403,7 +404,13 @@ class TestKeras:
 class TestPlugIns:
     def test_both_frameworks_are_known_by_name(self) -> None:
         assert {"keras", "pytorch"} <= set(framework_names())
-        assert framework_named("pytorch").formats == ("pt2", "torchscript")
+        assert framework_named("pytorch").formats == ("pt2",)
+
+    @pytest.mark.parametrize("name", [name for name, kind in FORMATS.items() if kind.holds_model])
+    def test_every_format_of_a_model_is_loaded_by_an_adapter_of_its_frameworks(self, name: str) -> None:
+        for framework in FORMATS[name].frameworks:
+            adapter = framework_named(framework, f".{FORMATS[name].rewritten_suffix}")
+            assert (adapter.name, name in adapter.formats) == (framework, True)
 
     def test_an_unknown_name_is_told_with_the_known_ones(self) -> None:
         with pytest.raises(JobError, match="no framework 'caffe'; known are keras, pytorch") as told:
