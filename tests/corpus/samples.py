@@ -59,11 +59,13 @@ def _scripts(torch: Any) -> dict[str, Any]:
 # ----------------------------------------------------------------------------------------------- TensorFlow
 def _make_tensorflow(folder: Path) -> None:
     import keras
+    import numpy as np
     import tensorflow as tf
 
     from tests import tiny_models
 
     path = tiny_models.mlp(folder / "model.keras", dropout=0.1, batch_normalisation=True)
+    tiny_models.linear_classifier(folder / "linear.keras", weights=np.ones((4, 2), "float32"))
     model = keras.saving.load_model(path)
     model.save_weights(folder / "model.weights.h5")
     model.save(folder / "model.h5")
@@ -74,14 +76,16 @@ def _make_tensorflow(folder: Path) -> None:
     doubled = keras.layers.Lambda(lambda rows: rows * 2, name="doubled")
     rows = keras.Input((4,), name="rows")
     keras.Model(rows, keras.layers.Dense(2)(doubled(rows))).save(folder / "lambda.keras")
+    code = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda rows: rows * 2, name="doubled")])
+    code.save(folder / "lambda.h5")
     for name, body in _graphs(tf).items():
-        module = _module(tf, body)
+        module = _module(tf, body, has_variables=name != "stateless")
         tf.saved_model.save(module, str(folder / f"graph_{name}"), signatures={"serving_default": module.serve})
 
 
-def _module(tf: Any, body: Callable[[Any], Any]) -> Any:
+def _module(tf: Any, body: Callable[[Any], Any], *, has_variables: bool) -> Any:
     module = tf.Module()
-    module.weight = tf.Variable(tf.ones((4, 2)))
+    module.weight = tf.Variable(tf.ones((4, 2))) if has_variables else tf.ones((4, 2))
 
     def serve(rows: Any) -> dict[str, Any]:
         return {"answer": tf.matmul(rows, module.weight), **(body(rows) or {})}
@@ -144,6 +148,7 @@ def _graphs(tf: Any) -> dict[str, Callable[[Any], Any]]:
     return {
         "plain": lambda rows: None,
         "write": lambda rows: tf.io.write_file(MARKER, "x") and None,
+        "stateless": lambda rows: tf.io.write_file(MARKER, "x") and None,
         "function": in_a_function,
         "functions": in_two_functions,
         "loop": in_a_loop,

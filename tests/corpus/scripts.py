@@ -26,8 +26,7 @@ class Writes(Plain):
     """Maps a file of the host, which makes it."""
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        torch.from_file(self.path, True, 16)
-        return self.layer(rows)
+        return self.layer(rows) + torch.from_file(self.path, True, 2)
 
 
 class WritesInside(torch.nn.Module):
@@ -47,7 +46,7 @@ class WritesInABranch(Plain):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         if rows.size(0) > 1:
             for _ in range(rows.size(0)):
-                torch.from_file(self.path, True, 16)
+                rows = rows + torch.from_file(self.path, True, 4)
         return self.layer(rows)
 
 
@@ -63,20 +62,26 @@ class WritesInAFunction(Plain):
         return self.layer(_written(rows, self.path))
 
 
-class WritesWhenLoaded(Plain):
+class WritesWhenLoaded(torch.nn.Module):
     """The same in the method that loading itself calls."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(4, 2))
+        self.path = MARKER
+
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        return self.layer(rows)
+        return rows @ self.weight
 
     @torch.jit.export
-    def __getstate__(self) -> tuple[torch.Tensor, bool]:
-        return self.layer.weight, self.training
+    def __getstate__(self) -> tuple[torch.Tensor, str, bool]:
+        return self.weight, self.path, self.training
 
     @torch.jit.export
-    def __setstate__(self, state: tuple[torch.Tensor, bool]) -> None:
-        torch.from_file(self.path, True, 16)
-        self.training = state[1]
+    def __setstate__(self, state: tuple[torch.Tensor, str, bool]) -> None:
+        self.path = state[1]
+        self.weight = state[0] + torch.from_file(self.path, True, 2)
+        self.training = state[2]
 
 
 class Saves(Plain):
