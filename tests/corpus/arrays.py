@@ -78,7 +78,7 @@ def _member_is_a_pickle(shop: Workshop) -> bytes:
     return _objects(shop)
 
 
-_ARRAY = ("ART-02.array", "ART-02.numpy", "ART-02.npz", "ART-02.schema", "ART-02.weights", "ART-02.truncated", "ART-02.too_large",
+_ARRAY = ("ART-02.tensors", "ART-02.weights", "ART-02.truncated", "ART-02.too_large",
           "ART-01.pickle", "ART-02.unknown_entry")  # fmt: skip
 _REFUSED = "numpy refuses it or reads what is there; a scanner or a loader that trusts the header allocates by it."
 
@@ -118,7 +118,7 @@ def _polyglot(shop: Workshop) -> Path:
     return path
 
 
-_TENSORS = ("ART-02.safetensors", "ART-02.json", "ART-02.schema", "ART-02.weights", "ART-02.too_large", "ART-02.truncated",
+_TENSORS = ("ART-02.tensors", "ART-02.json", "ART-02.schema", "ART-02.weights", "ART-02.too_large", "ART-02.truncated",
             "ART-02.entry_name", "ART-02.duplicate_name", "ART-02.suffix_data", "ART-02.archive",
             "ART-02.name_and_content", "ART-02.not_a_model")  # fmt: skip
 _NO_CODE = "The format runs no code: two readers disagree about the arrays, or read beside them."

@@ -107,18 +107,17 @@ def _import(path: Path) -> None:
     """Import a package's module as Python does, from its own folder."""
     import zipfile
 
-    inside = path.parent / "package"
+    inside = path.parent / "unpacked"
     inside.mkdir()
     with zipfile.ZipFile(path) as archive:
         archive.extractall(inside)
-    sys.path.insert(0, str(inside))
+    sys.path.insert(0, str(path.parent))
     import tomllib
 
     stated = tomllib.loads((inside / "assay.toml").read_text())["package"]
-    entry = str(stated.get("entry_point") or stated.get("custom_objects")).partition(":")
-    module = importlib.import_module(entry[0].removesuffix(".py"))
-    if entry[2]:
-        getattr(module, entry[2])()
+    entry = stated["entry_point"].partition(":")
+    module = importlib.import_module(f"unpacked.{entry[0]}")
+    getattr(module, entry[2])()
 
 
 def _tells_of_the_decoy(answer: Any) -> bool:

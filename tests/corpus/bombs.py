@@ -13,7 +13,7 @@ from tests.corpus.arrays import tensors_file
 from tests.corpus.case import Benign, Case, Workshop
 from tests.corpus.checkpoints import bare_pickle, tensor, zip_checkpoint, zip_entries
 from tests.corpus.keras_files import entries_of, written
-from tests.corpus.pickles import Call, Persistent, Raw, assemble, call, named
+from tests.corpus.pickles import Call, Persistent, Raw, call, named, plain
 from tests.corpus.zips import Entry, write_zip
 
 _MIB = 1024**2
@@ -94,16 +94,16 @@ def _stated_memo(shop: Workshop) -> Path:
 def _laughs(shop: Workshop) -> Path:
     # Each tuple holds the one before twice: a walk, a hash or a print of it never ends.
     doubled = b"".join(b"2\x86" for _ in range(shop.rng.randint(60, 200)))
-    return zip_checkpoint(shop, Raw(b"}(N" + doubled + b"Nu"), protocol=2)
+    return zip_checkpoint(shop, Raw(b"}(N" + doubled + b"Nu"))
 
 
 def _deep_pickle(shop: Workshop) -> Path:
     depth = shop.rng.randint(100_000, 300_000)
-    return zip_checkpoint(shop, Raw(b"]" * depth + b"a" * (depth - 1)), protocol=2)
+    return zip_checkpoint(shop, [tensor(), Raw(b"]" * depth + b"a" * (depth - 1))])
 
 
 def _marks(shop: Workshop) -> Path:
-    return bare_pickle(shop, Raw(b"(" * 5_000_000 + b"t"))
+    return bare_pickle(shop, plain(Raw(b"(" * 5_000_000 + b"t")))
 
 
 def _bytearray(shop: Workshop) -> Path:
@@ -132,7 +132,7 @@ def _beside_storage(shop: Workshop) -> Path:
 
 def _integer(shop: Workshop) -> Path:
     digits = b"9" * 3_000_000
-    return zip_checkpoint(shop, Raw(b"L" + digits + b"L\n"), protocol=0)
+    return zip_checkpoint(shop, Raw(b"L" + digits + b"L\n"))
 
 
 def _header(shop: Workshop) -> Path:
@@ -190,7 +190,7 @@ CASES: tuple[Case, ...] = (
 
 def _zeros_that_are_there(shop: Workshop) -> Path:
     """2 MiB of zeros compress 1,000 to 1, and are no bomb."""
-    pickled = assemble({shop.word(): tensor(count=2**19)}, shop.rng, protocol=2)
+    pickled = plain({shop.word(): tensor(count=2**19)})
     entries = zip_entries(pickled, shop.rng, storage=bytes(2 * _MIB))
     return write_zip(shop.path(".pt"), entries)
 

@@ -67,6 +67,7 @@ class Case:
         format: the format whose reader has to judge it; while that reader is missing, ``ART-03.format`` is as good.
         bite: what loads the file so that it does its harm.
         toothless: why the file has no bite here, where it has none: what it shows instead.
+        verdict: ``quarantined`` where the file is what only somebody's word lets in, and nothing in it decides.
     """
 
     id: str

@@ -11,11 +11,14 @@ from typing import Any
 
 from tests.corpus.case import Benign, Case, Loader, Workshop
 from tests.corpus.gadgets import GADGETS, Gadget, shell
-from tests.corpus.pickles import Call, Persistent, Raw, assemble, call, named
+from tests.corpus.pickles import Call, Persistent, Raw, Spelling, assemble, call, named, plain
 from tests.corpus.zips import Entry, write_zip
 
 _MAGIC = 0x1950A86A20F9469CFC6C
-_PICKLE = ("ART-01.pickle",)
+#: A call of something that is on no list.
+_CALLED = ("ART-01.pickle",)
+#: The same, or opcodes that no writer of checkpoints uses.
+_PICKLE_ITSELF = ("ART-01.pickle", "ART-02.pickle")
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 
 
@@ -51,9 +54,14 @@ def zip_entries(pickled: bytes, rng: random.Random, *, storage: bytes = bytes(16
     ]
 
 
-def zip_checkpoint(shop: Workshop, value: Any, *, protocol: int | None = 2) -> Path:
+def zip_checkpoint(shop: Workshop, value: Any, *, protocol: int = 2) -> Path:
     """Write a checkpoint in torch's zip format."""
-    return write_zip(shop.path(*_TORCH_SUFFIXES), zip_entries(assemble(value, shop.rng, protocol=protocol), shop.rng))
+    return zip_of(shop, plain(value, protocol))
+
+
+def zip_of(shop: Workshop, pickled: bytes) -> Path:
+    """Write a checkpoint in torch's zip format around a pickle."""
+    return write_zip(shop.path(*_TORCH_SUFFIXES), zip_entries(pickled, shop.rng))
 
 
 def legacy_stream(shop: Workshop, parts: dict[str, Any], *, storage: bytes | None = None) -> Path:
@@ -68,7 +76,7 @@ def legacy_stream(shop: Workshop, parts: dict[str, Any], *, storage: bytes | Non
     path = shop.path(*_TORCH_SUFFIXES)
     with path.open("wb") as file:
         for value in stream.values():
-            file.write(assemble(value, shop.rng, protocol=2))
+            file.write(plain(value))
         if storage is not None:
             file.write(struct.pack("<q", len(storage) // 4) + storage)
     return path
@@ -84,9 +92,9 @@ def tar_checkpoint(shop: Workshop, value: Any) -> Path:
     """Write the tar archive of torch before 0.1.10."""
     path = shop.path(".pt", ".tar", ".pth")
     members = {
-        "storages": assemble(0, shop.rng, protocol=2) + assemble([], shop.rng, protocol=2),
-        "tensors": assemble(0, shop.rng, protocol=2),
-        "pickle": assemble(value, shop.rng, protocol=2),
+        "storages": plain(0) + plain([]),
+        "tensors": plain(0),
+        "pickle": plain(value),
     }
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
         for name, content in members.items():
@@ -96,31 +104,34 @@ def tar_checkpoint(shop: Workshop, value: Any) -> Path:
     return path
 
 
-def bare_pickle(shop: Workshop, value: Any, *, protocols: tuple[int, ...] = (2, 3, 4, 5)) -> Path:
+def bare_pickle(shop: Workshop, pickled: bytes) -> Path:
     """Write a pickle alone."""
     path = shop.path(".pkl", ".pickle", ".bin", ".pt")
-    path.write_bytes(assemble(value, shop.rng, protocol=shop.rng.choice(protocols)))
+    path.write_bytes(pickled)
     return path
 
 
 def _gadget_case(name: str, gadget: Gadget) -> Case:
     def make(shop: Workshop) -> Path:
         payload = gadget(shop)
-        if name in _OLD_PROTOCOL_ONLY:
-            return zip_checkpoint(shop, {shop.word(): payload}, protocol=2)
-        container = shop.rng.choice(["zip", "zip", "legacy", "bare"])
-        if container == "zip":
-            return zip_checkpoint(shop, hidden_in_a_state_dict(shop, payload), protocol=shop.rng.randint(0, 5))
-        if container == "legacy":
+        if shop.rng.random() < 0.3:
             return legacy_stream(shop, {"object": {shop.word(): payload}})
-        return bare_pickle(shop, [payload])
+        return zip_checkpoint(shop, hidden_in_a_state_dict(shop, payload))
 
     says = f"A pickle calls {name.replace('_', ' ')} when it is loaded."
-    return Case(f"pickle/{name}", says, make, _PICKLE, "state_dict", "torch")
+    return Case(f"pickle/{name}", says, make, _PICKLE_ITSELF if name in _OF_OPCODES else _CALLED, "state_dict", "torch")
 
 
-#: Where Python would translate the names only up to protocol 2, or where the opcodes are given.
-_OLD_PROTOCOL_ONLY = frozenset({"python_2_names"})
+#: Gadgets that are made of opcodes, and not of calls alone.
+_OF_OPCODES = frozenset({"extension_registry", "late_from_memo", "build_state"})
+
+
+def _spelled(name: str, says: str, spelling: Spelling, protocol: int) -> Case:
+    def make(shop: Workshop) -> Path:
+        value = hidden_in_a_state_dict(shop, _payload(shop))
+        return zip_of(shop, assemble(value, shop.rng, protocol=protocol, spelling=spelling))
+
+    return Case(f"spelling/{name}", says, make, _PICKLE_ITSELF, "state_dict", "torch")
 
 
 def _payload(shop: Workshop) -> Any:
@@ -138,47 +149,48 @@ def _legacy_part(part: str) -> Case:
         return legacy_stream(shop, {part: value})
 
     says = f"A legacy stream carries its payload in the pickle of the {part}."
-    return Case(f"legacy/{part}", says, make, _PICKLE, "state_dict", "torch")
+    # Without its magic number, nothing tells a legacy stream from any other pickle.
+    rules = (*_PICKLE_ITSELF, "ART-03.format") if part == "magic" else _PICKLE_ITSELF
+    return Case(f"legacy/{part}", says, make, rules, "state_dict", "torch")
 
 
-def _behind_the_last_pickle(shop: Workshop) -> Path:
-    path = legacy_stream(shop, {})
-    path.write_bytes(path.read_bytes() + assemble(_payload(shop), shop.rng, protocol=2))
-    return path
-
-
-def _second_pickle(shop: Workshop) -> Path:
-    path = shop.path(".pkl")
-    path.write_bytes(assemble({"a": 1}, shop.rng, protocol=2) + assemble(_payload(shop), shop.rng, protocol=2))
-    return path
+def _body(value: Any) -> bytes:
+    """Return the opcodes of a plain pickle that put its value on the stack."""
+    return plain(value)[2:-1]
 
 
 def _cut_after_the_payload(shop: Workshop) -> Path:
-    pickled = assemble(Raw(assemble(_payload(shop), shop.rng, protocol=4)[2:-1]), shop.rng, protocol=4)[:-1]
-    return write_zip(shop.path(*_TORCH_SUFFIXES), zip_entries(pickled, shop.rng))
+    return zip_of(shop, b"\x80\x02" + _body(_payload(shop)))
 
 
 def _unknown_opcode_behind_the_payload(shop: Workshop) -> Path:
-    pickled = assemble(_payload(shop), shop.rng, protocol=4)[:-1] + b"\xff\xff."
-    return write_zip(shop.path(*_TORCH_SUFFIXES), zip_entries(pickled, shop.rng))
+    return zip_of(shop, b"\x80\x02" + _body(_payload(shop)) + b"\xff\xff.")
 
 
-def _lying_frame(shop: Workshop) -> Path:
-    body = assemble(_payload(shop), shop.rng, protocol=4)[2:]
-    pickled = b"\x80\x04\x95" + struct.pack("<Q", len(body)) + body
-    return write_zip(shop.path(*_TORCH_SUFFIXES), zip_entries(pickled, shop.rng))
+def _framed(shop: Workshop) -> Path:
+    body = _body(_payload(shop)) + b"."
+    return zip_of(shop, b"\x80\x04\x95" + struct.pack("<Q", len(body)) + body)
 
 
-def _no_header(shop: Workshop) -> Path:
-    return bare_pickle(shop, [GADGETS["system"](shop)], protocols=(0, 1))
+def _lying_protocol(shop: Workshop) -> Path:
+    return zip_of(shop, b"\x80\x05" + _body(_payload(shop)) + b".")
 
 
 def _popped(shop: Workshop) -> Path:
     # The result of the call is thrown away: what is left is a plain state dict.
-    payload = assemble(_payload(shop), shop.rng, protocol=4)[2:-1]
-    kept = assemble({shop.word(): tensor()}, shop.rng, protocol=4)[2:-1]
-    pickled = b"\x80\x04" + payload + b"0" + kept + b"."
-    return write_zip(shop.path(*_TORCH_SUFFIXES), zip_entries(pickled, shop.rng))
+    return zip_of(shop, b"\x80\x02" + _body(_payload(shop)) + b"0" + _body({shop.word(): tensor()}) + b".")
+
+
+def _no_header(shop: Workshop) -> Path:
+    return bare_pickle(shop, assemble([GADGETS["system"](shop)], shop.rng, protocol=shop.rng.randint(0, 1)))
+
+
+def _bare(shop: Workshop) -> Path:
+    return bare_pickle(shop, plain([_payload(shop)], shop.rng.randint(2, 5)))
+
+
+def _two_pickles(shop: Workshop) -> Path:
+    return bare_pickle(shop, plain({"a": 1}) + plain(_payload(shop)))
 
 
 def _key_of_a_storage(shop: Workshop) -> Path:
@@ -190,9 +202,8 @@ def _argument_of_a_harmless_call(shop: Workshop) -> Path:
 
 
 def _state_of_a_harmless_object(shop: Workshop) -> Path:
-    harmless = assemble(call("collections:OrderedDict"), shop.rng, protocol=2)[2:-1]
-    state = assemble({shop.word(): _payload(shop)}, shop.rng, protocol=4)[2:-1]
-    return zip_checkpoint(shop, Raw(harmless + state + b"b"))
+    state = _body({shop.word(): _payload(shop)})
+    return zip_checkpoint(shop, Raw(_body(call("collections:OrderedDict")) + state + b"b"))
 
 
 def _subclass_of_array(shop: Workshop) -> Path:
@@ -245,21 +256,35 @@ _TAR_RULES = ("ART-02.name_and_content", "ART-02.not_a_model", "ART-03.format", 
               "ART-02.suffix_data", "ART-02.unknown_entry", "ART-02.truncated")  # fmt: skip
 
 
-def _case(name: str, says: str, make: Any, bite: Loader = "torch", rules: tuple[str, ...] = _PICKLE) -> Case:
+def _case(name: str, says: str, make: Any, bite: Loader = "torch", rules: tuple[str, ...] = _PICKLE_ITSELF) -> Case:
     return Case(name, says, make, rules, "state_dict", bite)
 
 
-_DAMAGED = ("ART-01.pickle", "ART-02.truncated")
+_DAMAGED = (*_PICKLE_ITSELF, "ART-02.truncated")
 #: What the oldest pickles are taken for: they have no first bytes of their own.
-_UNKNOWN = ("ART-01.pickle", "ART-02.name_and_content", "ART-02.not_a_model")
+_BARE = ("ART-03.format", "ART-02.name_and_content", "ART-02.not_a_model")
+_SPELLINGS = (
+    _spelled("escapes", "Every text is written in escapes.", Spelling(text="V"), 2),
+    _spelled("quotes", "Every text is quoted.", Spelling(text="S"), 2),
+    _spelled("stack", "Names come from the stack, in an old protocol.", Spelling(names="stack"), 2),
+    _spelled("memo", "Names come from the memo, in another order.", Spelling(names="memo"), 4),
+    _spelled("inst", "A function is made an instance.", Spelling(calls="inst"), 2),
+    _spelled("obj", "A function is made an object.", Spelling(calls="obj"), 3),
+    _spelled("protocol_0", "The oldest protocol.", Spelling(names="global", calls="reduce"), 0),
+    _spelled("protocol_5", "The newest protocol.", Spelling(), 5),
+)
 
 CASES: tuple[Case, ...] = (
     *(_gadget_case(name, gadget) for name, gadget in GADGETS.items()),
+    *_SPELLINGS,
     *(_legacy_part(part) for part in ("magic", "protocol", "system", "object", "keys")),
+    _case("pickle/bare", "A pickle alone.", _bare, rules=_BARE),
+    _case("pickle/no_header", "A pickle alone, of protocol 0 or 1.", _no_header, rules=_BARE),
+    Case("pickle/two", "A second pickle behind the first.", _two_pickles, _BARE, "", None, "pickle.load reads the first one only; others read on."),
     _case("pickle/cut_off", "The pickle is cut off behind the payload.", _cut_after_the_payload, rules=_DAMAGED),
     _case("pickle/unknown_opcode", "An unknown opcode follows the payload.", _unknown_opcode_behind_the_payload),
-    _case("pickle/framed", "The payload lies in a frame.", _lying_frame),
-    _case("pickle/no_header", "The pickle is of protocol 0 or 1.", _no_header, rules=_UNKNOWN),
+    _case("pickle/framed", "The payload lies in a frame.", _framed),
+    _case("pickle/protocol", "The protocol is not the one of the opcodes.", _lying_protocol),
     _case("pickle/popped", "The result of the payload is thrown away.", _popped),
     _case("pickle/storage_type", "The payload stands for the type of a storage.", _key_of_a_storage),
     _case("pickle/argument", "The payload is an argument of a harmless call.", _argument_of_a_harmless_call),
@@ -282,7 +307,7 @@ def _plain_zip(shop: Workshop) -> Path:
 
 
 def _plain_legacy(shop: Workshop) -> Path:
-    parts = {"object": call("collections:OrderedDict", [[shop.word(), legacy_tensor()]]), "keys": ["0"]}
+    parts = {"object": {shop.word(): legacy_tensor()}, "keys": ["0"]}
     return legacy_stream(shop, parts, storage=struct.pack("<4f", 1, 2, 3, 4))
 
 

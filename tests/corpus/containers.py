@@ -16,7 +16,7 @@ from typing import Any
 from tests.corpus.case import Benign, Case, Loader, Workshop
 from tests.corpus.checkpoints import tensor, zip_entries
 from tests.corpus.gadgets import GADGETS
-from tests.corpus.pickles import assemble
+from tests.corpus.pickles import plain
 from tests.corpus.zips import Entry, write_zip, zip_bytes
 
 _SUFFIXES = (".pt", ".pth", ".bin")
@@ -25,11 +25,11 @@ _UNIX = 3
 
 def _hostile(shop: Workshop) -> list[Entry]:
     gadget = GADGETS[shop.rng.choice(["system", "eval", "open", "subprocess", "attrgetter"])]
-    return zip_entries(assemble({shop.word(): gadget(shop)}, shop.rng, protocol=2), shop.rng)
+    return zip_entries(plain({shop.word(): gadget(shop)}), shop.rng)
 
 
 def _harmless(shop: Workshop) -> list[Entry]:
-    return zip_entries(assemble({shop.word(): tensor()}, shop.rng, protocol=2), shop.rng)
+    return zip_entries(plain({shop.word(): tensor()}), shop.rng)
 
 
 def _with(change: Callable[[list[Entry], Workshop], Any], **options: Any) -> Callable[[Workshop], Path]:
@@ -83,14 +83,14 @@ def _other_case(entries: list[Entry], shop: Workshop) -> None:
 
 
 def _other_case_behind(entries: list[Entry], shop: Workshop) -> None:
-    other = Entry(entries[0].name, assemble({}, shop.rng, protocol=2))
+    other = Entry(entries[0].name, plain({}))
     _other_case(entries, shop)
     # Which of several equal names is found hangs on miniz's sorting: most of them are hostile.
     entries[:0] = [other, replace(entries[0]), replace(entries[0])]
 
 
 def _hidden_payload_twice(entries: list[Entry], shop: Workshop) -> None:
-    other = Entry(entries[0].name, assemble({shop.word(): tensor()}, shop.rng, protocol=2))
+    other = Entry(entries[0].name, plain({shop.word(): tensor()}))
     entries[:0] = [other, replace(entries[0]), replace(entries[0])]
 
 

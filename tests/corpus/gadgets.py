@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.corpus.case import Workshop
-from tests.corpus.pickles import Call, Global, Raw, assemble, call, named
+from tests.corpus.pickles import Call, Global, Raw, assemble, call, named, plain
 
 #: Builds the calls of one gadget around the workshop's marker.
 Gadget = Callable[[Workshop], Any]
@@ -232,7 +232,7 @@ def _copies(shop: Workshop) -> Any:
 
 def _extension_registry(shop: Workshop) -> Any:
     number = shop.rng.randint(1, 250)
-    register = assemble(call("copyreg:add_extension", "os", "system", number), shop.rng, protocol=4)[2:-1]
+    register = plain(call("copyreg:add_extension", "os", "system", number))[2:-1]
     command = shell(shop).encode()
     reduce = b"\x82" + bytes([number]) + b"X" + len(command).to_bytes(4, "little") + command + b"\x85R"
     return Raw(register + b"0" + reduce)
@@ -255,8 +255,8 @@ def _python_2_names(shop: Workshop) -> Any:
 
 def _build_state(shop: Workshop) -> Any:
     # BUILD calls __setstate__: functools.partial becomes another one after it was made.
-    harmless = assemble(call("functools:partial", named("builtins:len")), shop.rng, protocol=2)[2:-1]
-    state = assemble((Global("os", "system"), (shell(shop),), {}, None), shop.rng, protocol=2)[2:-1]
+    harmless = plain(call("functools:partial", named("builtins:len")))[2:-1]
+    state = plain((Global("os", "system"), (shell(shop),), {}, None))[2:-1]
     return Raw(harmless + state + b"b)R")
 
 

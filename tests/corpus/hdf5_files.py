@@ -117,11 +117,12 @@ def _name(file: h5py.File, shop: Workshop) -> None:
     h5py.h5d.create(_group(file, shop).id, name, h5py.h5t.IEEE_F32LE, space)
 
 
-def _early_allocated(file: h5py.File, shop: Workshop) -> None:
-    # Space that no array uses: deleted again, its bytes stay in the file.
+def _free_space(file: h5py.File, shop: Workshop) -> None:
+    # Deleted again, an array's bytes stay where they are when something was written behind them.
     group = _group(file, shop)
     name = shop.word()
     group.create_dataset(name, data=np.frombuffer(b"hidden data in the file " * 64, "<u4"))
+    file.create_dataset(f"kept_{name}", data=np.ones(4, "<f4"))
     file.flush()
     del group[name]
 
@@ -144,9 +145,9 @@ _TRICKS: dict[str, tuple[str, Trick, Loader | None]] = {
     "deep": ("Hundreds of groups in one another.", _deep, None),
     "attribute": ("An attribute that Keras does not write.", _attribute, None),
     "name": ("A name with control characters.", _name, None),
-    "free_space": ("Bytes that belong to nothing.", _early_allocated, None),
+    "free_space": ("Bytes that belong to nothing.", _free_space, None),
 }
-_RULES = ("ART-02.hdf5", "ART-02.too_large", "ART-02.entry_name", "ART-02.duplicate_name", "ART-02.weights")
+_RULES = ("ART-02.hdf5", "ART-02.hdf5_structure", "ART-02.too_large", "ART-02.entry_name", "ART-02.duplicate_name", "ART-02.weights")
 _NO_CODE = "Nothing runs: it exhausts memory or time, or two readers disagree about what is there."
 
 
@@ -245,7 +246,7 @@ def _not_json(shop: Workshop) -> Path:
     return path
 
 
-_CONFIG = ("ART-01.lambda", "ART-01.keras_class", "ART-01.keras_function", "ART-02.json", "ART-02.schema", "ART-02.hdf5")
+_CONFIG = ("ART-01.lambda", "ART-01.keras_class", "ART-01.keras_function", "ART-02.json", "ART-02.schema", "ART-02.hdf5", "ART-02.hdf5_structure")
 _REFUSED = "Keras 3.15 looks up its own names only; Keras 2 built what the config names."
 
 CASES: tuple[Case, ...] = (

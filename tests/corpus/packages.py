@@ -79,7 +79,7 @@ def _hides_names(entries: dict[str, bytes], shop: Workshop) -> None:
 def _helper(entries: dict[str, bytes], shop: Workshop) -> None:
     name = shop.word()
     entries[f"{name}.py"] = code(shop).encode()
-    entries["model.py"] = f"import {name}\n".encode() + entries["model.py"]
+    entries["model.py"] = f"from . import {name}\n".encode() + entries["model.py"]
 
 
 def _shadow(entries: dict[str, bytes], shop: Workshop) -> None:
@@ -145,7 +145,7 @@ def _deep_source(entries: dict[str, bytes], shop: Workshop) -> None:
 
 _CODE = ("ART-03.package",)
 _SOURCE = ("ART-02.source", "ART-02.package", "ART-02.entry_name", "ART-01.shadow", "ART-02.unknown_entry", "ART-02.duplicate_name", "ART-02.too_large")
-_TOML = ("ART-02.toml", "ART-02.package", "ART-02.missing_entry", "ART-02.entry_name", "ART-02.schema")
+_TOML = ("ART-02.toml", "ART-02.package", "ART-02.missing_entry", "ART-02.entry_name", "ART-02.unknown_entry")
 _WEIGHTS = ("ART-01.pickle", "ART-02.package", "ART-02.tensors", "ART-02.safetensors", "ART-02.weights", "ART-02.pickle", "ART-02.truncated")
 _ENTRY = ("ART-02.unknown_entry", "ART-01.native_code", "ART-02.entry_name")
 _NOT_LOADED = "Nothing of it runs by itself: it waits for whoever unpacks or imports it."

@@ -1,13 +1,17 @@
 """An assembler of pickles: one meaning, many spellings.
 
-Scanners look for spellings. Chance chooses the protocol, how a text is written, how a global is named (``GLOBAL``,
-``STACK_GLOBAL``, through the memo) and how it is called (``REDUCE``, ``INST``, ``OBJ``).
+``plain`` writes what Python's own pickler writes, so that only the meaning of a pickle can be what is wrong with it.
+``assemble`` spells it in another way, which loaders take all the same and scanners may not expect: how a text is
+written, how a global is named (``GLOBAL``, ``STACK_GLOBAL``, through the memo), how it is called (``REDUCE``, ``INST``,
+``OBJ``).
 
 Source: Python's ``pickletools``, whose opcodes these are.
 """
 
 from __future__ import annotations
 
+import io
+import pickle
 import random
 import struct
 from collections.abc import Mapping
@@ -58,11 +62,33 @@ def named(path: str) -> Global:
     return Global(module, name)
 
 
-def assemble(value: Any, rng: random.Random, *, protocol: int | None = None) -> bytes:
-    """Return a pickle of a value; without a protocol, chance takes one that can say it."""
+@dataclass(frozen=True)
+class Spelling:
+    """How an assembler writes; what is empty is left to chance.
+
+    Attributes:
+        text: ``X`` (counted), ``V`` (with escapes) or ``S`` (quoted).
+        names: ``global``, ``stack`` or ``memo``.
+        calls: ``reduce``, ``inst`` or ``obj``.
+    """
+
+    text: str = ""
+    names: str = ""
+    calls: str = ""
+
+
+def plain(value: Any, protocol: int = 2) -> bytes:
+    """Return the pickle of a value as Python's own pickler writes it, with the protocol that torch uses."""
+    buffer = io.BytesIO()
+    _Pickler(buffer, 4 if _needs_attribute_paths(value) else protocol).dump(value)
+    return buffer.getvalue()
+
+
+def assemble(value: Any, rng: random.Random, *, protocol: int | None = None, spelling: Spelling | None = None) -> bytes:
+    """Return an unusual pickle of a value; without a protocol, chance takes one that can say it."""
     lowest = 4 if _needs_attribute_paths(value) else 0
     chosen = rng.randint(lowest, _HIGHEST) if protocol is None else max(protocol, lowest)
-    return _Assembler(rng, chosen).assemble(value)
+    return _Assembler(rng, chosen, spelling or Spelling()).assemble(value)
 
 
 def _needs_attribute_paths(value: Any) -> bool:
@@ -79,9 +105,50 @@ def _needs_attribute_paths(value: Any) -> bool:
     return isinstance(value, tuple | list) and any(map(_needs_attribute_paths, value))
 
 
+class _Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]
+    """Python's own pickler, which takes names, calls and persistent ids for what they stand for."""
+
+    dispatch = pickle._Pickler.dispatch.copy()  # type: ignore[attr-defined]
+
+    def save_global_name(self, value: Global) -> None:
+        if self.proto >= 4:
+            self.save(value.module)
+            self.save(value.name)
+            self.write(pickle.STACK_GLOBAL)
+        else:
+            self.write(pickle.GLOBAL + f"{value.module}\n{value.name}\n".encode())
+        self.memoize(value)
+
+    def save_call(self, value: Call) -> None:
+        if value.keywords:
+            # functools.partial is made with keywords, and called without any.
+            self.save(Global("functools", "partial"))
+            self.save((value.function, *value.arguments))
+            self.save(dict(value.keywords))
+            self.write(pickle.NEWOBJ_EX + pickle.EMPTY_TUPLE + pickle.REDUCE)
+        else:
+            self.save(value.function)
+            self.save(value.arguments)
+            self.write(pickle.REDUCE)
+        self.memoize(value)
+
+    def save_persistent(self, value: Persistent) -> None:
+        self.save(value.identifier)
+        self.write(pickle.BINPERSID)
+
+    def save_raw(self, value: Raw) -> None:
+        self.write(value.opcodes)
+
+    dispatch[Global] = save_global_name
+    dispatch[Call] = save_call
+    dispatch[Persistent] = save_persistent
+    dispatch[Raw] = save_raw
+
+
 class _Assembler:
-    def __init__(self, rng: random.Random, protocol: int) -> None:
+    def __init__(self, rng: random.Random, protocol: int, spelling: Spelling) -> None:
         self._rng = rng
+        self._spelling = spelling
         self._protocol = protocol
         self._memo = rng.randrange(200)
 
@@ -133,7 +200,9 @@ class _Assembler:
         forms = ["X", "V"]
         if self._protocol >= 4 and len(content) < 256:
             forms.append("\x8c")
-        form = self._rng.choice(forms)
+        form = self._spelling.text or self._rng.choice(forms)
+        if form == "S":
+            return b"S" + repr(value).encode() + b"\n"
         if form == "V":
             # What the loader reads as a text, a search for the text does not find.
             return b"V" + "".join(f"\\u{ord(character):04x}" for character in value).encode() + b"\n"
@@ -142,7 +211,7 @@ class _Assembler:
         return b"\x8c" + bytes([len(content)]) + content
 
     def _global(self, value: Global) -> bytes:
-        form = self._rng.choice(("global", "stack", "memo"))
+        form = self._spelling.names or self._rng.choice(("global", "stack", "memo"))
         if form == "global":
             return b"c" + value.module.encode() + b"\n" + value.name.encode() + b"\n"
         if form == "stack":
@@ -170,7 +239,7 @@ class _Assembler:
         forms = ["reduce"]
         if isinstance(function, Global) and value.arguments and "." not in function.name:
             forms += ["inst", "obj"]
-        form = self._rng.choice(forms)
+        form = self._spelling.calls if self._spelling.calls in forms else self._rng.choice(forms)
         if form == "inst":
             assert isinstance(function, Global)
             return b"(" + arguments + b"i" + function.module.encode() + b"\n" + function.name.encode() + b"\n"
