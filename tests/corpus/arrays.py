@@ -55,7 +55,9 @@ def _pickled(descr: str, version: int = 1) -> Callable[[Workshop], bytes]:
     return lambda shop: _npy(_header(descr, "(1,)"), _objects(shop), version=version)
 
 
-def _said(header: str, content: bytes = bytes(8), *, version: int = 1, length: int | None = None) -> Callable[[Workshop], bytes]:
+def _said(
+    header: str, content: bytes = bytes(8), *, version: int = 1, length: int | None = None
+) -> Callable[[Workshop], bytes]:
     return lambda shop: _npy(header, content, version=version, length=length)
 
 
@@ -78,8 +80,14 @@ def _member_is_a_pickle(shop: Workshop) -> bytes:
     return _objects(shop)
 
 
-_ARRAY = ("ART-02.tensors", "ART-02.weights", "ART-02.truncated", "ART-02.too_large",
-          "ART-01.pickle", "ART-02.unknown_entry")  # fmt: skip
+_ARRAY = (
+    "ART-02.tensors",
+    "ART-02.weights",
+    "ART-02.truncated",
+    "ART-02.too_large",
+    "ART-01.pickle",
+    "ART-02.unknown_entry",
+)
 _REFUSED = "numpy refuses it or reads what is there; a scanner or a loader that trusts the header allocates by it."
 
 
@@ -118,9 +126,20 @@ def _polyglot(shop: Workshop) -> Path:
     return path
 
 
-_TENSORS = ("ART-02.tensors", "ART-02.json", "ART-02.schema", "ART-02.weights", "ART-02.too_large", "ART-02.truncated",
-            "ART-02.entry_name", "ART-02.duplicate_name", "ART-02.suffix_data", "ART-02.archive",
-            "ART-02.name_and_content", "ART-02.not_a_model")  # fmt: skip
+_TENSORS = (
+    "ART-02.tensors",
+    "ART-02.json",
+    "ART-02.schema",
+    "ART-02.weights",
+    "ART-02.too_large",
+    "ART-02.truncated",
+    "ART-02.entry_name",
+    "ART-02.duplicate_name",
+    "ART-02.suffix_data",
+    "ART-02.archive",
+    "ART-02.name_and_content",
+    "ART-02.not_a_model",
+)
 _NO_CODE = "The format runs no code: two readers disagree about the arrays, or read beside them."
 
 
@@ -129,7 +148,9 @@ def _tensors_case(name: str, says: str, make: Callable[[Workshop], Path]) -> Cas
 
 
 _TWICE = '{"@":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"@":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}'
-_ESCAPED = '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"\\u0061":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}'
+_ESCAPED = (
+    '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"\\u0061":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}'
+)
 
 CASES: tuple[Case, ...] = (
     _npz_case("objects", "An array of objects is a pickle.", _pickled("'|O'"), "numpy"),
@@ -137,17 +158,40 @@ CASES: tuple[Case, ...] = (
     _npz_case("objects_in_version_2", "The same in format version 2.", _pickled("'|O'", 2), "numpy"),
     _npz_case("objects_in_version_3", "The same in format version 3.", _pickled("'|O8'", 3), "numpy"),
     _npz_case("objects_in_subarrays", "Objects in a sub-array of a field.", _pickled("[('a', '|O', (1,))]"), "numpy"),
-    Case("npz/npy", "An .npy alone is a pickle.", _bare_npy, (*_ARRAY, "ART-02.not_a_model", "ART-02.name_and_content"), "npz", "numpy"),
-    Case("npz/other_member", "A pickle beside the arrays.", _other_member, (*_ARRAY, "ART-02.name_and_content"), "npz", None, "Only who looks for it loads it."),
+    Case(
+        "npz/npy",
+        "An .npy alone is a pickle.",
+        _bare_npy,
+        (*_ARRAY, "ART-02.not_a_model", "ART-02.name_and_content"),
+        "npz",
+        "numpy",
+    ),
+    Case(
+        "npz/other_member",
+        "A pickle beside the arrays.",
+        _other_member,
+        (*_ARRAY, "ART-02.name_and_content"),
+        "npz",
+        None,
+        "Only who looks for it loads it.",
+    ),
     _npz_case("member", "A member is a pickle under the name of an array.", _member_is_a_pickle),
     _npz_case("shape_bomb", "The shape needs terabytes.", _said(_header("'<f8'", f"({_LARGE},)"))),
     _npz_case("overflow", "The size overflows 64 bits.", _said(_header("'<f8'", f"({_LARGE}, {_LARGE})"))),
     _npz_case("negative", "A size is negative.", _said(_header("'<f4'", "(-2,)"))),
     _npz_case("short", "The content is shorter than its shape.", _said(_header("'<f4'", "(1000,)"))),
     _npz_case("long", "The content is longer than its shape.", _said(_header("'<f4'", "(1,)"), bytes(400))),
-    _npz_case("header_twice", "The header has a key twice.", _said("{'descr': '<f4', 'descr': '|O', 'fortran_order': False, 'shape': (2,)}")),
+    _npz_case(
+        "header_twice",
+        "The header has a key twice.",
+        _said("{'descr': '<f4', 'descr': '|O', 'fortran_order': False, 'shape': (2,)}"),
+    ),
     _npz_case("header_code", "The header is an expression.", _said(_header("'<f4'", "(__import__('os').getpid(),)"))),
-    _npz_case("header_length", "The header is said to be longer than the file.", _said(_header("'<f4'", "(2,)"), length=60_000)),
+    _npz_case(
+        "header_length",
+        "The header is said to be longer than the file.",
+        _said(_header("'<f4'", "(2,)"), length=60_000),
+    ),
     _npz_case("header_depth", "The header nests 4,000 brackets.", _deep_header),
     _npz_case("version", "A format version that does not exist.", _said(_header("'<f4'", "(2,)"), version=9)),
     _npz_case("dtype", "Elements of 2 GiB each.", _said(_header("'|S2147483647'", "(1000,)"))),
@@ -164,12 +208,26 @@ CASES: tuple[Case, ...] = (
     _tensors_case("escaped", "A name stands twice, once escaped.", _safetensors(_ESCAPED)),
     _tensors_case("length", "The header is longer than the file.", _safetensors({"@": _entry(0, 16)}, length=2**20)),
     _tensors_case("depth", "The header nests 50,000 lists.", _safetensors('{"@":' + "[" * 50_000 + "]" * 50_000 + "}")),
-    _tensors_case("number", "A size is no whole number.", _safetensors({"@": {"dtype": "F32", "shape": [4.0], "data_offsets": [0, 16]}})),
-    _tensors_case("truth", "A size is a truth value.", _safetensors({"@": {"dtype": "F32", "shape": [4, True], "data_offsets": [0, 16]}})),
-    _tensors_case("metadata", "The metadata hold more than texts.", _safetensors({"@": _entry(0, 16), "__metadata__": {"a": {"b": 1}}})),
-    _tensors_case("key", "A tensor has a key that readers ignore.", _safetensors({"@": _entry(0, 16) | {"use_pickle": True}})),
+    _tensors_case(
+        "number",
+        "A size is no whole number.",
+        _safetensors({"@": {"dtype": "F32", "shape": [4.0], "data_offsets": [0, 16]}}),
+    ),
+    _tensors_case(
+        "truth",
+        "A size is a truth value.",
+        _safetensors({"@": {"dtype": "F32", "shape": [4, True], "data_offsets": [0, 16]}}),
+    ),
+    _tensors_case(
+        "metadata",
+        "The metadata hold more than texts.",
+        _safetensors({"@": _entry(0, 16), "__metadata__": {"a": {"b": 1}}}),
+    ),
+    _tensors_case(
+        "key", "A tensor has a key that readers ignore.", _safetensors({"@": _entry(0, 16) | {"use_pickle": True}})
+    ),
     _tensors_case("polyglot", "The file is a zip archive, too.", _polyglot),
-)  # fmt: skip
+)
 
 
 def _benign_npz(shop: Workshop) -> Path:

@@ -75,7 +75,7 @@ def _zipfile(path: Path) -> None:
     inside.mkdir(parents=True)
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            target = Path(os.path.join(inside, name))
+            target = inside / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(archive.read(name))
 
@@ -204,7 +204,7 @@ def _in_the_child(path: Path, loader: str, said: Path) -> None:
             os.dup2(null, descriptor)
         warnings.simplefilter("ignore")
         LOADERS[loader](path)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a payload may raise anything
         said.write_text(f"{type(error).__name__}: {str(error)[-700:]}")
     finally:
         os._exit(0)
@@ -220,7 +220,9 @@ def main() -> int:
     folder = Path(os.path.commonpath([request["path"] for request in requests]))
     folder = folder if folder.is_dir() else folder.parent
     limits = Limits(memory_bytes=4 * 1024**3, cpu_seconds=300)
-    layers = sandbox.enter(folder=folder, limits=limits, packages=[_ROOT, *map(Path, sys.path)], uses_gpu=False, parent_pid=None)
+    layers = sandbox.enter(
+        folder=folder, limits=limits, packages=[_ROOT, *map(Path, sys.path)], uses_gpu=False, parent_pid=None
+    )
     sandbox.require(layers)
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS + 5))
     print(json.dumps({request["id"]: _bite(Path(request["path"]), request["loader"]) for request in requests}))

@@ -40,7 +40,10 @@ def _inside_keras(stored: bytes, size: int) -> Callable[[Workshop], Path]:
 def _total(shop: Workshop) -> Path:
     """12 GiB in 400 MiB pieces, each of which says its size truly."""
     stored = _zeros(16)
-    entries = [Entry(f"m/data/{number}", b"", deflated=True, stored=stored, size=4 * _GIB - 2, checksum=0) for number in range(3)]
+    entries = [
+        Entry(f"m/data/{number}", b"", deflated=True, stored=stored, size=4 * _GIB - 2, checksum=0)
+        for number in range(3)
+    ]
     return write_zip(shop.path(".pt", ".zip"), [*zip_entries(b"N.", shop.rng), *entries])
 
 
@@ -57,7 +60,10 @@ def _deep_json(shop: Workshop) -> Path:
     depth = shop.rng.randint(20_000, 60_000)
     opened, closed = shop.rng.choice([(b"[", b"]"), (b'{"a":', b"}")])
     value = opened * depth + b"1" + closed * depth
-    return written(shop, entries | {"config.json": entries["config.json"].replace(b'"trainable": true', b'"trainable": ' + value, 1)})
+    return written(
+        shop,
+        entries | {"config.json": entries["config.json"].replace(b'"trainable": true', b'"trainable": ' + value, 1)},
+    )
 
 
 def _wide_json(shop: Workshop) -> Path:
@@ -68,7 +74,9 @@ def _wide_json(shop: Workshop) -> Path:
 def _long_number(shop: Workshop) -> Path:
     entries = entries_of(shop.samples / "model.keras")
     digits = b"9" * shop.rng.randint(1_000_000, 2_000_000)
-    return written(shop, entries | {"config.json": entries["config.json"].replace(b'"units": 8', b'"units": ' + digits, 1)})
+    return written(
+        shop, entries | {"config.json": entries["config.json"].replace(b'"units": 8', b'"units": ' + digits, 1)}
+    )
 
 
 def _long_text(shop: Workshop) -> Path:
@@ -122,7 +130,10 @@ def _encoded(shop: Workshop) -> Path:
 def _expanded_tensor(shop: Workshop) -> Path:
     # One number, seen as a million million of them: stride 0.
     storage = Persistent(("storage", named("torch:FloatStorage"), "0", "cpu", 4))
-    value = Call(named("torch._utils:_rebuild_tensor_v2"), (storage, 0, (2**20, 2**20), (0, 0), False, call("collections:OrderedDict")))
+    value = Call(
+        named("torch._utils:_rebuild_tensor_v2"),
+        (storage, 0, (2**20, 2**20), (0, 0), False, call("collections:OrderedDict")),
+    )
     return zip_checkpoint(shop, {shop.word(): value})
 
 
@@ -137,7 +148,9 @@ def _integer(shop: Workshop) -> Path:
 
 def _header(shop: Workshop) -> Path:
     path = shop.path(".safetensors")
-    path.write_bytes(tensors_file('{"a":{"dtype":"F32","shape":[' + "1," * 4_000_000 + '1],"data_offsets":[0,4]}}', bytes(4)))
+    path.write_bytes(
+        tensors_file('{"a":{"dtype":"F32","shape":[' + "1," * 4_000_000 + '1],"data_offsets":[0,4]}}', bytes(4))
+    )
     return path
 
 
@@ -156,14 +169,22 @@ _MEMORY = "A bomb: a loader that trusts it runs out of memory."
 _TIME = "A bomb: a loader that trusts it does not come to an end, or runs out of stack."
 
 
-def _case(name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], format: str, why: str = _MEMORY) -> Case:
+def _case(
+    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], format: str, why: str = _MEMORY
+) -> Case:
     return Case(f"bomb/{name}", says, make, rules, format, None, why)
 
 
 _LYING = (*_SIZE, "ART-02.checksum", "ART-02.header_mismatch")
 CASES: tuple[Case, ...] = (
     _case("ratio", "1 GiB that says it is 1 MiB.", _inside_keras(_zeros(1024), _MIB), _LYING, "keras"),
-    _case("stated", "An entry that says it is 4 GiB.", _inside_keras(_zeros(4), 4 * _GIB - 2), (*_LYING, "ART-02.archive"), "keras"),
+    _case(
+        "stated",
+        "An entry that says it is 4 GiB.",
+        _inside_keras(_zeros(4), 4 * _GIB - 2),
+        (*_LYING, "ART-02.archive"),
+        "keras",
+    ),
     _case("total", "Three entries of 4 GiB.", _total, _SIZE, "state_dict"),
     _case("many", "100,000 entries.", _many, (*_SIZE, "ART-02.archive"), "", _TIME),
     _case("deep_json", "Tens of thousands of brackets.", _deep_json, _TEXT, "keras", _TIME),
@@ -172,7 +193,13 @@ CASES: tuple[Case, ...] = (
     _case("long_text", "A version of a million digits.", _long_text, _TEXT, "keras"),
     _case("text", "A text of 4 GiB that is not there.", _stated_text(b"X", 2**32 - 1), _PICKLE, "state_dict"),
     _case("bytes", "Bytes of 8 EiB that are not there.", _stated_text(b"\x8e", 2**63 - 1), _PICKLE, "state_dict"),
-    _case("bytearray_opcode", "A bytearray of 1 TiB that is not there.", _stated_text(b"\x96", 2**40), _PICKLE, "state_dict"),
+    _case(
+        "bytearray_opcode",
+        "A bytearray of 1 TiB that is not there.",
+        _stated_text(b"\x96", 2**40),
+        _PICKLE,
+        "state_dict",
+    ),
     _case("memo", "A memo of 16 GiB.", _stated_memo, _PICKLE, "state_dict"),
     _case("laughs", "A key whose hash takes for ever.", _laughs, _PICKLE, "state_dict", _TIME),
     _case("deep_pickle", "Lists in one another, 100,000 deep.", _deep_pickle, _PICKLE, "state_dict", _TIME),
@@ -185,7 +212,7 @@ CASES: tuple[Case, ...] = (
     _case("integer", "An integer of 3 million digits.", _integer, _PICKLE, "state_dict", _TIME),
     _case("header", "A shape of 4 million sizes.", _header, _TENSORS, "safetensors"),
     _case("many_tensors", "300,000 tensors.", _many_tensors, _TENSORS, "safetensors"),
-)  # fmt: skip
+)
 
 
 def _zeros_that_are_there(shop: Workshop) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.corpus.case import Benign, Case, Loader, Workshop
-from tests.corpus.gadgets import GADGETS, Gadget, shell
+from tests.corpus.gadgets import GADGETS, Gadget
 from tests.corpus.pickles import Call, Persistent, Raw, Spelling, assemble, call, named, plain
 from tests.corpus.zips import Entry, write_zip
 
@@ -252,8 +252,19 @@ _TAR_TRICKS = {
 }
 
 #: A tar archive is refused as a whole or by what is wrong with it.
-_TAR_RULES = ("ART-02.name_and_content", "ART-02.not_a_model", "ART-03.format", "ART-01.pickle", "ART-02.archive", "ART-02.link", "ART-02.entry_name", "ART-02.duplicate_name",
-              "ART-02.suffix_data", "ART-02.unknown_entry", "ART-02.truncated")  # fmt: skip
+_TAR_RULES = (
+    "ART-02.name_and_content",
+    "ART-02.not_a_model",
+    "ART-03.format",
+    "ART-01.pickle",
+    "ART-02.archive",
+    "ART-02.link",
+    "ART-02.entry_name",
+    "ART-02.duplicate_name",
+    "ART-02.suffix_data",
+    "ART-02.unknown_entry",
+    "ART-02.truncated",
+)
 
 
 def _case(name: str, says: str, make: Any, bite: Loader = "torch", rules: tuple[str, ...] = _PICKLE_ITSELF) -> Case:
@@ -280,7 +291,15 @@ CASES: tuple[Case, ...] = (
     *(_legacy_part(part) for part in ("magic", "protocol", "system", "object", "keys")),
     _case("pickle/bare", "A pickle alone.", _bare, rules=_BARE),
     _case("pickle/no_header", "A pickle alone, of protocol 0 or 1.", _no_header, rules=_BARE),
-    Case("pickle/two", "A second pickle behind the first.", _two_pickles, _BARE, "", None, "pickle.load reads the first one only; others read on."),
+    Case(
+        "pickle/two",
+        "A second pickle behind the first.",
+        _two_pickles,
+        _BARE,
+        "",
+        None,
+        "pickle.load reads the first one only; others read on.",
+    ),
     _case("pickle/cut_off", "The pickle is cut off behind the payload.", _cut_after_the_payload, rules=_DAMAGED),
     _case("pickle/unknown_opcode", "An unknown opcode follows the payload.", _unknown_opcode_behind_the_payload),
     _case("pickle/framed", "The payload lies in a frame.", _framed),
@@ -298,7 +317,7 @@ CASES: tuple[Case, ...] = (
     _tar_trick("absolute", "The name of a member is absolute.", _TAR_RULES, bites=False),
     _tar_trick("device", "A member is a device.", _TAR_RULES, bites=False),
     _tar_trick("behind_the_end", "Data follows the end of the archive.", _TAR_RULES, bites=True),
-)  # fmt: skip
+)
 
 
 def _plain_zip(shop: Workshop) -> Path:

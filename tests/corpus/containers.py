@@ -78,7 +78,7 @@ def _other_method_in_front(entries: list[Entry], shop: Workshop) -> None:
 
 
 def _other_case(entries: list[Entry], shop: Workshop) -> None:
-    root, _, name = entries[0].name.rpartition("/")
+    root = entries[0].name.rpartition("/")[0]
     entries[0].name = f"{root}/{shop.rng.choice(['DATA.PKL', 'Data.pkl', 'data.PKL'])}"
 
 
@@ -205,8 +205,20 @@ _TRICKS: dict[str, tuple[str, Callable[[Workshop], Path], tuple[str, ...], Loade
         "torch",
         "",
     ),
-    "two_cases": ("Two entries that differ by case.", _with(_other_case_behind), ("ART-02.duplicate_name",), "torch", ""),
-    "twice": ("The name that is loaded stands twice.", _with(_hidden_payload_twice), ("ART-02.duplicate_name",), "torch", ""),
+    "two_cases": (
+        "Two entries that differ by case.",
+        _with(_other_case_behind),
+        ("ART-02.duplicate_name",),
+        "torch",
+        "",
+    ),
+    "twice": (
+        "The name that is loaded stands twice.",
+        _with(_hidden_payload_twice),
+        ("ART-02.duplicate_name",),
+        "torch",
+        "",
+    ),
     "entry_comment": ("An entry has a comment.", _with(_comment), _ARCHIVE, "torch", ""),
     "extra_field": ("An extra field of another name.", _with(_extra_field), _ARCHIVE, "torch", ""),
     "extra_in_front": ("An extra field in one header only.", _with(_extra_in_front), _ARCHIVE, "torch", ""),
@@ -221,11 +233,29 @@ _TRICKS: dict[str, tuple[str, Callable[[Workshop], Path], tuple[str, ...], Loade
     "deflated": ("The pickle is deflated.", _with(_deflated), ("ART-01.pickle", "ART-02.archive"), "torch", ""),
     "deflate_tail": ("Data behind the deflated pickle.", _with(_deflate_tail), _ARCHIVE, "torch", ""),
     "nested": ("An archive in the archive.", _with(_nested), ("ART-02.unknown_entry", "ART-01.pickle"), "torch", ""),
-    "extra_file": ("A file that torch did not write.", _with(_extra_file), ("ART-02.unknown_entry", "ART-01.pickle"), "torch", ""),
-    "comment": ("The archive has a comment.", _with(_nothing, comment=b"a comment"), ("ART-02.suffix_data",), "torch", ""),
+    "extra_file": (
+        "A file that torch did not write.",
+        _with(_extra_file),
+        ("ART-02.unknown_entry", "ART-01.pickle"),
+        "torch",
+        "",
+    ),
+    "comment": (
+        "The archive has a comment.",
+        _with(_nothing, comment=b"a comment"),
+        ("ART-02.suffix_data",),
+        "torch",
+        "",
+    ),
     "behind": ("Data behind the archive.", _around(_behind), ("ART-02.suffix_data",), "torch", ""),
     "in_front": ("A harmless archive in front.", _around(_in_front), _ARCHIVE, None, _REFUSED_BY_TORCH),
-    "two_directories": ("Two archives in one file.", _around(_two_directories), ("ART-02.prefix_data", "ART-02.archive"), "torch", ""),
+    "two_directories": (
+        "Two archives in one file.",
+        _around(_two_directories),
+        ("ART-02.prefix_data", "ART-02.archive"),
+        "torch",
+        "",
+    ),
     "count_lies": ("The end record states two counts.", _around(_count_lies), _ARCHIVE, None, _REFUSED_BY_TORCH),
     "disks": ("The archive is one of several disks.", _around(_several_disks), _ARCHIVE, None, _REFUSED_BY_TORCH),
     "cut": ("The archive is cut off.", _around(_cut), ("ART-02.truncated",), None, "No reader takes it."),

@@ -93,7 +93,10 @@ def _memory_of_modules(shop: Workshop) -> Any:
 
 
 def _lazily(shop: Workshop) -> Any:
-    lazy = [call("builtins:map", named("os:system"), [shell(shop)]), call("itertools:starmap", named("os:system"), [(shell(shop),)])]
+    lazy = [
+        call("builtins:map", named("os:system"), [shell(shop)]),
+        call("itertools:starmap", named("os:system"), [(shell(shop),)]),
+    ]
     eager = shop.rng.choice(["builtins:list", "builtins:set", "builtins:tuple", "collections:deque"])
     return call(eager, shop.rng.choice(lazy))
 
@@ -242,9 +245,14 @@ def _second_from_memo(shop: Workshop) -> Any:
     # The function is made under another name and called long after, from the memo.
     command = shell(shop).encode()
     return Raw(
-        b"cos\nsystem\nr\x00\x01\x00\x00" + b"0K\x010N0" + b"j\x00\x01\x00\x00"
-        + b"X" + len(command).to_bytes(4, "little") + command + b"\x85R"
-    )  # fmt: skip
+        b"cos\nsystem\nr\x00\x01\x00\x00"
+        + b"0K\x010N0"
+        + b"j\x00\x01\x00\x00"
+        + b"X"
+        + len(command).to_bytes(4, "little")
+        + command
+        + b"\x85R"
+    )
 
 
 def _python_2_names(shop: Workshop) -> Any:

@@ -134,12 +134,16 @@ _NOT_READ = "TensorFlow does not read it; another tool, or a later version, does
 _TWO_READINGS = "Nothing runs: two readers of the file would see two models."
 
 
-def _case(name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: Loader | None, why: str = "") -> Case:
+def _case(
+    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: Loader | None, why: str = ""
+) -> Case:
     return Case(f"saved_model/{name}", says, make, rules, "saved_model", bite, why)
 
 
 def _beside(name: str, says: str, change: Callable[[Files, Workshop], None]) -> Case:
-    return Case(f"saved_model/{name}", says, _changed(change, "plain"), _LEFT_OUT, "saved_model", None, _NOT_READ, "quarantined")
+    return Case(
+        f"saved_model/{name}", says, _changed(change, "plain"), _LEFT_OUT, "saved_model", None, _NOT_READ, "quarantined"
+    )
 
 
 def _script(name: str) -> Callable[[Workshop], Path]:
@@ -190,7 +194,9 @@ def _code_of(entries: list[Entry]) -> Entry:
 
 def _custom_class(entries: list[Entry], shop: Workshop) -> None:
     entry = _code_of(entries)
-    entry.content = entry.content.replace(b"  def forward", b"  it : __torch__.torch.classes.assay.Thing\n  def forward", 1)
+    entry.content = entry.content.replace(
+        b"  def forward", b"  it : __torch__.torch.classes.assay.Thing\n  def forward", 1
+    )
 
 
 def _unknown_operator(entries: list[Entry], shop: Workshop) -> None:
@@ -210,15 +216,28 @@ def _extra_pickle(entries: list[Entry], shop: Workshop) -> None:
 
 def _deep_code(entries: list[Entry], shop: Workshop) -> None:
     entry = _code_of(entries)
-    entry.content = entry.content.replace(b"    return ", b"    _0 = " + b"(" * 30_000 + b"rows" + b")" * 30_000 + b"\n    return ", 1)
+    entry.content = entry.content.replace(
+        b"    return ", b"    _0 = " + b"(" * 30_000 + b"rows" + b")" * 30_000 + b"\n    return ", 1
+    )
 
 
-_SCRIPT_RULES = ("ART-01.operator", "ART-01.custom_operator", "ART-02.code", "ART-02.pickle", "ART-01.custom_object", "ART-01.pickle",
-                 "ART-02.unknown_entry", "ART-02.too_large", "ART-02.missing_entry")  # fmt: skip
+_SCRIPT_RULES = (
+    "ART-01.operator",
+    "ART-01.custom_operator",
+    "ART-02.code",
+    "ART-02.pickle",
+    "ART-01.custom_object",
+    "ART-01.pickle",
+    "ART-02.unknown_entry",
+    "ART-02.too_large",
+    "ART-02.missing_entry",
+)
 _IN_CPP = "torch.jit.load reads pickles in C++, which calls no Python; Python tools that open the entry do."
 
 
-def _jit(name: str, says: str, make: Callable[[Workshop], Path], bite: Loader | None = "torch.jit", why: str = "") -> Case:
+def _jit(
+    name: str, says: str, make: Callable[[Workshop], Path], bite: Loader | None = "torch.jit", why: str = ""
+) -> Case:
     return Case(f"torchscript/{name}", says, make, _SCRIPT_RULES, "torchscript", bite, why)
 
 
@@ -235,20 +254,84 @@ CASES: tuple[Case, ...] = (
     _case("read", "A file of the host is read.", _graph("read"), _OPERATOR, "saved_model"),
     _case("list", "Files of the host are listed.", _graph("list"), _OPERATOR, "saved_model"),
     _case("immutable", "A constant is a file of the host.", _graph("immutable"), _OPERATOR, "saved_model"),
-    _case("python", "An operator calls Python.", _graph("python"), _OPERATOR, None, "Its function is known to the process that made it only."),
-    _case("tar", "The same in a tar archive.", _in_a_tar, (*_OPERATOR, "ART-02.name_and_content", "ART-03.format"), "saved_model"),
-    _case("custom", "An operator of somebody's library.", _changed(_custom_operator), ("ART-01.operator", "ART-01.custom_operator"), None, _NOT_REGISTERED),
-    _case("repeated", "A field that occurs once occurs twice.", _changed(_repeated_field, "plain"), _PROTOBUF, None, _TWO_READINGS),
-    _case("unknown", "A field that the format does not have.", _changed(_unknown_field, "plain"), _PROTOBUF, None, _TWO_READINGS),
-    _case("second_graph", "A second graph, which writes.", _changed(_second_graph, "plain"), _PROTOBUF, None, _TWO_READINGS),
+    _case(
+        "python",
+        "An operator calls Python.",
+        _graph("python"),
+        _OPERATOR,
+        None,
+        "Its function is known to the process that made it only.",
+    ),
+    _case(
+        "tar",
+        "The same in a tar archive.",
+        _in_a_tar,
+        (*_OPERATOR, "ART-02.name_and_content", "ART-03.format"),
+        "saved_model",
+    ),
+    _case(
+        "custom",
+        "An operator of somebody's library.",
+        _changed(_custom_operator),
+        ("ART-01.operator", "ART-01.custom_operator"),
+        None,
+        _NOT_REGISTERED,
+    ),
+    _case(
+        "repeated",
+        "A field that occurs once occurs twice.",
+        _changed(_repeated_field, "plain"),
+        _PROTOBUF,
+        None,
+        _TWO_READINGS,
+    ),
+    _case(
+        "unknown",
+        "A field that the format does not have.",
+        _changed(_unknown_field, "plain"),
+        _PROTOBUF,
+        None,
+        _TWO_READINGS,
+    ),
+    _case(
+        "second_graph",
+        "A second graph, which writes.",
+        _changed(_second_graph, "plain"),
+        _PROTOBUF,
+        None,
+        _TWO_READINGS,
+    ),
     _case("cut", "The graph is cut off.", _changed(_cut_graph, "plain"), _PROTOBUF, None, "No reader takes it."),
-    _case("text_beside", "The graph a second time, as text.", _changed(_text_beside, "plain"), _ENTRY, None, _TWO_READINGS),
+    _case(
+        "text_beside", "The graph a second time, as text.", _changed(_text_beside, "plain"), _ENTRY, None, _TWO_READINGS
+    ),
     _beside("library", "A compiled library.", _library),
     _beside("keras_metadata", "Keras 2's metadata, which Keras 2 runs.", _keras_metadata),
     _beside("pickle", "A pickle among the assets.", _pickle),
-    _case("cut_variables", "The variables are cut off.", _changed(_cut_variables, "plain"), _VARIABLES, None, "No reader takes it."),
-    _case("more_variables", "Variables that no index lists.", _changed(_more_variables, "plain"), _VARIABLES, None, _TWO_READINGS),
-    _case("damaged_index", "The index of the variables is damaged.", _changed(_damaged_index, "plain"), _VARIABLES, None, "No reader takes it."),
+    _case(
+        "cut_variables",
+        "The variables are cut off.",
+        _changed(_cut_variables, "plain"),
+        _VARIABLES,
+        None,
+        "No reader takes it.",
+    ),
+    _case(
+        "more_variables",
+        "Variables that no index lists.",
+        _changed(_more_variables, "plain"),
+        _VARIABLES,
+        None,
+        _TWO_READINGS,
+    ),
+    _case(
+        "damaged_index",
+        "The index of the variables is damaged.",
+        _changed(_damaged_index, "plain"),
+        _VARIABLES,
+        None,
+        "No reader takes it.",
+    ),
     _jit("writes", "The forward method makes a file.", _script("Writes")),
     _jit("inside", "A module of the module makes a file.", _script("WritesInside")),
     _jit("branch", "A branch makes a file.", _script("WritesInABranch")),
@@ -257,13 +340,31 @@ CASES: tuple[Case, ...] = (
     _jit("saves", "A tensor is saved to the host.", _script("Saves")),
     _jit("constants", "The constants are a hostile pickle.", _script_with(_hostile_constants), None, _IN_CPP),
     _jit("data", "The data are a hostile pickle.", _script_with(_hostile_data), None, _IN_CPP),
-    Case("torchscript/no_constants", "Only seems to be a script; torch.load unpickles it.", _script_with(_no_longer_a_script), (*_SCRIPT_RULES, "ART-02.name_and_content"), "torchscript", "torch"),
+    Case(
+        "torchscript/no_constants",
+        "Only seems to be a script; torch.load unpickles it.",
+        _script_with(_no_longer_a_script),
+        (*_SCRIPT_RULES, "ART-02.name_and_content"),
+        "torchscript",
+        "torch",
+    ),
     _jit("custom_class", "A class of somebody's library.", _script_with(_custom_class), None, _NOT_REGISTERED),
-    _jit("unknown_operator", "An operator of somebody's library.", _script_with(_unknown_operator), None, _NOT_REGISTERED),
-    Case("torchscript/library", "A compiled library.", _script_with(_library_entry), _LEFT_OUT, "torchscript", None, _NOT_READ, "quarantined"),
+    _jit(
+        "unknown_operator", "An operator of somebody's library.", _script_with(_unknown_operator), None, _NOT_REGISTERED
+    ),
+    Case(
+        "torchscript/library",
+        "A compiled library.",
+        _script_with(_library_entry),
+        _LEFT_OUT,
+        "torchscript",
+        None,
+        _NOT_READ,
+        "quarantined",
+    ),
     _jit("extra_pickle", "A pickle that torch did not write.", _script_with(_extra_pickle), None, _IN_CPP),
     _jit("deep_code", "30,000 brackets.", _script_with(_deep_code), None, "It exhausts the stack of parsers."),
-)  # fmt: skip
+)
 
 
 def _plain_tar(shop: Workshop) -> Path:

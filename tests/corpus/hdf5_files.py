@@ -67,7 +67,9 @@ def _contiguous_bomb(file: h5py.File, shop: Workshop) -> None:
 
 def _compressed_bomb(file: h5py.File, shop: Workshop) -> None:
     zeros = np.zeros(2_000_000, "<f4")
-    _group(file, shop).create_dataset(shop.word(), data=zeros, chunks=(1_000_000,), compression="gzip", compression_opts=9)
+    _group(file, shop).create_dataset(
+        shop.word(), data=zeros, chunks=(1_000_000,), compression="gzip", compression_opts=9
+    )
 
 
 def _filter(file: h5py.File, shop: Workshop) -> None:
@@ -147,7 +149,14 @@ _TRICKS: dict[str, tuple[str, Trick, Loader | None]] = {
     "name": ("A name with control characters.", _name, None),
     "free_space": ("Bytes that belong to nothing.", _free_space, None),
 }
-_RULES = ("ART-02.hdf5", "ART-02.hdf5_structure", "ART-02.too_large", "ART-02.entry_name", "ART-02.duplicate_name", "ART-02.weights")
+_RULES = (
+    "ART-02.hdf5",
+    "ART-02.hdf5_structure",
+    "ART-02.too_large",
+    "ART-02.entry_name",
+    "ART-02.duplicate_name",
+    "ART-02.weights",
+)
 _NO_CODE = "Nothing runs: it exhausts memory or time, or two readers disagree about what is there."
 
 
@@ -230,7 +239,9 @@ def _lambda(document: Any, shop: Workshop) -> None:
 
 
 def _foreign_class(document: Any, shop: Workshop) -> None:
-    name, module = shop.rng.choice([("TFOpLambda", None), ("SlicingOpLambda", None), ("system", "os"), (shop.word(), None)])
+    name, module = shop.rng.choice(
+        [("TFOpLambda", None), ("SlicingOpLambda", None), ("system", "os"), (shop.word(), None)]
+    )
     _layer(document).update(class_name=name, module=module)
 
 
@@ -242,11 +253,21 @@ def _foreign_function(document: Any, shop: Workshop) -> None:
 def _not_json(shop: Workshop) -> Path:
     path = _copied(shop, "lambda.h5")
     with h5py.File(path, "r+") as file:
-        file.attrs["model_config"] = file.attrs["model_config"].replace('"class_name": ', '"class_name": "Dense", "class_name": ')
+        file.attrs["model_config"] = file.attrs["model_config"].replace(
+            '"class_name": ', '"class_name": "Dense", "class_name": '
+        )
     return path
 
 
-_CONFIG = ("ART-01.lambda", "ART-01.keras_class", "ART-01.keras_function", "ART-02.json", "ART-02.schema", "ART-02.hdf5", "ART-02.hdf5_structure")
+_CONFIG = (
+    "ART-01.lambda",
+    "ART-01.keras_class",
+    "ART-01.keras_function",
+    "ART-02.json",
+    "ART-02.schema",
+    "ART-02.hdf5",
+    "ART-02.hdf5_structure",
+)
 _REFUSED = "Keras 3.15 looks up its own names only; Keras 2 built what the config names."
 
 CASES: tuple[Case, ...] = (
@@ -256,15 +277,49 @@ CASES: tuple[Case, ...] = (
         for name, (says, trick, bite) in _TRICKS.items()
     ),
     Case("hdf5/behind", "Data behind the end.", _behind, (*_RULES, "ART-02.suffix_data"), "weights_h5", None, _NO_CODE),
-    Case("hdf5/user_block", "A script in front of the file.", _user_block, (*_RULES, "ART-02.name_and_content", "ART-02.prefix_data"), "weights_h5", None, _NO_CODE),
-    Case("hdf5/cut", "The file is cut off.", _cut, (*_RULES, "ART-02.truncated"), "weights_h5", None, "No reader takes it."),
+    Case(
+        "hdf5/user_block",
+        "A script in front of the file.",
+        _user_block,
+        (*_RULES, "ART-02.name_and_content", "ART-02.prefix_data"),
+        "weights_h5",
+        None,
+        _NO_CODE,
+    ),
+    Case(
+        "hdf5/cut",
+        "The file is cut off.",
+        _cut,
+        (*_RULES, "ART-02.truncated"),
+        "weights_h5",
+        None,
+        "No reader takes it.",
+    ),
     Case("h5/lambda", "A Lambda layer, where Keras has no safe mode.", _legacy(_lambda), _CONFIG, "h5", "keras"),
     Case("h5/foreign_class", "A class that is none of Keras'.", _legacy(_foreign_class), _CONFIG, "h5", None, _REFUSED),
-    Case("h5/foreign_function", "A function that is none of Keras'.", _legacy(_foreign_function), _CONFIG, "h5", None, _REFUSED),
-    Case("h5/key_twice", "A class is stated twice.", _not_json, _CONFIG, "h5", None, "The Lambda behind the key is a harmless one."),
-)  # fmt: skip
+    Case(
+        "h5/foreign_function",
+        "A function that is none of Keras'.",
+        _legacy(_foreign_function),
+        _CONFIG,
+        "h5",
+        None,
+        _REFUSED,
+    ),
+    Case(
+        "h5/key_twice",
+        "A class is stated twice.",
+        _not_json,
+        _CONFIG,
+        "h5",
+        None,
+        "The Lambda behind the key is a harmless one.",
+    ),
+)
 
 BENIGN: tuple[Benign, ...] = (
-    Benign("hdf5/weights", "Weights as Keras 3 saves them.", lambda shop: _copied(shop, "model.weights.h5"), "weights_h5"),
+    Benign(
+        "hdf5/weights", "Weights as Keras 3 saves them.", lambda shop: _copied(shop, "model.weights.h5"), "weights_h5"
+    ),
     Benign("h5/model", "A model as Keras 3 saves it in the old format.", lambda shop: _copied(shop, "model.h5"), "h5"),
 )

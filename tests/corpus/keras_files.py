@@ -79,7 +79,13 @@ def _lambda_in_a_wrapper(document: Any, shop: Workshop) -> None:
     rows, output = {"name": "inner_rows"}, [layer["name"], 0, 0]
     first = layer_of(document, "InputLayer")
     inner = json.loads(json.dumps([first, layer]).replace(f'"{first["name"]}"', '"inner_rows"'))
-    config = {"name": "inner", "trainable": True, "layers": inner, "input_layers": [["inner_rows", 0, 0]], "output_layers": [output]}
+    config = {
+        "name": "inner",
+        "trainable": True,
+        "layers": inner,
+        "input_layers": [["inner_rows", 0, 0]],
+        "output_layers": [output],
+    }
     nested = {
         "module": "keras.src.models.functional",
         "class_name": "Functional",
@@ -122,7 +128,9 @@ def _foreign_class(document: Any, shop: Workshop) -> None:
 
 
 def _attribute_path(document: Any, shop: Workshop) -> None:
-    module = shop.rng.choice(["keras.src.utils.file_utils.os", "keras.layers.os", "keras.src.layers.core.lambda_layer.inspect.os"])
+    module = shop.rng.choice(
+        ["keras.src.utils.file_utils.os", "keras.layers.os", "keras.src.layers.core.lambda_layer.inspect.os"]
+    )
     _class(module, "system")(document, shop)
 
 
@@ -252,49 +260,207 @@ _LAMBDA = ("ART-01.lambda",)
 _CODE_CLASS = ("ART-01.lambda", "ART-01.keras_class", "ART-03.keras_class")
 _FILE = ("ART-01.file_name", "ART-02.schema")
 _ENTRY = ("ART-02.unknown_entry",)
-_KERAS_REFUSES = "Keras 3.15 looks up its own names only; Keras before 3.9 imported what a config names (CVE-2025-1550)."
+_KERAS_REFUSES = (
+    "Keras 3.15 looks up its own names only; Keras before 3.9 imported what a config names (CVE-2025-1550)."
+)
 _NO_INITIALIZER = "Keras 3.15 takes no function without a name for an initializer."
 _LATER = "Called in training, not when the model is loaded."
 _IGNORED = "Keras 3.15 does not read it; what does (an unpacker, a later version) is handed a surprise."
 
 
-def _case(name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: Loader | None, why: str = "") -> Case:
+def _case(
+    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: Loader | None, why: str = ""
+) -> Case:
     return Case(f"keras/{name}", says, make, rules, "keras", bite, why)
 
 
 CASES: tuple[Case, ...] = (
     _case("lambda", "A Lambda layer carries Python code.", _changed("lambda.keras", _lambda), _LAMBDA, "keras"),
-    _case("lambda_inner_path", "The same under Keras' inner path.", _changed("lambda.keras", _lambda_under_inner_path), _CODE_CLASS, "keras"),
-    _case("lambda_nested", "The same in a model in the model.", _changed("lambda.keras", _lambda_in_a_wrapper), _LAMBDA, "keras"),
-    _case("activation", "An activation is Python code.", _changed("model.keras", _function_as("activation")), _LAMBDA, "keras"),
-    _case("initializer", "An initializer is Python code.", _changed("model.keras", _function_as("kernel_initializer")), _LAMBDA, None, _NO_INITIALIZER),
-    _case("constraint", "A constraint is Python code.", _changed("model.keras", _function_as("kernel_constraint")), _LAMBDA, None, _LATER),
+    _case(
+        "lambda_inner_path",
+        "The same under Keras' inner path.",
+        _changed("lambda.keras", _lambda_under_inner_path),
+        _CODE_CLASS,
+        "keras",
+    ),
+    _case(
+        "lambda_nested",
+        "The same in a model in the model.",
+        _changed("lambda.keras", _lambda_in_a_wrapper),
+        _LAMBDA,
+        "keras",
+    ),
+    _case(
+        "activation",
+        "An activation is Python code.",
+        _changed("model.keras", _function_as("activation")),
+        _LAMBDA,
+        "keras",
+    ),
+    _case(
+        "initializer",
+        "An initializer is Python code.",
+        _changed("model.keras", _function_as("kernel_initializer")),
+        _LAMBDA,
+        None,
+        _NO_INITIALIZER,
+    ),
+    _case(
+        "constraint",
+        "A constraint is Python code.",
+        _changed("model.keras", _function_as("kernel_constraint")),
+        _LAMBDA,
+        None,
+        _LATER,
+    ),
     _case("loss", "The loss is Python code.", _changed("model.keras", _loss), _LAMBDA, None, _LATER),
-    _case("foreign_class", "A class of another module.", _changed("model.keras", _foreign_class), _CLASS, None, _KERAS_REFUSES),
-    _case("attribute_path", "A class behind attributes of a module.", _changed("model.keras", _attribute_path), _CLASS, None, _KERAS_REFUSES),
-    _case("foreign_function", "A function that is no part of a model.", _changed("model.keras", _foreign_function), _FUNCTION, None, _KERAS_REFUSES),
-    _case("function_name", "An activation by the name of a custom object.", _changed("model.keras", _function_name), _FUNCTION, None, _KERAS_REFUSES),
-    _case("registered", "One of Keras' classes, registered by another.", _changed("model.keras", _registered), _CLASS, None, _KERAS_REFUSES),
-    _case("called", "A function called with a node's arguments.", _changed("model.keras", _called_with_arguments), _FUNCTION, None, _KERAS_REFUSES),
-    _case("torch_module", "A wrapper that unpickles a torch module.", _changed("model.keras", _torch_module), _CODE_CLASS, "keras"),
-    _case("tfsm_layer", "A layer that loads a SavedModel of the host.", _changed("linear.keras", _saved_model), _CODE_CLASS, "keras"),
+    _case(
+        "foreign_class",
+        "A class of another module.",
+        _changed("model.keras", _foreign_class),
+        _CLASS,
+        None,
+        _KERAS_REFUSES,
+    ),
+    _case(
+        "attribute_path",
+        "A class behind attributes of a module.",
+        _changed("model.keras", _attribute_path),
+        _CLASS,
+        None,
+        _KERAS_REFUSES,
+    ),
+    _case(
+        "foreign_function",
+        "A function that is no part of a model.",
+        _changed("model.keras", _foreign_function),
+        _FUNCTION,
+        None,
+        _KERAS_REFUSES,
+    ),
+    _case(
+        "function_name",
+        "An activation by the name of a custom object.",
+        _changed("model.keras", _function_name),
+        _FUNCTION,
+        None,
+        _KERAS_REFUSES,
+    ),
+    _case(
+        "registered",
+        "One of Keras' classes, registered by another.",
+        _changed("model.keras", _registered),
+        _CLASS,
+        None,
+        _KERAS_REFUSES,
+    ),
+    _case(
+        "called",
+        "A function called with a node's arguments.",
+        _changed("model.keras", _called_with_arguments),
+        _FUNCTION,
+        None,
+        _KERAS_REFUSES,
+    ),
+    _case(
+        "torch_module",
+        "A wrapper that unpickles a torch module.",
+        _changed("model.keras", _torch_module),
+        _CODE_CLASS,
+        "keras",
+    ),
+    _case(
+        "tfsm_layer",
+        "A layer that loads a SavedModel of the host.",
+        _changed("linear.keras", _saved_model),
+        _CODE_CLASS,
+        "keras",
+    ),
     _case("vocabulary", "A vocabulary is read from the host.", _changed("lookup.keras", _vocabulary), _FILE, "keras"),
-    _case("idf_weights", "Weights of words are named by a path.", _changed("lookup.keras", _weights_of_words), _FILE, None, _IGNORED),
-    _case("build_config", "The build config names a file.", _changed("model.keras", _build_config), ("ART-02.schema",), None, _IGNORED),
-    _case("unknown_key", "An object has a key that Keras does not write.", _changed("model.keras", _unknown_key), ("ART-02.schema",), None, _IGNORED),
-    _case("value_dtype", "A value is of Python objects.", _changed("model.keras", _value_dtype), ("ART-02.schema",), None, _IGNORED),
-    _case("value", "A value holds a mapping.", _changed("model.keras", _value_of_objects), ("ART-02.schema",), None, _IGNORED),
-    _case("key_twice", "A class is stated twice; the last one counts.", _raw(lambda text: text.replace(b'"class_name": "Lambda"', b'"class_name": "Dense", "class_name": "Lambda"')), ("ART-02.json",), "keras"),
-    _case("escaped", "A class in escapes.", _raw(lambda text: text.replace(b'"Lambda"', b'"\\u004c\\u0061mbda"')), _LAMBDA, "keras"),
-    _case("utf_16", "A config in UTF-16.", _raw(lambda text: text.decode().encode("utf-16")), ("ART-02.json",), "keras"),
-    _case("byte_order_mark", "A config behind a byte order mark.", _raw(lambda text: b"\xef\xbb\xbf" + text), ("ART-02.json",), "keras"),
-    _case("infinity", "A number that is none.", _raw(lambda text: text.replace(b'"trainable": true', b'"trainable": Infinity', 1)), ("ART-02.json",), "keras"),
+    _case(
+        "idf_weights",
+        "Weights of words are named by a path.",
+        _changed("lookup.keras", _weights_of_words),
+        _FILE,
+        None,
+        _IGNORED,
+    ),
+    _case(
+        "build_config",
+        "The build config names a file.",
+        _changed("model.keras", _build_config),
+        ("ART-02.schema",),
+        None,
+        _IGNORED,
+    ),
+    _case(
+        "unknown_key",
+        "An object has a key that Keras does not write.",
+        _changed("model.keras", _unknown_key),
+        ("ART-02.schema",),
+        None,
+        _IGNORED,
+    ),
+    _case(
+        "value_dtype",
+        "A value is of Python objects.",
+        _changed("model.keras", _value_dtype),
+        ("ART-02.schema",),
+        None,
+        _IGNORED,
+    ),
+    _case(
+        "value",
+        "A value holds a mapping.",
+        _changed("model.keras", _value_of_objects),
+        ("ART-02.schema",),
+        None,
+        _IGNORED,
+    ),
+    _case(
+        "key_twice",
+        "A class is stated twice; the last one counts.",
+        _raw(lambda text: text.replace(b'"class_name": "Lambda"', b'"class_name": "Dense", "class_name": "Lambda"')),
+        ("ART-02.json",),
+        "keras",
+    ),
+    _case(
+        "escaped",
+        "A class in escapes.",
+        _raw(lambda text: text.replace(b'"Lambda"', b'"\\u004c\\u0061mbda"')),
+        _LAMBDA,
+        "keras",
+    ),
+    _case(
+        "utf_16", "A config in UTF-16.", _raw(lambda text: text.decode().encode("utf-16")), ("ART-02.json",), "keras"
+    ),
+    _case(
+        "byte_order_mark",
+        "A config behind a byte order mark.",
+        _raw(lambda text: b"\xef\xbb\xbf" + text),
+        ("ART-02.json",),
+        "keras",
+    ),
+    _case(
+        "infinity",
+        "A number that is none.",
+        _raw(lambda text: text.replace(b'"trainable": true', b'"trainable": Infinity', 1)),
+        ("ART-02.json",),
+        "keras",
+    ),
     _case("two_configs", "Two configs; Keras reads the last one.", _two_configs, ("ART-02.duplicate_name",), "keras"),
     _case("module", "A Python module in the archive.", _with_entry(_module), _ENTRY, None, _IGNORED),
-    _case("pickle", "A pickle in the archive.", _with_entry(lambda shop: (f"{shop.word()}.pkl", _hostile_pickle(shop))), _ENTRY, None, _IGNORED),
+    _case(
+        "pickle",
+        "A pickle in the archive.",
+        _with_entry(lambda shop: (f"{shop.word()}.pkl", _hostile_pickle(shop))),
+        _ENTRY,
+        None,
+        _IGNORED,
+    ),
     _case("asset", "An asset of a layer that has none.", _with_entry(_asset), _ENTRY, None, _IGNORED),
     _case("arrays", "A second file of weights.", _with_entry(_arrays), _ENTRY, None, _IGNORED),
-)  # fmt: skip
+)
 
 
 def _untouched(sample: str) -> Callable[[Workshop], Path]:
@@ -316,5 +482,7 @@ def _names_like_code(document: Any, shop: Workshop) -> None:
 BENIGN: tuple[Benign, ...] = (
     Benign("keras/mlp", "Dense, BatchNormalization, Dropout.", _untouched("model.keras"), "keras"),
     Benign("keras/lookup", "A StringLookup with its words in the config.", _untouched("lookup.keras"), "keras"),
-    Benign("keras/names", "A layer whose name only looks like code.", _changed("model.keras", _names_like_code), "keras"),
+    Benign(
+        "keras/names", "A layer whose name only looks like code.", _changed("model.keras", _names_like_code), "keras"
+    ),
 )

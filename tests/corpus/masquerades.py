@@ -14,8 +14,18 @@ from tests.corpus.gadgets import shell
 from tests.corpus.pickles import assemble, call
 
 _SUFFIXES = (".pt", ".pth", ".keras", ".pt2", ".h5", ".safetensors", ".npz", ".bin", ".zip")
-_RULES = ("ART-02.name_and_content", "ART-02.not_a_model", "ART-03.format", "ART-01.pickle", "ART-02.prefix_data", "ART-02.hdf5_structure",
-          "ART-02.safetensors", "ART-02.tensors", "ART-02.pickle", "ART-02.truncated")  # fmt: skip
+_RULES = (
+    "ART-02.name_and_content",
+    "ART-02.not_a_model",
+    "ART-03.format",
+    "ART-01.pickle",
+    "ART-02.prefix_data",
+    "ART-02.hdf5_structure",
+    "ART-02.safetensors",
+    "ART-02.tensors",
+    "ART-02.pickle",
+    "ART-02.truncated",
+)
 
 
 def _begins(head: bytes) -> Callable[[Workshop], bytes]:
@@ -49,7 +59,10 @@ _KINDS: dict[str, tuple[str, Callable[[Workshop], bytes]]] = {
     "markup": ("A page with a script.", lambda shop: f"<html><script>{shop.word()}</script>".encode()),
     "database": ("A database.", _begins(b"SQLite format 3\0")),
     "image": ("A picture with something behind it.", _begins(b"\x89PNG\r\n\x1a\n")),
-    "onnx": ("A model of a format that is not taken.", lambda shop: b"\x08\x08\x12\x07pytorch" + shop.rng.randbytes(80)),
+    "onnx": (
+        "A model of a format that is not taken.",
+        lambda shop: b"\x08\x08\x12\x07pytorch" + shop.rng.randbytes(80),
+    ),
     "gguf": ("Another one.", lambda shop: b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + shop.rng.randbytes(80)),
     "tflite": ("A third one.", lambda shop: b"\x1c\0\0\0TFL3" + shop.rng.randbytes(80)),
     "noise": ("Noise.", lambda shop: b"\x01" + shop.rng.randbytes(300)),
@@ -66,6 +79,14 @@ def _named(content: Callable[[Workshop], bytes]) -> Callable[[Workshop], Path]:
 
 
 CASES: tuple[Case, ...] = tuple(
-    Case(f"masquerade/{name}", says, _named(make), _RULES, "", None, "No loader of models takes it; whoever opens it by its content is surprised.")
+    Case(
+        f"masquerade/{name}",
+        says,
+        _named(make),
+        _RULES,
+        "",
+        None,
+        "No loader of models takes it; whoever opens it by its content is surprised.",
+    )
     for name, (says, make) in _KINDS.items()
 )

@@ -144,9 +144,25 @@ def _deep_source(entries: dict[str, bytes], shop: Workshop) -> None:
 
 
 _CODE = ("ART-03.package",)
-_SOURCE = ("ART-02.source", "ART-02.package", "ART-02.entry_name", "ART-01.shadow", "ART-02.unknown_entry", "ART-02.duplicate_name", "ART-02.too_large")
+_SOURCE = (
+    "ART-02.source",
+    "ART-02.package",
+    "ART-02.entry_name",
+    "ART-01.shadow",
+    "ART-02.unknown_entry",
+    "ART-02.duplicate_name",
+    "ART-02.too_large",
+)
 _TOML = ("ART-02.toml", "ART-02.package", "ART-02.missing_entry", "ART-02.entry_name", "ART-02.unknown_entry")
-_WEIGHTS = ("ART-01.pickle", "ART-02.package", "ART-02.tensors", "ART-02.safetensors", "ART-02.weights", "ART-02.pickle", "ART-02.truncated")
+_WEIGHTS = (
+    "ART-01.pickle",
+    "ART-02.package",
+    "ART-02.tensors",
+    "ART-02.safetensors",
+    "ART-02.weights",
+    "ART-02.pickle",
+    "ART-02.truncated",
+)
 _ENTRY = ("ART-02.unknown_entry", "ART-01.native_code", "ART-02.entry_name")
 _NOT_LOADED = "Nothing of it runs by itself: it waits for whoever unpacks or imports it."
 
@@ -178,17 +194,28 @@ CASES: tuple[Case, ...] = (
     _case("wheel", "A nested archive that Python imports from.", _entry("@.whl", b"PK\x03\x04"), _ENTRY),
     _case("pickled_weights", "The weights are a hostile pickle.", _pickled_weights, _WEIGHTS),
     _case("damaged_weights", "The weights are cut off.", _damaged_weights, _WEIGHTS),
-    _case("entry_elsewhere", "The entry point is no module of the package.", _manifest("model:build", "os:system"), _TOML),
-    _case("entry_attribute", "The entry point is an attribute's attribute.", _manifest("model:build", "model:torch.hub.load"), _TOML),
+    _case(
+        "entry_elsewhere", "The entry point is no module of the package.", _manifest("model:build", "os:system"), _TOML
+    ),
+    _case(
+        "entry_attribute",
+        "The entry point is an attribute's attribute.",
+        _manifest("model:build", "model:torch.hub.load"),
+        _TOML,
+    ),
     _case("entry_path", "The entry point leaves the package.", _manifest("model:build", "../@:build"), _TOML),
     _case("weights_elsewhere", "The weights lie outside.", _manifest('"weights.safetensors"', '"../../@"'), _TOML),
-    _case("no_signature", "The outputs are missing.", _manifest("[[signature.outputs]]", "[[signature.others]]"), _TOML),
-    _case("unknown_key", "A key that the format does not have.", _manifest("[package]", '[package]\ncommand = "@"'), _TOML),
+    _case(
+        "no_signature", "The outputs are missing.", _manifest("[[signature.outputs]]", "[[signature.others]]"), _TOML
+    ),
+    _case(
+        "unknown_key", "A key that the format does not have.", _manifest("[package]", '[package]\ncommand = "@"'), _TOML
+    ),
     _case("framework", "A framework that does not exist.", _manifest('"pytorch"', '"@"'), _TOML),
     _case("key_twice", "A key is stated twice.", _manifest("[package]", '[package]\nframework = "keras"'), _TOML),
     _case("deep_toml", "5,000 brackets.", _deep_toml, _TOML),
     _case("not_text", "A manifest in UTF-16.", _not_text, _TOML),
-)  # fmt: skip
+)
 
 BENIGN: tuple[Benign, ...] = (
     Benign("package/linear", "A linear layer.", _changed(lambda entries, shop: None), "package", "quarantined"),

@@ -219,10 +219,20 @@ class _Assembler:
         # Both texts are put away, in the other order and with something between, and fetched again.
         first, second = self._put(), self._put()
         return (
-            self._text(value.name) + b"r" + first + b"0"
-            + self._text(value.module) + b"r" + second + b"0"
-            + b"j" + second + b"j" + first + b"\x93"
-        )  # fmt: skip
+            self._text(value.name)
+            + b"r"
+            + first
+            + b"0"
+            + self._text(value.module)
+            + b"r"
+            + second
+            + b"0"
+            + b"j"
+            + second
+            + b"j"
+            + first
+            + b"\x93"
+        )
 
     def _put(self) -> bytes:
         self._memo += self._rng.randint(1, 300)

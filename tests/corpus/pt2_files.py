@@ -53,7 +53,9 @@ def _graph(document: Any) -> Any:
 
 
 def _payload(shop: Workshop) -> bytes:
-    gadget = GADGETS[shop.rng.choice(["system", "eval", "open", "subprocess", "attrgetter", "torch_executes", "partial"])]
+    gadget = GADGETS[
+        shop.rng.choice(["system", "eval", "open", "subprocess", "attrgetter", "torch_executes", "partial"])
+    ]
     return assemble([gadget(shop)], shop.rng, protocol=shop.rng.randint(2, 5))
 
 
@@ -104,7 +106,9 @@ def _offset(document: Any, shop: Workshop) -> None:
 
 
 def _power(document: Any, shop: Workshop) -> None:
-    _symbols(document)[0]["as_expr"]["expr_str"] = shop.rng.choice(["9**9**9**9", "factorial(10**8)", "(" * 5000 + "s77" + ")" * 5000])
+    _symbols(document)[0]["as_expr"]["expr_str"] = shop.rng.choice(
+        ["9**9**9**9", "factorial(10**8)", "(" * 5000 + "s77" + ")" * 5000]
+    )
 
 
 def _guard(document: Any, shop: Workshop) -> None:
@@ -216,7 +220,9 @@ _NOT_CALLED = "torch.export.load leaves it where it is; another call, or another
 _NO_SUCH = "torch 2.13 refuses it when it rebuilds the graph."
 
 
-def _case(name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: Loader | None, why: str = "") -> Case:
+def _case(
+    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: Loader | None, why: str = ""
+) -> Case:
     return Case(f"pt2/{name}", says, make, rules, "pt2", bite, why)
 
 
@@ -227,31 +233,140 @@ CASES: tuple[Case, ...] = (
     _case("size", "A size is an expression that runs code.", _changed(_size), _EXPRESSION, _BITES),
     _case("stride", "A stride is an expression that runs code.", _changed(_stride), _EXPRESSION, _BITES),
     _case("offset", "An offset is an expression that runs code.", _changed(_offset), _EXPRESSION, None, _NOT_CALLED),
-    _case("power", "An expression that never ends.", _changed(_power), _EXPRESSION, None, "It exhausts time or the stack of whoever evaluates it."),
+    _case(
+        "power",
+        "An expression that never ends.",
+        _changed(_power),
+        _EXPRESSION,
+        None,
+        "It exhausts time or the stack of whoever evaluates it.",
+    ),
     _case("guard", "A guard runs code when the model is called.", _changed(_guard), ("ART-01.guard",), _BITES),
     _case("range", "A range of something that is no size.", _changed(_range), _EXPRESSION, None, _NOT_CALLED),
     _case("from_file", "A node makes a file of the host.", _changed(_from_file), ("ART-01.operator",), _BITES),
-    _case("operator", "A node calls what is no operator of a model.", _changed(_other_operator), ("ART-01.operator",), None, _NO_SUCH),
-    _case("memory", "A node reads memory that it did not write.", _changed(_beside_memory), ("ART-01.operator",), None, _NO_SUCH),
+    _case(
+        "operator",
+        "A node calls what is no operator of a model.",
+        _changed(_other_operator),
+        ("ART-01.operator",),
+        None,
+        _NO_SUCH,
+    ),
+    _case(
+        "memory",
+        "A node reads memory that it did not write.",
+        _changed(_beside_memory),
+        ("ART-01.operator",),
+        None,
+        _NO_SUCH,
+    ),
     _case("name", "A name becomes part of generated code.", _changed(_name_is_code), _NAME, _BITES),
-    _case("argument", "An argument's name becomes part of code.", _changed(_argument_is_code), _NAME, None, _NOT_CALLED),
-    _case("tree", "A tree of outputs names a module to import.", _changed(_tree_imports), _NAME, None, "The module is not there."),
-    _case("custom_object", "The graph has an object of somebody's class.", _changed(_custom_object), ("ART-01.custom_object",), None, _NOT_CALLED),
-    _case("unknown_key", "The graph has a key that torch does not write.", _changed(_unknown_key), ("ART-02.schema",), None, _NOT_CALLED),
+    _case(
+        "argument", "An argument's name becomes part of code.", _changed(_argument_is_code), _NAME, None, _NOT_CALLED
+    ),
+    _case(
+        "tree",
+        "A tree of outputs names a module to import.",
+        _changed(_tree_imports),
+        _NAME,
+        None,
+        "The module is not there.",
+    ),
+    _case(
+        "custom_object",
+        "The graph has an object of somebody's class.",
+        _changed(_custom_object),
+        ("ART-01.custom_object",),
+        None,
+        _NOT_CALLED,
+    ),
+    _case(
+        "unknown_key",
+        "The graph has a key that torch does not write.",
+        _changed(_unknown_key),
+        ("ART-02.schema",),
+        None,
+        _NOT_CALLED,
+    ),
     _case("key_twice", "The guards are stated twice.", _key_twice, ("ART-02.json",), _BITES),
-    _case("aotinductor", "Compiled code of AOTInductor.", _entry("data/aotinductor/@/model.so"), ("ART-01.native_code",), None, _NOT_CALLED),
+    _case(
+        "aotinductor",
+        "Compiled code of AOTInductor.",
+        _entry("data/aotinductor/@/model.so"),
+        ("ART-01.native_code",),
+        None,
+        _NOT_CALLED,
+    ),
     _case("library", "A compiled library.", _entry("@.so"), ("ART-01.native_code",), None, _NOT_CALLED),
-    _case("custom_entry", "A stored object of somebody's class.", _entry("data/constants/custom_obj_0"), ("ART-01.custom_object",), None, _NOT_CALLED),
-    _case("opaque_entry", "A stored object that only code can rebuild.", _entry("data/constants/opaque_obj_0"), ("ART-01.custom_object",), None, _NOT_CALLED),
-    _case("second_model", "A second graph.", _entry("models/@.json", b"{}"), ("ART-02.unknown_entry",), None, _NOT_CALLED),
+    _case(
+        "custom_entry",
+        "A stored object of somebody's class.",
+        _entry("data/constants/custom_obj_0"),
+        ("ART-01.custom_object",),
+        None,
+        _NOT_CALLED,
+    ),
+    _case(
+        "opaque_entry",
+        "A stored object that only code can rebuild.",
+        _entry("data/constants/opaque_obj_0"),
+        ("ART-01.custom_object",),
+        None,
+        _NOT_CALLED,
+    ),
+    _case(
+        "second_model", "A second graph.", _entry("models/@.json", b"{}"), ("ART-02.unknown_entry",), None, _NOT_CALLED
+    ),
     _case("module", "A Python module.", _entry("@.py", b"import os"), ("ART-02.unknown_entry",), None, _NOT_CALLED),
-    _case("second_root", "A second, hostile model under another root.", _second_root, ("ART-02.unknown_entry",), None, _NO_SUCH),
-    _case("weight_path", "A weight lies outside of the archive.", _changed(_path_of_weights, _WEIGHTS), ("ART-02.weights", "ART-02.schema", "ART-02.entry_name"), None, _NO_SUCH),
-    _case("weight_offset", "A weight is read beside its bytes.", _weight("storage_offset", {"as_int": 10**6}), ("ART-02.weights",), None, "It reads memory beside the weight, which no marker shows."),
-    _case("weight_strides", "A weight's strides reach beside it.", _weight("strides", [{"as_int": 10**6}, {"as_int": 1}]), ("ART-02.weights", "ART-02.schema"), None, "The same."),
-    _case("weight_sizes", "A weight of 10**18 elements.", _weight("sizes", [{"as_int": 10**9}, {"as_int": 10**9}]), ("ART-02.weights", "ART-02.schema"), None, "It exhausts memory."),
-    _case("weight_dtype", "A weight is of another type than the graph says.", _weight("dtype", 8), ("ART-02.weights", "ART-02.schema"), None, _NO_SUCH),
-)  # fmt: skip
+    _case(
+        "second_root",
+        "A second, hostile model under another root.",
+        _second_root,
+        ("ART-02.unknown_entry",),
+        None,
+        _NO_SUCH,
+    ),
+    _case(
+        "weight_path",
+        "A weight lies outside of the archive.",
+        _changed(_path_of_weights, _WEIGHTS),
+        ("ART-02.weights", "ART-02.schema", "ART-02.entry_name"),
+        None,
+        _NO_SUCH,
+    ),
+    _case(
+        "weight_offset",
+        "A weight is read beside its bytes.",
+        _weight("storage_offset", {"as_int": 10**6}),
+        ("ART-02.weights",),
+        None,
+        "It reads memory beside the weight, which no marker shows.",
+    ),
+    _case(
+        "weight_strides",
+        "A weight's strides reach beside it.",
+        _weight("strides", [{"as_int": 10**6}, {"as_int": 1}]),
+        ("ART-02.weights", "ART-02.schema"),
+        None,
+        "The same.",
+    ),
+    _case(
+        "weight_sizes",
+        "A weight of 10**18 elements.",
+        _weight("sizes", [{"as_int": 10**9}, {"as_int": 10**9}]),
+        ("ART-02.weights", "ART-02.schema"),
+        None,
+        "It exhausts memory.",
+    ),
+    _case(
+        "weight_dtype",
+        "A weight is of another type than the graph says.",
+        _weight("dtype", 8),
+        ("ART-02.weights", "ART-02.schema"),
+        None,
+        _NO_SUCH,
+    ),
+)
 
 
 def _untouched(shop: Workshop) -> Path:

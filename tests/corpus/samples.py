@@ -90,7 +90,9 @@ def _module(tf: Any, body: Callable[[Any], Any], *, has_variables: bool) -> Any:
     def serve(rows: Any) -> dict[str, Any]:
         return {"answer": tf.matmul(rows, module.weight), **(body(rows) or {})}
 
-    module.serve = tf.function(serve, input_signature=[tf.TensorSpec((None, 4), tf.float32, name="rows")], autograph=False)
+    module.serve = tf.function(
+        serve, input_signature=[tf.TensorSpec((None, 4), tf.float32, name="rows")], autograph=False
+    )
     return module
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+import torch  # noqa: TID253 - loaded only where samples are made
 
 from tests.corpus.samples import MARKER
 

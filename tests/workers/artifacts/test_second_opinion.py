@@ -1,0 +1,104 @@
+"""picklescan is asked after our own inspection; what it alone finds is a finding, and what befalls it is not ours."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.workers.artifacts.crafting import changed
+from workers.artifacts.inspection import inspect
+from workers.artifacts.second_opinion import ask, with_second_opinion
+
+ROOT = Path(__file__).parents[3]
+
+
+def command(path: Path) -> tuple[int, dict[str, object]]:
+    """Run the command and return its status and its JSON."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "workers.artifacts", "inspect", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    return ended.returncode, json.loads(ended.stdout)
+
+
+def test_what_only_picklescan_calls_dangerous_is_quarantined(pt2_file: Path, tmp_path: Path) -> None:
+    content = b"cos\nsystem\n(S'true'\ntR."
+    path = changed(pt2_file, tmp_path / "disputed.pt2", {"extra/notes.pkl": content})
+    ours = inspect(path, filename=path.name)
+    assert ours.verdict == "registered"
+    both = with_second_opinion(ours, path, filename=path.name)
+    assert both.verdict == "quarantined"
+    found = both.findings[-1]
+    assert (found.id, found.severity, found.place) == ("ART-01.second_opinion", "medium", "picklescan")
+    assert "os.system" in found.detail
+    status, said = command(path)
+    assert (status, said["verdict"]) == (2, "quarantined")
+
+
+def test_a_disagreement_can_be_accepted(pt2_file: Path, tmp_path: Path) -> None:
+    path = changed(pt2_file, tmp_path / "disputed.pt2", {"extra/notes.pkl": b"cos\nsystem\n(S'true'\ntR."})
+    ours = inspect(path, filename=path.name, accepted=["ART-01.second_opinion"])
+    assert with_second_opinion(ours, path, filename=path.name).verdict == "registered"
+
+
+def test_a_file_that_both_find_harmless_has_no_more_findings(keras_file: Path, pt2_file: Path) -> None:
+    for path in (keras_file, pt2_file):
+        ours = inspect(path, filename=path.name)
+        assert with_second_opinion(ours, path, filename=path.name) == ours
+
+
+def test_nobody_is_asked_about_a_rejected_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps([1], protocol=2))
+    monkeypatch.setattr("workers.artifacts.second_opinion.ask", lambda *given, **named: pytest.fail("it was asked"))
+    ours = inspect(path, filename=path.name)
+    assert with_second_opinion(ours, path, filename=path.name) is ours
+
+
+def test_a_scanner_that_takes_too_long_is_told_and_decides_nothing(
+    pt2_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opinion = ask(pt2_file, filename="model.pt2", seconds=0.001)
+    assert "within 0.001 s" in opinion.failure
+    monkeypatch.setattr("workers.artifacts.second_opinion.ask", lambda *given, **named: opinion)
+    ours = inspect(pt2_file, filename="model.pt2")
+    both = with_second_opinion(ours, pt2_file, filename="model.pt2")
+    assert both.verdict == "registered"
+    assert (both.findings[-1].id, both.findings[-1].severity) == ("ART-01.no_second_opinion", "info")
+    assert "within 0.001 s" in both.findings[-1].detail
+
+
+def test_a_scanner_that_runs_out_of_memory_has_no_opinion(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pkl"
+    path.write_bytes(b"\x80\x02" + b"N0" * 500_000 + b"cos\nsystem\n.")
+    assert ask(path, filename=path.name).dangerous == ("os.system",)
+    assert "memory" in ask(path, filename=path.name, memory_bytes=64 * 1024**2).failure.lower()
+
+
+def test_an_upload_that_makes_the_scanner_fail_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "weights.7z"
+    path.write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(50))
+    assert "py7zr is required" in ask(path, filename=path.name).failure
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import socket; socket.create_connection(('127.0.0.1', 9))",
+        "import subprocess; subprocess.run(['true'])",
+        "import os; os.system('true')",
+        "import pickle; pickle.loads(b'cos\\nsystem\\n.')",
+    ],
+)
+def test_the_scanner_cannot_unpickle_start_a_program_or_connect(code: str) -> None:
+    program = f"import sys; from workers.artifacts.second_opinion import _forbid; sys.addaudithook(_forbid)\n{code}"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert "A scanner has no use for" in ended.stderr
