@@ -133,8 +133,11 @@ def _graphs(tf: Any) -> dict[str, Callable[[Any], Any]]:
 
         tf.cond(tf.shape(rows)[0] > 0, write, lambda: tf.constant(0))
 
-    def save(rows: Any) -> None:
-        raw.SaveV2(prefix=MARKER, tensor_names=["a"], shape_and_slices=[""], tensors=[rows])
+    def save(rows: Any) -> Any:
+        # TensorFlow would leave it out of the signature where no output hangs on it.
+        written = raw.SaveV2(prefix=MARKER, tensor_names=["a"], shape_and_slices=[""], tensors=[rows])
+        with tf.control_dependencies([written]):
+            return {"saved": tf.identity(rows)}
 
     def records(rows: Any) -> None:
         data = tf.data.Dataset.from_tensor_slices(["a"])

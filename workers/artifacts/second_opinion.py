@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
 import subprocess
 import sys
@@ -26,6 +27,7 @@ _ROOT = Path(__file__).parents[2]
 _SECONDS = 30.0
 _MEMORY_BYTES = 1024**3
 _MOST_NAMES = 5
+_OUT_OF_MEMORY_STATUS = 70
 _LONGEST_NAME = 200
 #: What a scanner never does; Python tells of each before it happens.
 _FORBIDDEN = frozenset(
@@ -76,6 +78,8 @@ def ask(path: Path, *, filename: str, seconds: float = _SECONDS, memory_bytes: i
             )
     except subprocess.TimeoutExpired:
         return Opinion(failure=f"It did not come to an end within {seconds:g} s.")
+    if ended.returncode == _OUT_OF_MEMORY_STATUS:
+        return Opinion(failure=f"It needed more than {memory_bytes:,} bytes of memory.")
     if ended.returncode != 0:
         said = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         return Opinion(failure=f"It ended with status {ended.returncode}: {shown(said, _LONGEST_NAME)}.")
@@ -106,7 +110,7 @@ class _OutOfMemory(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info and isinstance(record.exc_info[1], MemoryError):
-            sys.exit("It ran out of memory")
+            os._exit(_OUT_OF_MEMORY_STATUS)
 
 
 def _main(suffix: str, memory_bytes: int) -> None:
@@ -121,8 +125,11 @@ def _main(suffix: str, memory_bytes: int) -> None:
     log.setLevel(logging.DEBUG)
     log.propagate = False
     log.addHandler(_OutOfMemory())
-    with open(0, "rb") as stream:
-        result = scan_bytes(stream, "upload", suffix)
+    try:
+        with open(0, "rb") as stream:
+            result = scan_bytes(stream, "upload", suffix)
+    except MemoryError:
+        os._exit(_OUT_OF_MEMORY_STATUS)
     names = sorted(f"{entry.module}.{entry.name}" for entry in result.globals if entry.safety is SafetyLevel.Dangerous)
     print(json.dumps(names[: _MOST_NAMES * 10]))
 

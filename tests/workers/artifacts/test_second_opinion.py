@@ -80,7 +80,9 @@ def test_a_scanner_that_runs_out_of_memory_has_no_opinion(tmp_path: Path) -> Non
     path = tmp_path / "weights.pkl"
     path.write_bytes(b"\x80\x02" + b"N0" * 500_000 + b"cos\nsystem\n.")
     assert ask(path, filename=path.name).dangerous == ("os.system",)
-    assert "memory" in ask(path, filename=path.name, memory_bytes=64 * 1024**2).failure.lower()
+    opinion = ask(path, filename=path.name, memory_bytes=64 * 1024**2)
+    assert opinion.dangerous == ()
+    assert "67,108,864 bytes of memory" in opinion.failure
 
 
 def test_an_upload_that_makes_the_scanner_fail_is_told(tmp_path: Path) -> None:
