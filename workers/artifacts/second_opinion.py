@@ -1,38 +1,32 @@
 """picklescan as a second opinion: what it calls dangerous in a file that we would register is a finding of its own.
 
 picklescan knows names that are dangerous; we know structures that are harmless. The two err in different ways, so a
-disagreement is worth a person's look. It runs after the inspection in a process of its own, with less memory than the
-job, a time limit, and no way to unpickle, to start a program or to reach the network: an upload that crashes it or
-holds it up costs the opinion and nothing else.
+disagreement is worth a person's look. It runs after the inspection, with a limit on its time and on the memory that it
+adds, since the sandbox of jobs has no room for another process: an upload that crashes it, holds it up or fills the
+memory costs the opinion and nothing else.
 
-Source: picklescan 1.0.5, ``picklescan.scanner.scan_bytes``.
+Source: picklescan 1.0.5, ``picklescan.scanner.scan_bytes``, which reads opcodes and neither unpickles nor connects.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import resource
-import subprocess
-import sys
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from workers.artifacts.findings import Finding, finding, shown
 from workers.artifacts.inspection import Inspection
 
-_ROOT = Path(__file__).parents[2]
 _SECONDS = 30.0
 _MEMORY_BYTES = 1024**3
 _MOST_NAMES = 5
-_OUT_OF_MEMORY_STATUS = 70
 _LONGEST_NAME = 200
-#: What a scanner never does; Python tells of each before it happens.
-_FORBIDDEN = frozenset(
-    {"pickle.find_class", "socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.exec"}
-)
 
 
 @dataclass(frozen=True)
@@ -48,6 +42,10 @@ class Opinion:
     failure: str = ""
 
 
+class _LimitError(BaseException):
+    """A limit was reached. picklescan takes every ordinary exception for the end of a pickle, and would go on."""
+
+
 def with_second_opinion(inspection: Inspection, path: Path, *, filename: str) -> Inspection:
     """Add what picklescan thinks of a file that the inspection does not reject; a rejected one needs no other word."""
     if inspection.verdict == "rejected":
@@ -57,33 +55,33 @@ def with_second_opinion(inspection: Inspection, path: Path, *, filename: str) ->
 
 
 def ask(path: Path, *, filename: str, seconds: float = _SECONDS, memory_bytes: int = _MEMORY_BYTES) -> Opinion:
-    """Let picklescan read a file in a process of its own.
+    """Let picklescan read a file.
 
     Args:
         filename: its ending tells picklescan how to read the file.
-        seconds: how long it may take.
-        memory_bytes: how much private memory it may use.
+        seconds: how long it may take; only the main thread can be held to it, so that no other one may ask.
+        memory_bytes: how much private memory it may add to what this process has.
     """
-    command = [sys.executable, "-P", "-m", __name__, Path(filename).suffix.lower(), str(memory_bytes)]
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("Only the main thread can limit the time that a scanner takes.")
     try:
-        with path.open("rb") as stream:
-            ended = subprocess.run(  # noqa: S603 - this interpreter, this module
-                command,
-                stdin=stream,
-                capture_output=True,
-                check=False,
-                cwd=_ROOT,
-                env={"PYTHONPATH": str(_ROOT)},
-                timeout=seconds,
-            )
-    except subprocess.TimeoutExpired:
-        return Opinion(failure=f"It did not come to an end within {seconds:g} s.")
-    if ended.returncode == _OUT_OF_MEMORY_STATUS:
-        return Opinion(failure=f"It needed more than {memory_bytes:,} bytes of memory.")
-    if ended.returncode != 0:
-        said = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        return Opinion(failure=f"It ended with status {ended.returncode}: {shown(said, _LONGEST_NAME)}.")
-    return Opinion(tuple(json.loads(ended.stdout)))
+        with path.open("rb") as stream, _limited(seconds, memory_bytes):
+            return Opinion(_dangerous(stream, Path(filename).suffix.lower()))
+    except _LimitError as limit:
+        return Opinion(failure=str(limit))
+    except MemoryError:
+        return Opinion(failure=_too_much(memory_bytes))
+    except Exception as error:  # noqa: BLE001 - whatever a foreign scanner raises of a hostile file
+        return Opinion(failure=f"It failed: {shown(f'{type(error).__name__}: {error}', _LONGEST_NAME)}.")
+
+
+def _dangerous(stream: Any, suffix: str) -> tuple[str, ...]:
+    from picklescan.scanner import SafetyLevel, scan_bytes
+
+    result = scan_bytes(stream, "upload", suffix)
+    return tuple(
+        sorted({f"{entry.module}.{entry.name}" for entry in result.globals if entry.safety is SafetyLevel.Dangerous})
+    )
 
 
 def _finding_of(opinion: Opinion) -> Finding | None:
@@ -100,39 +98,54 @@ def _finding_of(opinion: Opinion) -> Finding | None:
     return finding("ART-01.second_opinion", detail, "picklescan")
 
 
-def _forbid(event: str, _arguments: tuple[Any, ...]) -> None:
-    if event in _FORBIDDEN:
-        raise PermissionError(f"A scanner has no use for {event}.")
+@contextmanager
+def _limited(seconds: float, memory_bytes: int) -> Iterator[None]:
+    """Limit the time and the added memory of what happens inside, and make picklescan tell a lack of memory."""
+
+    def end(_number: int, _frame: object) -> NoReturn:
+        raise _LimitError(f"It did not come to an end within {seconds:g} s.")
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = _private_bytes() + memory_bytes
+    allowed = wanted if soft == resource.RLIM_INFINITY else min(wanted, soft)
+    log = logging.getLogger("picklescan")
+    before = (log.level, log.propagate)
+    listener = _Listener(_too_much(memory_bytes))
+    log.addHandler(listener)
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    handler = signal.signal(signal.SIGALRM, end)
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        signal.signal(signal.SIGALRM, handler)
+        log.removeHandler(listener)
+        log.level, log.propagate = before
 
 
-class _OutOfMemory(logging.Handler):
-    """Ends the process where picklescan ran out of memory: it takes that for a pickle that ends there."""
+class _Listener(logging.Handler):
+    """Hears of the exceptions that picklescan takes for the end of a pickle, where a lack of memory is one of them."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self._words = words
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info and isinstance(record.exc_info[1], MemoryError):
-            os._exit(_OUT_OF_MEMORY_STATUS)
+            raise _LimitError(self._words)
 
 
-def _main(suffix: str, memory_bytes: int) -> None:
-    """Scan the file on standard input and print the names that are dangerous as JSON."""
-    from picklescan.scanner import SafetyLevel, scan_bytes
-
-    _, highest = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = memory_bytes if highest == resource.RLIM_INFINITY else min(memory_bytes, highest)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    sys.addaudithook(_forbid)
-    log = logging.getLogger("picklescan")
-    log.setLevel(logging.DEBUG)
-    log.propagate = False
-    log.addHandler(_OutOfMemory())
-    try:
-        with open(0, "rb") as stream:
-            result = scan_bytes(stream, "upload", suffix)
-    except MemoryError:
-        os._exit(_OUT_OF_MEMORY_STATUS)
-    names = sorted(f"{entry.module}.{entry.name}" for entry in result.globals if entry.safety is SafetyLevel.Dangerous)
-    print(json.dumps(names[: _MOST_NAMES * 10]))
+def _too_much(memory_bytes: int) -> str:
+    return f"It needed more than {memory_bytes:,} bytes of memory."
 
 
-if __name__ == "__main__":
-    _main(sys.argv[1], int(sys.argv[2]))
+def _private_bytes() -> int:
+    """Return the private writable memory of this process, which is what RLIMIT_DATA limits (proc(5), ``VmData``)."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("This kernel does not tell how much memory a process has.")
