@@ -379,7 +379,7 @@ CASES: tuple[Case, ...] = (
     _case("vocabulary", "A vocabulary is read from the host.", _changed("lookup.keras", _vocabulary), _FILE, "keras"),
     _case(
         "idf_weights",
-        "Weights of words are named by a path.",
+        "Weights of words are a text.",
         _changed("lookup.keras", _weights_of_words),
         _FILE,
         None,
