@@ -15,6 +15,7 @@ from tests.corpus import (
     hdf5_files,
     keras_files,
     masquerades,
+    ordinary,
     packages,
     pt2_files,
 )
@@ -31,6 +32,7 @@ _MODULES = (
     packages,
     bombs,
     masquerades,
+    ordinary,
 )
 
 CASES: tuple[Case, ...] = tuple(case for module in _MODULES for case in module.CASES)

@@ -62,7 +62,8 @@ def _by_chance(paths: list[Path], seconds: float, seed: int, folder: Path) -> No
         rng = random.Random(f"{seed}:{round_number}")
         base = rng.choice(paths)
         content = mutate(base.read_bytes(), rng)
-        (folder / "suffix").write_text(base.suffix)
+        for before in folder.glob("input*"):
+            before.unlink()
         signal.alarm(SECONDS)
         inspect_bytes(content, base.suffix, folder)
         signal.alarm(0)
@@ -75,7 +76,6 @@ def _by_coverage(paths: list[Path], seconds: float, seed: int, folder: Path) -> 
     import atheris
 
     suffix = max((path.suffix for path in paths), key=[path.suffix for path in paths].count)
-    (folder / "suffix").write_text(suffix)
     corpus = folder / "corpus"
     corpus.mkdir()
     for number, path in enumerate(paths):
@@ -111,12 +111,14 @@ def _run(format_name: str, folder: Path, seconds: float, seed: int, *, guided: b
     print(f"{format_name:12} {counted[-1].strip() if counted else ''}", flush=True)
     if child.returncode == 0:
         return ""
-    suffix = (folder / "suffix").read_text()
-    content = (folder / f"input{suffix}").read_bytes()
+    tail = "\n    ".join(lines[-12:])
+    inputs = sorted(folder.glob("input*"))
+    if not inputs:
+        return f"{format_name} ended with {child.returncode} before its first input:\n    {tail}"
+    content, suffix = inputs[0].read_bytes(), inputs[0].suffix
     _KEPT.mkdir(exist_ok=True)
     kept = _KEPT / f"{format_name}-{hashlib.sha256(content).hexdigest()[:12]}{suffix}"
     kept.write_bytes(content)
-    tail = "\n    ".join(lines[-12:])
     return f"{format_name} ended with {child.returncode}:\n    {tail}\n  python -m workers.artifacts inspect {kept}"
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tests.corpus.arrays import tensors_file
 from tests.corpus.case import Benign, Case, Loader, Workshop
+from tests.corpus.checkpoints import zip_entries
 from tests.corpus.gadgets import code, shell
-from tests.corpus.pickles import assemble, call
-from tests.corpus.zips import Entry, write_zip
+from tests.corpus.pickles import call, plain
+from tests.corpus.zips import Entry, write_zip, zip_bytes
 
 _MANIFEST = """\
 [package]
@@ -122,7 +123,8 @@ def _manifest(old: str, new: str) -> Change:
 
 def _pickled_weights(entries: dict[str, bytes], shop: Workshop) -> None:
     del entries["weights.safetensors"]
-    entries["weights.pt"] = assemble(call("os:system", shell(shop)), shop.rng, protocol=2)
+    pickled = plain({"weight": call("os:system", shell(shop))})
+    entries["weights.pt"] = zip_bytes(zip_entries(pickled, shop.rng))
     entries["assay.toml"] = _MANIFEST.replace("weights.safetensors", "weights.pt").encode()
 
 

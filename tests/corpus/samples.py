@@ -41,7 +41,9 @@ def _make_torch(folder: Path) -> None:
     import torch
 
     from tests import tiny_models
+    from tests.corpus import ordinary
 
+    ordinary.save_with_torch(folder)
     tiny_models.mlp(folder / "model.pt2", dropout=0.1, batch_normalisation=True)
     with warnings.catch_warnings():
         # torch 2.13 says of every use of TorchScript that torch.export comes after it.
@@ -63,7 +65,9 @@ def _make_tensorflow(folder: Path) -> None:
     import tensorflow as tf
 
     from tests import tiny_models
+    from tests.corpus import ordinary
 
+    ordinary.save_with_keras(folder)
     path = tiny_models.mlp(folder / "model.keras", dropout=0.1, batch_normalisation=True)
     tiny_models.linear_classifier(folder / "linear.keras", weights=np.ones((4, 2), "float32"))
     model = keras.saving.load_model(path)

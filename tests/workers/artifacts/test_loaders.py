@@ -26,6 +26,7 @@ ALLOWED = {
     # A source of a released package, in the sandbox.
     "workers/frameworks/package.py": {"import_module(...)"},
     # A dtype of the signature, which is one of a list.
+    "workers/frameworks/pytorch_package.py": {"getattr(torch, ...)"},
     "workers/frameworks/pytorch_running.py": {"getattr(torch, ...)"},
     "workers/frameworks/pytorch_training.py": {"getattr(torch, ...)"},
     # The adapters, which are given rewritten files alone.
