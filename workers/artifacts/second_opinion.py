@@ -14,16 +14,16 @@ import logging
 import resource
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO
 
 from workers.artifacts.findings import Finding, finding, shown
 from workers.artifacts.inspection import Inspection
 
 _SECONDS = 30.0
+_AGAIN_SECONDS = 0.1
 _MEMORY_BYTES = 1024**3
 _MOST_NAMES = 5
 _LONGEST_NAME = 200
@@ -64,9 +64,13 @@ def ask(path: Path, *, filename: str, seconds: float = _SECONDS, memory_bytes: i
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("Only the main thread can limit the time that a scanner takes.")
+    # Imported before the time runs: half an import would stay.
+    from picklescan import scanner
+
+    suffix = Path(filename).suffix.lower()
     try:
-        with path.open("rb") as stream, _limited(seconds, memory_bytes):
-            return Opinion(_dangerous(stream, Path(filename).suffix.lower()))
+        with path.open("rb") as stream:
+            return Opinion(_limited(lambda: _dangerous(scanner, stream, suffix), seconds, memory_bytes))
     except _LimitError as limit:
         return Opinion(failure=str(limit))
     except MemoryError:
@@ -75,13 +79,10 @@ def ask(path: Path, *, filename: str, seconds: float = _SECONDS, memory_bytes: i
         return Opinion(failure=f"It failed: {shown(f'{type(error).__name__}: {error}', _LONGEST_NAME)}.")
 
 
-def _dangerous(stream: Any, suffix: str) -> tuple[str, ...]:
-    from picklescan.scanner import SafetyLevel, scan_bytes
-
-    result = scan_bytes(stream, "upload", suffix)
-    return tuple(
-        sorted({f"{entry.module}.{entry.name}" for entry in result.globals if entry.safety is SafetyLevel.Dangerous})
-    )
+def _dangerous(scanner: Any, stream: BinaryIO, suffix: str) -> tuple[str, ...]:
+    found = scanner.scan_bytes(stream, "upload", suffix).globals
+    dangerous = scanner.SafetyLevel.Dangerous
+    return tuple(sorted({f"{entry.module}.{entry.name}" for entry in found if entry.safety is dangerous}))
 
 
 def _finding_of(opinion: Opinion) -> Finding | None:
@@ -98,12 +99,17 @@ def _finding_of(opinion: Opinion) -> Finding | None:
     return finding("ART-01.second_opinion", detail, "picklescan")
 
 
-@contextmanager
-def _limited(seconds: float, memory_bytes: int) -> Iterator[None]:
-    """Limit the time and the added memory of what happens inside, and make picklescan tell a lack of memory."""
+def _limited(work: Callable[[], tuple[str, ...]], seconds: float, memory_bytes: int) -> tuple[str, ...]:
+    """Limit the time and the added memory of some work, and make picklescan tell a lack of memory.
 
-    def end(_number: int, _frame: object) -> NoReturn:
-        raise _LimitError(f"It did not come to an end within {seconds:g} s.")
+    Raises:
+        _LimitError: a limit was reached.
+    """
+    is_over = False
+
+    def end(_number: int, _frame: object) -> None:
+        if not is_over:
+            raise _LimitError(f"It did not come to an end within {seconds:g} s.")
 
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = _private_bytes() + memory_bytes
@@ -111,20 +117,27 @@ def _limited(seconds: float, memory_bytes: int) -> Iterator[None]:
     log = logging.getLogger("picklescan")
     before = (log.level, log.propagate)
     listener = _Listener(_too_much(memory_bytes))
-    log.addHandler(listener)
-    log.setLevel(logging.DEBUG)
-    log.propagate = False
     handler = signal.signal(signal.SIGALRM, end)
-    resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Time may run out at any instruction, so also in what cleans up: a second `finally` does that, undisturbed.
     try:
-        yield
+        try:
+            log.addHandler(listener)
+            log.setLevel(logging.DEBUG)
+            log.propagate = False
+            resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
+            # Again and again: Python drops what is raised inside of a destructor or a callback of its collector.
+            signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
+            return work()
+        finally:
+            is_over = True
     finally:
+        is_over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
         signal.signal(signal.SIGALRM, handler)
         log.removeHandler(listener)
-        log.level, log.propagate = before
+        log.setLevel(before[0])
+        log.propagate = before[1]
 
 
 class _Listener(logging.Handler):
