@@ -13,6 +13,7 @@ from pathlib import Path
 
 from workers.artifacts.inspection import inspect
 from workers.artifacts.limits import Limits
+from workers.artifacts.second_opinion import with_second_opinion
 
 _STATUS = {"registered": 0, "rejected": 1, "quarantined": 2}
 _COULD_NOT = 3
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     try:
         inspection = inspect(parsed.file, filename=parsed.file.name, limits=limits)
+        inspection = with_second_opinion(inspection, parsed.file, filename=parsed.file.name)
     except OSError as error:
         print(f"Could not inspect {parsed.file.name}: {error.strerror or error}.", file=sys.stderr)
         return _COULD_NOT

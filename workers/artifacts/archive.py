@@ -226,7 +226,8 @@ class Archive:
 
     def _read_directory(self, count: int, offset: int, size: int, limits: Limits) -> list[_Record]:
         if count * _CENTRAL.size > size or size > count * (_CENTRAL.size + limits.name_bytes + 1024):
-            raise refusal("ART-02.archive", f"A directory of {size:,} bytes cannot hold {count:,} entries.")
+            detail = f"A directory of {size:,} bytes cannot hold {count:,} entries."
+            raise refusal("ART-02.archive", detail, f"byte {offset:,}")
         raw = self._at(offset, size)
         if len(raw) != size:
             raise refusal("ART-02.truncated", "The directory of the archive is cut off.", f"byte {offset:,}")
@@ -238,7 +239,8 @@ class Archive:
             names.add(record.entry.name)
             records.append(record)
         if position != size:
-            raise refusal("ART-02.archive", f"{size - position:,} bytes of the directory belong to no entry.")
+            detail = f"{size - position:,} bytes of the directory belong to no entry."
+            raise refusal("ART-02.archive", detail, f"byte {offset + position:,}")
         return records
 
     def _read_local_headers(self, records: list[_Record], directory_offset: int) -> dict[str, Entry]:
@@ -255,7 +257,8 @@ class Archive:
             entries[whole.name] = whole
         if position != directory_offset:
             gap = directory_offset - position
-            raise refusal("ART-02.archive", f"{gap:,} bytes lie between the last entry and the directory.")
+            detail = f"{gap:,} bytes lie between the last entry and the directory."
+            raise refusal("ART-02.archive", detail, f"byte {position:,}")
         return entries
 
     def _read_local_header(self, record: _Record, limit: int) -> tuple[Entry, int]:

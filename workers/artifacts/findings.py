@@ -32,6 +32,8 @@ _CATALOGUE: dict[str, tuple[Severity, str, tuple[str, ...]]] = {
     "ART-01.keras_class": ("high", "A class is not one of Keras' own", _CODE),
     "ART-01.keras_function": ("high", "A function is not one of Keras' own", _CODE),
     "ART-01.file_name": ("high", "A setting names a file of the machine that loads the model", _FILES),
+    "ART-01.second_opinion": ("medium", "A second scanner calls the file dangerous", _PICKLE),
+    "ART-01.no_second_opinion": ("info", "The second scanner gave no opinion", _NONE),
     "ART-01.lambda": ("critical", "A Lambda layer carries Python code", _CODE),
     "ART-01.changed_source": ("critical", "A source is not the one that was released", _CODE),
     "ART-02.not_a_model": ("high", "The file is not a model", _MASQUERADE),

@@ -15,6 +15,7 @@ from workers.artifacts.limits import Limits
 from workers.artifacts.package.archive import Package
 from workers.artifacts.recipes import merge_recipes, own_recipe
 from workers.artifacts.rewrite import rewrite
+from workers.artifacts.second_opinion import with_second_opinion
 from workers.artifacts.source import Content
 from workers.artifacts.weights.facts import facts_of_weights
 from workers.context import JobContext
@@ -48,6 +49,7 @@ def run(context: JobContext) -> dict[str, Any]:
     limits = Limits.from_json(context.parameters.get("limits", {}))
     accepted = frozenset(context.parameters.get("accepted", ()))
     inspection = inspect(source, filename=filename, limits=limits, accepted=accepted)
+    inspection = with_second_opinion(inspection, source, filename=filename)
     # The parts of a recipe are read before anything is loaded, so that a mistake in the stated one is told at once.
     own, reasons = own_recipe(inspection.content)
     try:

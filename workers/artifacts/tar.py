@@ -163,7 +163,8 @@ class TarArchive:
         left = self._size - position
         if left % _BLOCK or not _END_BLOCKS * _BLOCK <= left <= _MAX_END_BLOCKS * _BLOCK:
             detail = f"The archive ends with {left:,} bytes behind its last entry; it ends with blocks of zeros."
-            raise refusal("ART-02.truncated" if left < _END_BLOCKS * _BLOCK else "ART-02.suffix_data", detail)
+            identifier = "ART-02.truncated" if left < _END_BLOCKS * _BLOCK else "ART-02.suffix_data"
+            raise refusal(identifier, detail, f"byte {position:,}")
         if any(self._at(position, left)):
             raise refusal("ART-02.suffix_data", "Data stands behind the end of the archive.", f"byte {position:,}")
 

@@ -189,6 +189,8 @@ class _Walk:
             elif key == "vocabulary" and isinstance(item, str):
                 detail = f"The vocabulary is the file {shown(item)}; save the model with the vocabulary in it."
                 self._refuse("ART-01.file_name", detail, f"{place}.{key}")
+            elif key == "idf_weights" and isinstance(item, str):
+                self._refuse("ART-02.schema", "`idf_weights` are numbers, one a word.", f"{place}.{key}")
 
     def _is_known_class(self, name: str, module: str | None, registered: Any, place: str) -> bool:
         if name in keras_names.CODE_CLASSES:

@@ -88,9 +88,10 @@ def read_pt2(source: Source) -> Pt2:
     """
     archive = source.entries
     root = next(iter(archive.entries)).partition("/")[0] + "/"
+    for name in archive.entries:
+        if not name.startswith(root):
+            raise refusal("ART-02.unknown_entry", f"All entries lie in one folder, {shown(root)}; this does not.", name)
     inner = {name.removeprefix(root): name for name in archive.entries}
-    if len(inner) != len(archive.entries) or not all(name.startswith(root) for name in archive.entries):
-        raise refusal("ART-02.unknown_entry", f"All entries lie in one folder, {shown(root)}; some do not.")
     findings = _check_entries(archive, inner)
     for needed in ("archive_format", "models/model.json", _WEIGHTS, _CONSTANTS, _SAMPLE):
         if needed not in inner:

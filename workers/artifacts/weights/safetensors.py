@@ -53,6 +53,9 @@ def read_safetensors(source: Source) -> Weights:
     """
     header, start, end = _read_header(source)
     findings = _check_metadata(header.pop(_METADATA, {}))
+    if len(header) > source.limits.tensors:
+        detail = f"The file has {len(header):,} tensors; the limit is {source.limits.tensors:,}."
+        raise refusal("ART-02.too_large", detail, _PLACE)
     names = TensorNames(source.limits, end - start)
     position = start
     for name, begins, ends, entry in sorted(_entries(header), key=lambda entry: entry[1:3]):

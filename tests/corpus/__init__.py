@@ -1,0 +1,7 @@
+"""Hostile model files and their benign near-misses, made by script; nothing binary is kept.
+
+``cases.CASES`` are the hostile ones, ``cases.BENIGN`` the others. Each is made from a seed, which renames, moves and
+rotates what can be renamed, moved and rotated, so that no rule is written against one spelling. A payload only touches
+a marker file. ``biting`` shows that a file does its harm where a framework loads it as it comes; ``inspecting``
+measures what the inspection says of it, and in what time and memory.
+"""

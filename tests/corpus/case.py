@@ -1,0 +1,107 @@
+"""What a case of the corpus is: how its file is made, what the inspection has to say, and how the file bites."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+#: What loads a file without asking: a name of ``biting.LOADERS``.
+Loader = Literal[
+    "pickle", "torch", "torch.export", "torch.jit", "numpy", "zipfile", "h5py", "import", "keras", "saved_model"
+]
+_WORDS = ("encoder", "head", "block", "stem", "tower", "mixer", "gate", "probe", "router", "bridge", "fusion", "token")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where one file is made, and by which chance.
+
+    Attributes:
+        folder: an empty folder of its own.
+        samples: the folder of real exports (``samples.make``).
+        rng: decides names, places, opcode forms and gadgets.
+    """
+
+    folder: Path
+    samples: Path
+    rng: random.Random
+
+    @cached_property
+    def marker(self) -> Path:
+        """The file that exists after the payload ran, and never before."""
+        return self.folder / "marker"
+
+    @cached_property
+    def decoy(self) -> Path:
+        """A file of the host that the upload wants to read."""
+        path = self.folder / "decoy"
+        path.write_bytes(DECOY)
+        return path
+
+    def word(self) -> str:
+        """Return a name that a layer, a tensor or an entry might have."""
+        return f"{self.rng.choice(_WORDS)}_{self.rng.randrange(1000)}"
+
+    def path(self, *suffixes: str) -> Path:
+        """Return the path of the upload, with a name and one of the endings."""
+        return self.folder / f"{self.word()}{self.rng.choice(suffixes)}"
+
+
+#: What a file of the host holds that no upload may read. 32 bytes, eight float32 numbers.
+DECOY = b"decoy of a secret of this host! "
+
+
+@dataclass(frozen=True)
+class Case:
+    """A hostile file.
+
+    Attributes:
+        id: family and trick; the family is the part before the first slash.
+        says: what the file does, as a sentence.
+        make: writes the file and returns its path.
+        rules: the ids of which a finding that decides must be one.
+        format: the format whose reader has to judge it; while that reader is missing, ``ART-03.format`` is as good.
+        bite: what loads the file so that it does its harm.
+        toothless: why the file has no bite here, where it has none: what it shows instead.
+        verdict: ``quarantined`` where the file is what only somebody's word lets in, and nothing in it decides.
+    """
+
+    id: str
+    says: str
+    make: Callable[[Workshop], Path]
+    rules: tuple[str, ...]
+    format: str = ""
+    bite: Loader | None = None
+    toothless: str = ""
+    verdict: Literal["rejected", "quarantined"] = "rejected"
+
+    def __post_init__(self) -> None:
+        if (self.bite is None) == (self.toothless == ""):
+            raise ValueError(f"{self.id} either bites or says why it does not.")
+
+    @property
+    def family(self) -> str:
+        return self.id.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Benign:
+    """A harmless file, often one step away from a hostile one.
+
+    Attributes:
+        verdict: ``quarantined`` for what only somebody's word lets in, whoever made it (code, TorchScript).
+    """
+
+    id: str
+    says: str
+    make: Callable[[Workshop], Path]
+    format: str
+    verdict: Literal["registered", "quarantined"] = "registered"
+
+    @property
+    def family(self) -> str:
+        return self.id.partition("/")[0]

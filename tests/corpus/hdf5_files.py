@@ -1,0 +1,325 @@
+"""HDF5: files that point outside, lie about sizes, or hide what a plain walk does not see; and legacy Keras models."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from tests.corpus.case import DECOY, Benign, Case, Loader, Workshop
+from tests.corpus.keras_files import entries_of, stored_function, written
+
+#: Spoils one file of weights.
+Trick = Callable[[h5py.File, Workshop], Any]
+
+_LARGE = 2**40
+
+
+def _group(file: h5py.File, shop: Workshop) -> h5py.Group:
+    """Return a group of the file, chosen by the seed."""
+    groups: list[h5py.Group] = [file]
+    file.visititems(lambda name, item: groups.append(item) if isinstance(item, h5py.Group) else None)
+    return shop.rng.choice(groups)
+
+
+def _decoy_file(shop: Workshop) -> Path:
+    """Write an HDF5 file of the host that holds the decoy."""
+    path = shop.folder / "host.h5"
+    with h5py.File(path, "w") as file:
+        file["secret"] = np.frombuffer(DECOY, "<f4")
+    return path
+
+
+def _external_storage(file: h5py.File, shop: Workshop) -> None:
+    _group(file, shop).create_dataset(shop.word(), (8,), "<f4", external=[(str(shop.decoy), 0, 32)])
+
+
+def _external_link(file: h5py.File, shop: Workshop) -> None:
+    _group(file, shop)[shop.word()] = h5py.ExternalLink(str(_decoy_file(shop)), "/secret")
+
+
+def _soft_link(file: h5py.File, shop: Workshop) -> None:
+    _group(file, shop)[shop.word()] = h5py.SoftLink(shop.rng.choice(["/vars", "/layers", "/missing"]))
+
+
+def _virtual(file: h5py.File, shop: Workshop) -> None:
+    layout = h5py.VirtualLayout(shape=(8,), dtype="<f4")
+    layout[:] = h5py.VirtualSource(str(_decoy_file(shop)), "secret", shape=(8,))
+    _group(file, shop).create_virtual_dataset(shop.word(), layout)
+
+
+def _shape_bomb(file: h5py.File, shop: Workshop) -> None:
+    # No byte is stored: every element is the fill value, once somebody asks for it.
+    _group(file, shop).create_dataset(shop.word(), (_LARGE,), "<f4", chunks=(1024,))
+
+
+def _contiguous_bomb(file: h5py.File, shop: Workshop) -> None:
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    space = h5py.h5s.create_simple((_LARGE,))
+    h5py.h5d.create(_group(file, shop).id, shop.word().encode(), h5py.h5t.IEEE_F32LE, space, properties)
+
+
+def _compressed_bomb(file: h5py.File, shop: Workshop) -> None:
+    zeros = np.zeros(2_000_000, "<f4")
+    _group(file, shop).create_dataset(
+        shop.word(), data=zeros, chunks=(1_000_000,), compression="gzip", compression_opts=9
+    )
+
+
+def _filter(file: h5py.File, shop: Workshop) -> None:
+    _group(file, shop).create_dataset(shop.word(), data=np.ones(64, "<f4"), chunks=(64,), shuffle=True, fletcher32=True)
+
+
+def _reference(file: h5py.File, shop: Workshop) -> None:
+    dataset = _group(file, shop).create_dataset(shop.word(), (1,), dtype=h5py.ref_dtype)
+    dataset[0] = file.ref
+
+
+def _variable_text(file: h5py.File, shop: Workshop) -> None:
+    _group(file, shop).create_dataset(shop.word(), data=["a", "b" * 1000], dtype=h5py.string_dtype())
+
+
+def _compound(file: h5py.File, shop: Workshop) -> None:
+    _group(file, shop).create_dataset(shop.word(), data=np.zeros(2, [("a", "<f4"), ("b", "<i8")]))
+
+
+def _hard_link(file: h5py.File, shop: Workshop) -> None:
+    group = _group(file, shop)
+    group[shop.word()] = file["/"]
+
+
+def _two_names(file: h5py.File, shop: Workshop) -> None:
+    dataset = _group(file, shop).create_dataset(shop.word(), data=np.ones(4, "<f4"))
+    file[f"x_{shop.word()}"] = dataset
+
+
+def _named_type(file: h5py.File, shop: Workshop) -> None:
+    _group(file, shop)[shop.word()] = np.dtype("<f8")
+
+
+def _deep(file: h5py.File, shop: Workshop) -> None:
+    group = _group(file, shop)
+    for _ in range(shop.rng.randint(300, 500)):
+        group = group.create_group("g")
+
+
+def _attribute(file: h5py.File, shop: Workshop) -> None:
+    _group(file, shop).attrs[shop.word()] = np.arange(8)
+
+
+def _name(file: h5py.File, shop: Workshop) -> None:
+    name = shop.rng.choice([b"\xff\xfe", b"a\nb", b"\x1b[2J", "a\u202eb".encode()])
+    space = h5py.h5s.create_simple((2,))
+    h5py.h5d.create(_group(file, shop).id, name, h5py.h5t.IEEE_F32LE, space)
+
+
+def _free_space(file: h5py.File, shop: Workshop) -> None:
+    # Deleted again, an array's bytes stay where they are when something was written behind them.
+    group = _group(file, shop)
+    name = shop.word()
+    group.create_dataset(name, data=np.frombuffer(b"hidden data in the file " * 64, "<u4"))
+    file.create_dataset(f"kept_{name}", data=np.ones(4, "<f4"))
+    file.flush()
+    del group[name]
+
+
+_TRICKS: dict[str, tuple[str, Trick, Loader | None]] = {
+    "external_storage": ("An array's bytes lie in a file of the host.", _external_storage, "h5py"),
+    "external_link": ("A member is a member of another file.", _external_link, "h5py"),
+    "virtual": ("An array is put together from another file.", _virtual, "h5py"),
+    "soft_link": ("A member is a name of another one.", _soft_link, None),
+    "shape_bomb": ("An array of 4 TiB without a byte.", _shape_bomb, None),
+    "contiguous_bomb": ("The same in one piece.", _contiguous_bomb, None),
+    "compressed_bomb": ("An array that is compressed 1,000 to 1.", _compressed_bomb, None),
+    "filter": ("An array passes filters.", _filter, None),
+    "reference": ("An array of references.", _reference, None),
+    "variable_text": ("Texts of any length, in a heap.", _variable_text, None),
+    "compound": ("An array of records.", _compound, None),
+    "hard_link": ("A group holds the root: a walk never ends.", _hard_link, None),
+    "two_names": ("One array has two names.", _two_names, None),
+    "named_type": ("A member is a type.", _named_type, None),
+    "deep": ("Hundreds of groups in one another.", _deep, None),
+    "attribute": ("An attribute that Keras does not write.", _attribute, None),
+    "name": ("A name with control characters.", _name, None),
+    "free_space": ("Bytes that belong to nothing.", _free_space, None),
+}
+_RULES = (
+    "ART-02.hdf5",
+    "ART-02.hdf5_structure",
+    "ART-02.too_large",
+    "ART-02.entry_name",
+    "ART-02.duplicate_name",
+    "ART-02.weights",
+)
+_NO_CODE = "Nothing runs: it exhausts memory or time, or two readers disagree about what is there."
+
+
+def _in_keras(trick: Trick) -> Callable[[Workshop], Path]:
+    def make(shop: Workshop) -> Path:
+        weights = shop.folder / "weights.h5"
+        entries = entries_of(shop.samples / "model.keras")
+        weights.write_bytes(entries["model.weights.h5"])
+        with h5py.File(weights, "r+") as file:
+            trick(file, shop)
+        return written(shop, entries | {"model.weights.h5": weights.read_bytes()})
+
+    return make
+
+
+def _alone(trick: Trick) -> Callable[[Workshop], Path]:
+    def make(shop: Workshop) -> Path:
+        suffix = shop.rng.choice([".weights.h5", ".h5"])
+        path = _copied(shop, f"model{suffix}")
+        with h5py.File(path, "r+") as file:
+            trick(file, shop)
+        return path
+
+    return make
+
+
+def _copied(shop: Workshop, sample: str) -> Path:
+    path = shop.folder / f"{shop.word()}{sample.removeprefix('model').removeprefix('lambda')}"
+    shutil.copyfile(shop.samples / sample, path)
+    return path
+
+
+def _behind(shop: Workshop) -> Path:
+    path = _copied(shop, "model.weights.h5")
+    path.write_bytes(path.read_bytes() + b"behind the end of the file" * 10)
+    return path
+
+
+def _user_block(shop: Workshop) -> Path:
+    path = shop.path(".weights.h5")
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file.create_group("layers").create_dataset("0", data=np.ones(4, "<f4"))
+    content = path.read_bytes()
+    path.write_bytes(b"#!/bin/sh\n" + content[10:])
+    return path
+
+
+def _cut(shop: Workshop) -> Path:
+    path = _copied(shop, shop.rng.choice(["model.weights.h5", "model.h5"]))
+    content = path.read_bytes()
+    path.write_bytes(content[: shop.rng.randrange(100, len(content) - 8)])
+    return path
+
+
+def _legacy(change: Callable[[Any, Workshop], None]) -> Callable[[Workshop], Path]:
+    """Return a maker of a legacy model whose config was changed."""
+
+    def make(shop: Workshop) -> Path:
+        path = _copied(shop, "lambda.h5")
+        with h5py.File(path, "r+") as file:
+            document = json.loads(file.attrs["model_config"])
+            change(document, shop)
+            # Rewritten at the same length or shorter text leaves free space; a new file does not.
+            attributes = dict(file.attrs) | {"model_config": json.dumps(document)}
+            with h5py.File(path.with_suffix(".new"), "w") as fresh:
+                fresh.attrs.update(attributes)
+                for name in file:
+                    file.copy(name, fresh)
+        return path.with_suffix(".new").replace(path)
+
+    return make
+
+
+def _layer(document: Any) -> Any:
+    return document["config"]["layers"][-1]
+
+
+def _lambda(document: Any, shop: Workshop) -> None:
+    _layer(document)["config"]["function"] = stored_function(shop)
+
+
+def _foreign_class(document: Any, shop: Workshop) -> None:
+    name, module = shop.rng.choice(
+        [("TFOpLambda", None), ("SlicingOpLambda", None), ("system", "os"), (shop.word(), None)]
+    )
+    _layer(document).update(class_name=name, module=module)
+
+
+def _foreign_function(document: Any, shop: Workshop) -> None:
+    stated = {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"}
+    _layer(document).update(class_name="Activation", config={"name": shop.word(), "activation": stated})
+
+
+def _not_json(shop: Workshop) -> Path:
+    path = _copied(shop, "lambda.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = file.attrs["model_config"].replace(
+            '"class_name": ', '"class_name": "Dense", "class_name": '
+        )
+    return path
+
+
+_CONFIG = (
+    "ART-01.lambda",
+    "ART-01.keras_class",
+    "ART-01.keras_function",
+    "ART-02.json",
+    "ART-02.schema",
+    "ART-02.hdf5",
+    "ART-02.hdf5_structure",
+)
+_REFUSED = "Keras 3.15 looks up its own names only; Keras 2 built what the config names."
+
+CASES: tuple[Case, ...] = (
+    *(
+        Case(f"{family}/{name}", says, make(trick), _RULES, format, bite, "" if bite else _NO_CODE)
+        for family, format, make in (("keras_weights", "keras", _in_keras), ("hdf5", "weights_h5", _alone))
+        for name, (says, trick, bite) in _TRICKS.items()
+    ),
+    Case("hdf5/behind", "Data behind the end.", _behind, (*_RULES, "ART-02.suffix_data"), "weights_h5", None, _NO_CODE),
+    Case(
+        "hdf5/user_block",
+        "A script in front of the file.",
+        _user_block,
+        (*_RULES, "ART-02.name_and_content", "ART-02.prefix_data"),
+        "weights_h5",
+        None,
+        _NO_CODE,
+    ),
+    Case(
+        "hdf5/cut",
+        "The file is cut off.",
+        _cut,
+        (*_RULES, "ART-02.truncated"),
+        "weights_h5",
+        None,
+        "No reader takes it.",
+    ),
+    Case("h5/lambda", "A Lambda layer, where Keras has no safe mode.", _legacy(_lambda), _CONFIG, "h5", "keras"),
+    Case("h5/foreign_class", "A class that is none of Keras'.", _legacy(_foreign_class), _CONFIG, "h5", None, _REFUSED),
+    Case(
+        "h5/foreign_function",
+        "A function that is none of Keras'.",
+        _legacy(_foreign_function),
+        _CONFIG,
+        "h5",
+        None,
+        _REFUSED,
+    ),
+    Case(
+        "h5/key_twice",
+        "A class is stated twice.",
+        _not_json,
+        _CONFIG,
+        "h5",
+        None,
+        "The Lambda behind the key is a harmless one.",
+    ),
+)
+
+BENIGN: tuple[Benign, ...] = (
+    Benign(
+        "hdf5/weights", "Weights as Keras 3 saves them.", lambda shop: _copied(shop, "model.weights.h5"), "weights_h5"
+    ),
+    Benign("h5/model", "A model as Keras 3 saves it in the old format.", lambda shop: _copied(shop, "model.h5"), "h5"),
+)

@@ -1,0 +1,488 @@
+"""``.keras`` archives: Python code, names that are imported, files that are read, and configs with two readings."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import marshal
+import pickle
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.corpus.case import Benign, Case, Loader, Workshop
+from tests.corpus.gadgets import code as payload_code
+from tests.corpus.gadgets import shell
+from tests.corpus.graphs import placed_graph
+from tests.corpus.pickles import assemble, call
+from tests.corpus.zips import Entry, write_zip
+
+_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+
+#: Changes the parsed config of one model.
+Change = Callable[[Any, Workshop], None]
+
+
+def entries_of(sample: Path) -> dict[str, bytes]:
+    """Return the three entries of a real export."""
+    with zipfile.ZipFile(sample) as archive:
+        return {name: archive.read(name) for name in (_METADATA, _CONFIG, _WEIGHTS)}
+
+
+def written(shop: Workshop, entries: dict[str, bytes]) -> Path:
+    return write_zip(shop.path(".keras"), [Entry(name, content) for name, content in entries.items()])
+
+
+def stored_function(shop: Workshop) -> dict[str, Any]:
+    """Return Python code as Keras stores a function that has no name."""
+    source = f"lambda *given, **named: [{payload_code(shop)}, given[0]][1]"
+    raw = marshal.dumps(eval(source).__code__)
+    stated = {"code": base64.encodebytes(raw).decode(), "defaults": None, "closure": None}
+    return {"class_name": "__lambda__", "config": stated}
+
+
+def stored_value(shop: Workshop) -> dict[str, Any]:
+    """Return the same where it stands for a value and not for the function of a Lambda layer."""
+    stated = stored_function(shop)["config"]
+    return {"class_name": "__lambda__", "config": {"value": [stated["code"], None, None]}}
+
+
+def layer_of(document: Any, kind: str) -> Any:
+    return next(layer for layer in document["config"]["layers"] if layer["class_name"] == kind)
+
+
+def _changed(sample: str, change: Change) -> Callable[[Workshop], Path]:
+    def make(shop: Workshop) -> Path:
+        entries = entries_of(shop.samples / sample)
+        document = json.loads(entries[_CONFIG].replace(b'"doubled"', json.dumps(shop.word()).encode()))
+        change(document, shop)
+        return written(shop, entries | {_CONFIG: json.dumps(document).encode()})
+
+    return make
+
+
+def _lambda(document: Any, shop: Workshop) -> None:
+    layer_of(document, "Lambda")["config"]["function"] = stored_function(shop)
+
+
+def _lambda_under_inner_path(document: Any, shop: Workshop) -> None:
+    _lambda(document, shop)
+    layer_of(document, "Lambda")["module"] = shop.rng.choice(["keras.src.layers.core.lambda_layer", "keras.src.layers"])
+
+
+def _lambda_in_a_wrapper(document: Any, shop: Workshop) -> None:
+    _lambda(document, shop)
+    layer = layer_of(document, "Lambda")
+    rows, output = {"name": "inner_rows"}, [layer["name"], 0, 0]
+    first = layer_of(document, "InputLayer")
+    inner = json.loads(json.dumps([first, layer]).replace(f'"{first["name"]}"', '"inner_rows"'))
+    config = {
+        "name": "inner",
+        "trainable": True,
+        "layers": inner,
+        "input_layers": [["inner_rows", 0, 0]],
+        "output_layers": [output],
+    }
+    nested = {
+        "module": "keras.src.models.functional",
+        "class_name": "Functional",
+        "config": config,
+        "registered_name": "Functional",
+        "name": layer["name"],
+        "inbound_nodes": layer["inbound_nodes"],
+    }
+    assert rows["name"] == inner[0]["name"]
+    layers = document["config"]["layers"]
+    layers[layers.index(layer)] = nested
+    config["name"] = layer["name"]
+
+
+def _function_as(key: str) -> Change:
+    def change(document: Any, shop: Workshop) -> None:
+        layer_of(document, "Dense")["config"][key] = stored_value(shop)
+
+    return change
+
+
+def _loss(document: Any, shop: Workshop) -> None:
+    document["compile_config"] = {"optimizer": "adam", "loss": stored_value(shop)}
+
+
+def _class(module: str, name: str, **more: Any) -> Change:
+    """Return a change that makes a layer an object of another class."""
+
+    def change(document: Any, shop: Workshop) -> None:
+        layer_of(document, "Dense").update(module=module, class_name=name, **more)
+
+    return change
+
+
+def _foreign_class(document: Any, shop: Workshop) -> None:
+    module, name = shop.rng.choice(
+        [("os", "system"), ("subprocess", "Popen"), ("builtins", "eval"), (shop.word(), "Layer"), ("tests", "Layer")]
+    )
+    _class(module, name)(document, shop)
+
+
+def _attribute_path(document: Any, shop: Workshop) -> None:
+    module = shop.rng.choice(
+        ["keras.src.utils.file_utils.os", "keras.layers.os", "keras.src.layers.core.lambda_layer.inspect.os"]
+    )
+    _class(module, "system")(document, shop)
+
+
+def _foreign_function(document: Any, shop: Workshop) -> None:
+    module, name = shop.rng.choice(
+        [
+            ("keras.utils", "get_file"),
+            ("keras.saving", "load_model"),
+            ("keras.config", "enable_unsafe_deserialization"),
+            ("keras.src.utils.file_utils", "extract_archive"),
+            ("os", "system"),
+            ("builtins", "exec"),
+        ]
+    )
+    stated = {"module": module, "class_name": "function", "config": name, "registered_name": name}
+    config = layer_of(document, "Dense")["config"]
+    config[shop.rng.choice(["activation", "kernel_initializer", "bias_regularizer", "kernel_constraint"])] = stated
+
+
+def _function_name(document: Any, shop: Workshop) -> None:
+    layer_of(document, "Dense")["config"]["activation"] = f"{shop.word()}>{shop.word()}"
+
+
+def _registered(document: Any, shop: Workshop) -> None:
+    layer_of(document, "Dense")["registered_name"] = f"{shop.word()}>Dense"
+
+
+def _called_with_arguments(document: Any, shop: Workshop) -> None:
+    # CVE-2025-1550: up to Keras 3.8 a function stood for a layer and was called with the arguments of its node.
+    layer = layer_of(document, "Dense")
+    layer.update(module="os", class_name="function", config="system", registered_name="function")
+    layer["inbound_nodes"] = [{"args": [shell(shop)], "kwargs": {}}]
+
+
+def _torch_module(document: Any, shop: Workshop) -> None:
+    pickled = assemble(call("os:system", shell(shop)), shop.rng, protocol=2)
+    config = {"name": shop.word(), "module": base64.b64encode(pickled).decode()}
+    _class("keras.layers", "TorchModuleWrapper", config=config)(document, shop)
+
+
+def _saved_model(document: Any, shop: Workshop) -> None:
+    folder = placed_graph(shop, "stateless", shop.folder / shop.word())
+    config = {"name": shop.word(), "filepath": str(folder), "call_endpoint": "serving_default"}
+    layer = layer_of(document, "Dense")
+    layer.update(module="keras.layers", class_name="TFSMLayer", config=config)
+    layer.pop("build_config", None)
+    layer["inbound_nodes"][0]["kwargs"] = {}
+
+
+def _vocabulary(document: Any, shop: Workshop) -> None:
+    layer_of(document, "StringLookup")["config"]["vocabulary"] = str(shop.decoy)
+
+
+def _weights_of_words(document: Any, shop: Workshop) -> None:
+    layer_of(document, "StringLookup")["config"]["idf_weights"] = str(shop.decoy)
+
+
+def _build_config(document: Any, shop: Workshop) -> None:
+    layer_of(document, "Dense")["build_config"] = {"input_shape": [None, 8], "vocabulary": str(shop.decoy)}
+
+
+def _unknown_key(document: Any, shop: Workshop) -> None:
+    layer_of(document, "Dense")[shop.word()] = {"path": str(shop.decoy)}
+
+
+def _value_dtype(document: Any, shop: Workshop) -> None:
+    stated = {"class_name": "__numpy__", "config": {"value": [1.0], "dtype": "object"}}
+    layer_of(document, "Dense")["config"]["bias_initializer"] = stated
+
+
+def _value_of_objects(document: Any, shop: Workshop) -> None:
+    stated = {"class_name": "__tensor__", "config": {"value": {"path": str(shop.decoy)}, "dtype": "float32"}}
+    layer_of(document, "Dense")["config"]["bias_initializer"] = stated
+
+
+def _raw(change: Callable[[bytes], bytes]) -> Callable[[Workshop], Path]:
+    """Return a maker that changes the text of a config which holds a Lambda layer."""
+
+    def make(shop: Workshop) -> Path:
+        entries = entries_of(shop.samples / "lambda.keras")
+        document = json.loads(entries[_CONFIG])
+        _lambda(document, shop)
+        return written(shop, entries | {_CONFIG: change(json.dumps(document).encode())})
+
+    return make
+
+
+def _two_configs(shop: Workshop) -> Path:
+    entries = entries_of(shop.samples / "lambda.keras")
+    document = json.loads(entries[_CONFIG])
+    _lambda(document, shop)
+    listed = [Entry(name, content) for name, content in entries.items()]
+    listed.append(Entry(_CONFIG, json.dumps(document).encode()))
+    return write_zip(shop.path(".keras"), listed)
+
+
+def _with_entry(make_entry: Callable[[Workshop], tuple[str, bytes]]) -> Callable[[Workshop], Path]:
+    def make(shop: Workshop) -> Path:
+        name, content = make_entry(shop)
+        return written(shop, entries_of(shop.samples / "model.keras") | {name: content})
+
+    return make
+
+
+def _hostile_pickle(shop: Workshop) -> bytes:
+    return assemble(call("os:system", shell(shop)), shop.rng, protocol=4)
+
+
+def _module(shop: Workshop) -> tuple[str, bytes]:
+    return f"{shop.word()}.py", payload_code(shop).encode()
+
+
+def _asset(shop: Workshop) -> tuple[str, bytes]:
+    return f"assets/layers/{shop.word()}/vocabulary.txt", b"a\nb\n"
+
+
+def _arrays(shop: Workshop) -> tuple[str, bytes]:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.npy", pickle.dumps(1))
+    return "model.weights.npz", buffer.getvalue()
+
+
+_CLASS = ("ART-01.keras_class",)
+_FUNCTION = ("ART-01.keras_function",)
+_LAMBDA = ("ART-01.lambda",)
+_CODE_CLASS = ("ART-01.lambda", "ART-01.keras_class", "ART-03.keras_class")
+_FILE = ("ART-01.file_name", "ART-02.schema")
+_ENTRY = ("ART-02.unknown_entry",)
+_KERAS_REFUSES = (
+    "Keras 3.15 looks up its own names only; Keras before 3.9 imported what a config names (CVE-2025-1550)."
+)
+_NO_INITIALIZER = "Keras 3.15 takes no function without a name for an initializer."
+_LATER = "Called in training, not when the model is loaded."
+_IGNORED = "Keras 3.15 does not read it; what does (an unpacker, a later version) is handed a surprise."
+
+
+def _case(
+    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: Loader | None, why: str = ""
+) -> Case:
+    return Case(f"keras/{name}", says, make, rules, "keras", bite, why)
+
+
+CASES: tuple[Case, ...] = (
+    _case("lambda", "A Lambda layer carries Python code.", _changed("lambda.keras", _lambda), _LAMBDA, "keras"),
+    _case(
+        "lambda_inner_path",
+        "The same under Keras' inner path.",
+        _changed("lambda.keras", _lambda_under_inner_path),
+        _CODE_CLASS,
+        "keras",
+    ),
+    _case(
+        "lambda_nested",
+        "The same in a model in the model.",
+        _changed("lambda.keras", _lambda_in_a_wrapper),
+        _LAMBDA,
+        "keras",
+    ),
+    _case(
+        "activation",
+        "An activation is Python code.",
+        _changed("model.keras", _function_as("activation")),
+        _LAMBDA,
+        "keras",
+    ),
+    _case(
+        "initializer",
+        "An initializer is Python code.",
+        _changed("model.keras", _function_as("kernel_initializer")),
+        _LAMBDA,
+        None,
+        _NO_INITIALIZER,
+    ),
+    _case(
+        "constraint",
+        "A constraint is Python code.",
+        _changed("model.keras", _function_as("kernel_constraint")),
+        _LAMBDA,
+        None,
+        _LATER,
+    ),
+    _case("loss", "The loss is Python code.", _changed("model.keras", _loss), _LAMBDA, None, _LATER),
+    _case(
+        "foreign_class",
+        "A class of another module.",
+        _changed("model.keras", _foreign_class),
+        _CLASS,
+        None,
+        _KERAS_REFUSES,
+    ),
+    _case(
+        "attribute_path",
+        "A class behind attributes of a module.",
+        _changed("model.keras", _attribute_path),
+        _CLASS,
+        None,
+        _KERAS_REFUSES,
+    ),
+    _case(
+        "foreign_function",
+        "A function that is no part of a model.",
+        _changed("model.keras", _foreign_function),
+        _FUNCTION,
+        None,
+        _KERAS_REFUSES,
+    ),
+    _case(
+        "function_name",
+        "An activation by the name of a custom object.",
+        _changed("model.keras", _function_name),
+        _FUNCTION,
+        None,
+        _KERAS_REFUSES,
+    ),
+    _case(
+        "registered",
+        "One of Keras' classes, registered by another.",
+        _changed("model.keras", _registered),
+        _CLASS,
+        None,
+        _KERAS_REFUSES,
+    ),
+    _case(
+        "called",
+        "A function called with a node's arguments.",
+        _changed("model.keras", _called_with_arguments),
+        _FUNCTION,
+        None,
+        _KERAS_REFUSES,
+    ),
+    _case(
+        "torch_module",
+        "A wrapper that unpickles a torch module.",
+        _changed("model.keras", _torch_module),
+        _CODE_CLASS,
+        "keras",
+    ),
+    _case(
+        "tfsm_layer",
+        "A layer that loads a SavedModel of the host.",
+        _changed("linear.keras", _saved_model),
+        _CODE_CLASS,
+        "keras",
+    ),
+    _case("vocabulary", "A vocabulary is read from the host.", _changed("lookup.keras", _vocabulary), _FILE, "keras"),
+    _case(
+        "idf_weights",
+        "Weights of words are a text.",
+        _changed("lookup.keras", _weights_of_words),
+        _FILE,
+        None,
+        _IGNORED,
+    ),
+    _case(
+        "build_config",
+        "The build config names a file.",
+        _changed("model.keras", _build_config),
+        ("ART-02.schema",),
+        None,
+        _IGNORED,
+    ),
+    _case(
+        "unknown_key",
+        "An object has a key that Keras does not write.",
+        _changed("model.keras", _unknown_key),
+        ("ART-02.schema",),
+        None,
+        _IGNORED,
+    ),
+    _case(
+        "value_dtype",
+        "A value is of Python objects.",
+        _changed("model.keras", _value_dtype),
+        ("ART-02.schema",),
+        None,
+        _IGNORED,
+    ),
+    _case(
+        "value",
+        "A value holds a mapping.",
+        _changed("model.keras", _value_of_objects),
+        ("ART-02.schema",),
+        None,
+        _IGNORED,
+    ),
+    _case(
+        "key_twice",
+        "A class is stated twice; the last one counts.",
+        _raw(lambda text: text.replace(b'"class_name": "Lambda"', b'"class_name": "Dense", "class_name": "Lambda"')),
+        ("ART-02.json",),
+        "keras",
+    ),
+    _case(
+        "escaped",
+        "A class in escapes.",
+        _raw(lambda text: text.replace(b'"Lambda"', b'"\\u004c\\u0061mbda"')),
+        _LAMBDA,
+        "keras",
+    ),
+    _case(
+        "utf_16", "A config in UTF-16.", _raw(lambda text: text.decode().encode("utf-16")), ("ART-02.json",), "keras"
+    ),
+    _case(
+        "byte_order_mark",
+        "A config behind a byte order mark.",
+        _raw(lambda text: b"\xef\xbb\xbf" + text),
+        ("ART-02.json",),
+        "keras",
+    ),
+    _case(
+        "infinity",
+        "A number that is none.",
+        _raw(lambda text: text.replace(b'"trainable": true', b'"trainable": Infinity', 1)),
+        ("ART-02.json",),
+        "keras",
+    ),
+    _case("two_configs", "Two configs; Keras reads the last one.", _two_configs, ("ART-02.duplicate_name",), "keras"),
+    _case("module", "A Python module in the archive.", _with_entry(_module), _ENTRY, None, _IGNORED),
+    _case(
+        "pickle",
+        "A pickle in the archive.",
+        _with_entry(lambda shop: (f"{shop.word()}.pkl", _hostile_pickle(shop))),
+        _ENTRY,
+        None,
+        _IGNORED,
+    ),
+    _case("asset", "An asset of a layer that has none.", _with_entry(_asset), _ENTRY, None, _IGNORED),
+    _case("arrays", "A second file of weights.", _with_entry(_arrays), _ENTRY, None, _IGNORED),
+)
+
+
+def _untouched(sample: str) -> Callable[[Workshop], Path]:
+    def make(shop: Workshop) -> Path:
+        path = shop.path(".keras")
+        shutil.copyfile(shop.samples / sample, path)
+        return path
+
+    return make
+
+
+def _names_like_code(document: Any, shop: Workshop) -> None:
+    name = "__import__('os').system('true')"
+    text = json.dumps(document).replace('"hidden_0"', json.dumps(name))
+    document.clear()
+    document.update(json.loads(text))
+
+
+BENIGN: tuple[Benign, ...] = (
+    Benign("keras/mlp", "Dense, BatchNormalization, Dropout.", _untouched("model.keras"), "keras"),
+    Benign("keras/lookup", "A StringLookup with its words in the config.", _untouched("lookup.keras"), "keras"),
+    Benign(
+        "keras/names", "A layer whose name only looks like code.", _changed("model.keras", _names_like_code), "keras"
+    ),
+)

@@ -1,0 +1,385 @@
+"""``.pt2`` archives: pickles, expressions and guards that are evaluated, names that become code, operators."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.corpus.case import Benign, Case, Loader, Workshop
+from tests.corpus.checkpoints import zip_entries
+from tests.corpus.gadgets import GADGETS
+from tests.corpus.pickles import assemble
+from tests.corpus.zips import Entry, write_zip, zip_bytes
+
+_MODEL = "models/model.json"
+_WEIGHTS = "data/weights/model_weights_config.json"
+_CONSTANTS = "data/constants/model_constants_config.json"
+_SAMPLE = "data/sample_inputs/model.pt"
+
+Change = Callable[[Any, Workshop], None]
+
+
+def _entries(shop: Workshop) -> dict[str, bytes]:
+    """Return the entries of a real export, without the root folder."""
+    with zipfile.ZipFile(shop.samples / "model.pt2") as archive:
+        return {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+
+
+def _written(shop: Workshop, entries: Mapping[str, bytes]) -> Path:
+    root = shop.word()
+    return write_zip(shop.path(".pt2"), [Entry(f"{root}/{name}", content) for name, content in entries.items()])
+
+
+def _with(changes: Callable[[Workshop], Mapping[str, bytes]]) -> Callable[[Workshop], Path]:
+    return lambda shop: _written(shop, {**_entries(shop), **changes(shop)})
+
+
+def _changed(change: Change, name: str = _MODEL) -> Callable[[Workshop], Path]:
+    def make(shop: Workshop) -> Path:
+        entries = _entries(shop)
+        document = json.loads(entries[name])
+        change(document, shop)
+        return _written(shop, entries | {name: json.dumps(document).encode()})
+
+    return make
+
+
+def _graph(document: Any) -> Any:
+    return document["graph_module"]["graph"]
+
+
+def _payload(shop: Workshop) -> bytes:
+    gadget = GADGETS[
+        shop.rng.choice(["system", "eval", "open", "subprocess", "attrgetter", "torch_executes", "partial"])
+    ]
+    return assemble([gadget(shop)], shop.rng, protocol=shop.rng.randint(2, 5))
+
+
+def _expression(shop: Workshop) -> str:
+    """Return Python that makes the marker, as a size might be written."""
+    path = repr(str(shop.marker))
+    return shop.rng.choice(
+        [
+            f"__import__('pathlib').Path({path}).touch() or Symbol('s77')",
+            f"Symbol('s77') + 0*len([open({path}, 'w')])",
+            f"[open({path}, 'w'), Symbol('s77')][1]",
+            f"(lambda: [eval(\"open({path}, 'w')\"), Symbol('s77')][1])()",
+        ]
+    )
+
+
+def _sample(shop: Workshop) -> Mapping[str, bytes]:
+    form = shop.rng.choice(["pickle", "zip"])
+    content = _payload(shop)
+    return {_SAMPLE: content if form == "pickle" else zip_bytes(zip_entries(content, shop.rng))}
+
+
+def _pickled_weights(shop: Workshop) -> Mapping[str, bytes]:
+    config = json.loads(_entries(shop)[_WEIGHTS])
+    entry = shop.rng.choice(list(config["config"].values()))
+    entry["use_pickle"] = True
+    return {_WEIGHTS: json.dumps(config).encode(), f"data/weights/{entry['path_name']}": _payload(shop)}
+
+
+def _symbols(document: Any) -> list[Any]:
+    """Return every open size of the graph's values."""
+    sizes = [size for value in _graph(document)["tensor_values"].values() for size in value["sizes"]]
+    return [size for size in sizes if "as_expr" in size]
+
+
+def _size(document: Any, shop: Workshop) -> None:
+    shop.rng.choice(_symbols(document))["as_expr"]["expr_str"] = _expression(shop)
+
+
+def _stride(document: Any, shop: Workshop) -> None:
+    value = shop.rng.choice(list(_graph(document)["tensor_values"].values()))
+    value["strides"][0] = {"as_expr": {"expr_str": _expression(shop), "hint": {"as_int": 2}}}
+
+
+def _offset(document: Any, shop: Workshop) -> None:
+    value = shop.rng.choice(list(_graph(document)["tensor_values"].values()))
+    value["storage_offset"] = {"as_expr": {"expr_str": _expression(shop), "hint": {"as_int": 0}}}
+
+
+def _power(document: Any, shop: Workshop) -> None:
+    _symbols(document)[0]["as_expr"]["expr_str"] = shop.rng.choice(
+        ["9**9**9**9", "factorial(10**8)", "(" * 5000 + "s77" + ")" * 5000]
+    )
+
+
+def _guard(document: Any, shop: Workshop) -> None:
+    document["guards_code"] = [f"__import__('pathlib').Path({str(shop.marker)!r}).touch() is None"]
+
+
+def _range(document: Any, shop: Workshop) -> None:
+    document["range_constraints"][f"__import__('os').getcwd() + {shop.word()!r}"] = {"min_val": 1, "max_val": 2}
+
+
+def _node(shop: Workshop, target: str, arguments: Mapping[str, Any], result: str) -> Any:
+    return {
+        "target": target,
+        "inputs": [{"name": name, "arg": value, "kind": 1} for name, value in arguments.items()],
+        "outputs": [{"as_tensor": {"name": result}}],
+        "metadata": {},
+        "is_hop_single_tensor_return": None,
+        "name": result,
+    }
+
+
+def _from_file(document: Any, shop: Workshop) -> None:
+    """Map a file of the host, which makes it, somewhere in the graph."""
+    graph, name = _graph(document), shop.word()
+    graph["tensor_values"][name] = next(iter(graph["tensor_values"].values()))
+    arguments = {"filename": {"as_string": str(shop.marker)}, "shared": {"as_bool": True}, "size": {"as_int": 64}}
+    place = shop.rng.randrange(len(graph["nodes"]) + 1)
+    graph["nodes"].insert(place, _node(shop, "torch.ops.aten.from_file.default", arguments, name))
+
+
+def _other_operator(document: Any, shop: Workshop) -> None:
+    targets = ["torch.load", "os.system", "builtins.eval", "torch.ops.load_library", "_operator.methodcaller", "#x:y",
+               "torch.ops.aten.set_.source_Storage", "torch.ops.higher_order.cond", "torch.hub.load"]  # fmt: skip
+    shop.rng.choice(_graph(document)["nodes"])["target"] = shop.rng.choice(targets)
+
+
+def _beside_memory(document: Any, shop: Workshop) -> None:
+    target = shop.rng.choice(["torch.ops.aten.as_strided.default", "torch.ops.aten.empty.memory_format"])
+    _graph(document)["nodes"][0]["target"] = target
+
+
+def _name_is_code(document: Any, shop: Workshop) -> None:
+    code = f"features=__import__('pathlib').Path({str(shop.marker)!r}).touch()"
+    text = json.dumps(document["graph_module"]).replace('"features"', json.dumps(code))
+    document["graph_module"] = json.loads(text)
+
+
+def _argument_is_code(document: Any, shop: Workshop) -> None:
+    signature = document["graph_module"]["module_call_graph"][0]["signature"]
+    signature["forward_arg_names"] = [f"x=__import__('pathlib').Path({str(shop.marker)!r}).touch()"]
+
+
+def _tree_imports(document: Any, shop: Workshop) -> None:
+    context = json.dumps([{"__enum__": True, "fqn": f"{shop.word()}:Colour", "name": "RED"}])
+    leaf = {"type": None, "context": None, "children_spec": []}
+    tree = [1, {"type": "builtins.dict", "context": context, "children_spec": [leaf]}]
+    document["graph_module"]["module_call_graph"][0]["signature"]["out_spec"] = json.dumps(tree)
+
+
+def _custom_object(document: Any, shop: Workshop) -> None:
+    _graph(document)["custom_obj_values"] = {shop.word(): {"name": shop.word(), "class_fqn": "__torch__.Thing"}}
+
+
+def _unknown_key(document: Any, shop: Workshop) -> None:
+    shop.rng.choice([document, document["graph_module"], _graph(document)])[shop.word()] = 1
+
+
+def _metadata(document: Any, shop: Workshop) -> None:
+    document["graph_module"]["metadata"] = {"code": f"open({str(shop.marker)!r}, 'w')"}
+
+
+def _weight(key: str, value: Any) -> Callable[[Workshop], Path]:
+    def change(document: Any, shop: Workshop) -> None:
+        shop.rng.choice(list(document["config"].values()))["tensor_meta"][key] = value
+
+    return _changed(change, _WEIGHTS)
+
+
+def _path_of_weights(document: Any, shop: Workshop) -> None:
+    path = shop.rng.choice(["../../../decoy", "/etc/passwd", "weight_0/../weight_1", "model_weights_config.json"])
+    shop.rng.choice(list(document["config"].values()))["path_name"] = path
+
+
+def _second_root(shop: Workshop) -> Path:
+    entries = [Entry(f"a/{name}", content) for name, content in _entries(shop).items()]
+    hostile = dict(_entries(shop)) | _sample(shop)
+    return write_zip(shop.path(".pt2"), entries + [Entry(f"b/{name}", content) for name, content in hostile.items()])
+
+
+def _key_twice(shop: Workshop) -> Path:
+    entries = _entries(shop)
+    text = entries[_MODEL].decode()
+    first = text.index('"guards_code"')
+    guard = json.dumps([f"__import__('pathlib').Path({str(shop.marker)!r}).touch() is None"])
+    # The harmless one stands first, the one that counts last.
+    end = text.rindex("}")
+    assert 0 < first < end
+    return _written(shop, entries | {_MODEL: f'{text[:end]}, "guards_code": {guard}}}'.encode()})
+
+
+def _entry(name: str, content: bytes = b"\x7fELF" + bytes(100)) -> Callable[[Workshop], Path]:
+    return _with(lambda shop: {name.replace("@", shop.word()): content})
+
+
+_PICKLE = ("ART-01.pickle",)
+_NAME = ("ART-01.name", "ART-01.expression")
+_EXPRESSION = ("ART-01.expression", "ART-02.schema", "ART-02.json")
+_NOT_CALLED = "torch.export.load leaves it where it is; another call, or another version, takes it."
+_NO_SUCH = "torch 2.13 refuses it when it rebuilds the graph."
+
+
+def _case(
+    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: Loader | None, why: str = ""
+) -> Case:
+    return Case(f"pt2/{name}", says, make, rules, "pt2", bite, why)
+
+
+_BITES: Loader = "torch.export"
+CASES: tuple[Case, ...] = (
+    _case("sample", "The sample inputs are a hostile pickle.", _with(_sample), _PICKLE, _BITES),
+    _case("pickled_weights", "A weight is a hostile pickle.", _with(_pickled_weights), _PICKLE, _BITES),
+    _case("size", "A size is an expression that runs code.", _changed(_size), _EXPRESSION, _BITES),
+    _case("stride", "A stride is an expression that runs code.", _changed(_stride), _EXPRESSION, _BITES),
+    _case("offset", "An offset is an expression that runs code.", _changed(_offset), _EXPRESSION, None, _NOT_CALLED),
+    _case(
+        "power",
+        "An expression that never ends.",
+        _changed(_power),
+        _EXPRESSION,
+        None,
+        "It exhausts time or the stack of whoever evaluates it.",
+    ),
+    _case("guard", "A guard runs code when the model is called.", _changed(_guard), ("ART-01.guard",), _BITES),
+    _case("range", "A range of something that is no size.", _changed(_range), _EXPRESSION, None, _NOT_CALLED),
+    _case("from_file", "A node makes a file of the host.", _changed(_from_file), ("ART-01.operator",), _BITES),
+    _case(
+        "operator",
+        "A node calls what is no operator of a model.",
+        _changed(_other_operator),
+        ("ART-01.operator",),
+        None,
+        _NO_SUCH,
+    ),
+    _case(
+        "memory",
+        "A node reads memory that it did not write.",
+        _changed(_beside_memory),
+        ("ART-01.operator",),
+        None,
+        _NO_SUCH,
+    ),
+    _case("name", "A name becomes part of generated code.", _changed(_name_is_code), _NAME, _BITES),
+    _case(
+        "argument", "An argument's name becomes part of code.", _changed(_argument_is_code), _NAME, None, _NOT_CALLED
+    ),
+    _case(
+        "tree",
+        "A tree of outputs names a module to import.",
+        _changed(_tree_imports),
+        _NAME,
+        None,
+        "The module is not there.",
+    ),
+    _case(
+        "custom_object",
+        "The graph has an object of somebody's class.",
+        _changed(_custom_object),
+        ("ART-01.custom_object",),
+        None,
+        _NOT_CALLED,
+    ),
+    _case(
+        "unknown_key",
+        "The graph has a key that torch does not write.",
+        _changed(_unknown_key),
+        ("ART-02.schema",),
+        None,
+        _NOT_CALLED,
+    ),
+    _case("key_twice", "The guards are stated twice.", _key_twice, ("ART-02.json",), _BITES),
+    _case(
+        "aotinductor",
+        "Compiled code of AOTInductor.",
+        _entry("data/aotinductor/@/model.so"),
+        ("ART-01.native_code",),
+        None,
+        _NOT_CALLED,
+    ),
+    _case("library", "A compiled library.", _entry("@.so"), ("ART-01.native_code",), None, _NOT_CALLED),
+    _case(
+        "custom_entry",
+        "A stored object of somebody's class.",
+        _entry("data/constants/custom_obj_0"),
+        ("ART-01.custom_object",),
+        None,
+        _NOT_CALLED,
+    ),
+    _case(
+        "opaque_entry",
+        "A stored object that only code can rebuild.",
+        _entry("data/constants/opaque_obj_0"),
+        ("ART-01.custom_object",),
+        None,
+        _NOT_CALLED,
+    ),
+    _case(
+        "second_model", "A second graph.", _entry("models/@.json", b"{}"), ("ART-02.unknown_entry",), None, _NOT_CALLED
+    ),
+    _case("module", "A Python module.", _entry("@.py", b"import os"), ("ART-02.unknown_entry",), None, _NOT_CALLED),
+    _case(
+        "second_root",
+        "A second, hostile model under another root.",
+        _second_root,
+        ("ART-02.unknown_entry",),
+        None,
+        _NO_SUCH,
+    ),
+    _case(
+        "weight_path",
+        "A weight lies outside of the archive.",
+        _changed(_path_of_weights, _WEIGHTS),
+        ("ART-02.weights", "ART-02.schema", "ART-02.entry_name"),
+        None,
+        _NO_SUCH,
+    ),
+    _case(
+        "weight_offset",
+        "A weight is read beside its bytes.",
+        _weight("storage_offset", {"as_int": 10**6}),
+        ("ART-02.weights",),
+        None,
+        "It reads memory beside the weight, which no marker shows.",
+    ),
+    _case(
+        "weight_strides",
+        "A weight's strides reach beside it.",
+        _weight("strides", [{"as_int": 10**6}, {"as_int": 1}]),
+        ("ART-02.weights", "ART-02.schema"),
+        None,
+        "The same.",
+    ),
+    _case(
+        "weight_sizes",
+        "A weight of 10**18 elements.",
+        _weight("sizes", [{"as_int": 10**9}, {"as_int": 10**9}]),
+        ("ART-02.weights", "ART-02.schema"),
+        None,
+        "It exhausts memory.",
+    ),
+    _case(
+        "weight_dtype",
+        "A weight is of another type than the graph says.",
+        _weight("dtype", 8),
+        ("ART-02.weights", "ART-02.schema"),
+        None,
+        _NO_SUCH,
+    ),
+)
+
+
+def _untouched(shop: Workshop) -> Path:
+    path = shop.path(".pt2")
+    shutil.copyfile(shop.samples / "model.pt2", path)
+    return path
+
+
+def _without_sample(shop: Workshop) -> Path:
+    return _written(shop, {**_entries(shop), _SAMPLE: b""})
+
+
+BENIGN: tuple[Benign, ...] = (
+    Benign("pt2/mlp", "An export of a small network.", _untouched, "pt2"),
+    Benign("pt2/no_sample", "The same without its sample inputs.", _without_sample, "pt2"),
+)
