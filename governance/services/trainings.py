@@ -17,6 +17,7 @@ from governance.services.subjects import (
     charts_with_digests,
     dataset_input,
     demand_fit,
+    demand_model,
     demand_target,
     kept_file,
     model_input,
@@ -40,6 +41,7 @@ def request_training(
         GateClosed: with the reasons of the gate ``training``.
     """
     permissions.require(by, Action.REQUEST_TRAINING, version)
+    demand_model(version)
     _demand_trainable(version)
     inputs = {"model": model_input(version), "dataset": dataset_input(dataset)}
     signature, schema = demand_fit(version, dataset)

@@ -1,9 +1,10 @@
 """A strict zip reader: one archive has one reading, or it is refused.
 
-Scanners are bypassed by zip files that two readers understand differently. This reader takes only what Keras and
-torch write: entries from byte 0 on, without a gap, in the order of the directory; one directory at the stored offset;
-one end record as the last bytes; local headers equal to the directory; stored or deflated content whose checksum
-holds. Memory is bounded by the chunk size and time by the size of the file and ``Limits.total_bytes``.
+Scanners are bypassed by zip files that two readers understand differently. This reader takes only what Keras, torch
+and the tools that people pack folders with write: entries from byte 0 on, without a gap, in the order of the
+directory; one directory at the stored offset; one end record as the last bytes; local headers equal to the directory;
+stored or deflated content whose checksum holds; folders, which are left out. Memory is bounded by the chunk size and
+time by the size of the file and ``Limits.total_bytes``.
 
 Source: PKWARE APPNOTE 6.3.10, sections 4.3 to 4.5.
 """
@@ -36,7 +37,9 @@ _FLAGS_ENCRYPTION = 0x0001 | 0x0040 | 0x2000
 _FLAGS_KNOWN = _FLAG_DESCRIPTOR | _FLAG_UTF8 | 0x0006  # 0x0006: how hard deflate tried
 _EXTRA_ZIP64 = 0x0001
 _EXTRA_PADDING = 0x4246  # "FB": torch aligns the content of an entry with it
-_FILE_TYPE_MASK, _REGULAR_FILE, _DOS_FOLDER = 0o170000, 0o100000, 0x10
+#: What `zip` adds beside the content, times and owner, each with its lengths; no reader finds other content by it.
+_EXTRAS_BESIDE = {0x5455: (5, 9, 13), 0x7875: (11,)}
+_FILE_TYPE_MASK, _REGULAR_FILE, _FOLDER, _DOS_FOLDER = 0o170000, 0o100000, 0o040000, 0x10
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class _Record:
 
     entry: Entry
     raw_name: bytes
+    is_folder: bool
     flags: int
     time: int
     date: int
@@ -236,7 +240,7 @@ class Archive:
         names = DistinctNames()
         for _ in range(count):
             record, position = _read_record(raw, position, offset, limits)
-            names.add(record.entry.name)
+            names.add(record.entry.name, is_folder=record.is_folder)
             records.append(record)
         if position != size:
             detail = f"{size - position:,} bytes of the directory belong to no entry."
@@ -254,7 +258,8 @@ class Archive:
                 raise refusal(identifier, detail, entry.name)
             limit = records[index + 1].entry.header_offset if index + 1 < len(records) else directory_offset
             whole, position = self._read_local_header(record, limit)
-            entries[whole.name] = whole
+            if not record.is_folder:
+                entries[whole.name] = whole
         if position != directory_offset:
             gap = directory_offset - position
             detail = f"{gap:,} bytes lie between the last entry and the directory."
@@ -269,7 +274,7 @@ class Archive:
         _, _, flags, method, time, date, checksum, stored, size, name_length, extra_length = _LOCAL.unpack(raw)
         rest = self._at(entry.header_offset + _LOCAL.size, name_length + extra_length)
         extras = _read_extras(rest[name_length:], entry.name)
-        if any(identifier not in (_EXTRA_ZIP64, _EXTRA_PADDING) for identifier in extras):
+        if not _are_known(extras, _EXTRA_ZIP64, _EXTRA_PADDING):
             raise refusal("ART-02.archive", "The local header holds extra fields of an unknown kind.", entry.name)
         if extras.get(_EXTRA_PADDING, b"").strip(b"Z\0"):
             raise refusal("ART-02.archive", "The padding of the local header holds data.", entry.name)
@@ -325,25 +330,28 @@ def _read_record(raw: bytes, position: int, base: int, limits: Limits) -> tuple[
     raw_extra = raw[start + name_length : start + name_length + extra_length]
     if len(raw_name) != name_length or len(raw_extra) != extra_length or comment_length or disk:
         raise refusal("ART-02.archive", "An entry of the directory is cut off, has a comment, or names a disk.", place)
-    name = plain_path(raw_name, "utf-8" if flags & _FLAG_UTF8 else "ascii", limits, place)
+    is_folder = raw_name.endswith(b"/")
+    name = plain_path(raw_name.removesuffix(b"/"), "utf-8" if flags & _FLAG_UTF8 else "ascii", limits, place)
     if flags & _FLAGS_ENCRYPTION:
         raise refusal("ART-02.encrypted", "The entry says that it is encrypted; models are taken in the clear.", name)
     if flags & ~_FLAGS_KNOWN or (needs & 0xFF) > 45 or method not in (_STORED, _DEFLATED):
         detail = f"The entry uses method {method} and flags {flags:#06x}; plain stored and deflated ones are taken."
         raise refusal("ART-02.archive", detail, name)
     mode = attributes >> 16 & _FILE_TYPE_MASK if made_by >> 8 == 3 else 0
-    if mode not in (0, _REGULAR_FILE) or attributes & _DOS_FOLDER:
-        raise refusal("ART-02.link", "The entry is a link, a folder or a device; plain files are taken.", name)
+    if mode not in (0, _FOLDER if is_folder else _REGULAR_FILE) or (attributes & _DOS_FOLDER and not is_folder):
+        raise refusal("ART-02.link", "The entry is a link or a device; plain files and folders are taken.", name)
     size, stored, header_offset = _read_wide_sizes(raw_extra, size, stored, header_offset, name)
     if method == _STORED and stored != size:
         raise refusal("ART-02.header_mismatch", f"A stored entry has {stored:,} and {size:,} bytes.", name)
+    if is_folder and (size or checksum or method != _STORED):
+        raise refusal("ART-02.archive", "A folder has a content.", name)
     entry = Entry(name, method, checksum, stored, size, header_offset)
-    return _Record(entry, raw_name, flags, time, date), start + name_length + extra_length
+    return _Record(entry, raw_name, is_folder, flags, time, date), start + name_length + extra_length
 
 
 def _read_wide_sizes(raw: bytes, size: int, stored: int, offset: int, name: str) -> tuple[int, int, int]:
     extras = _read_extras(raw, name)
-    if any(identifier != _EXTRA_ZIP64 for identifier in extras):
+    if not _are_known(extras, _EXTRA_ZIP64):
         raise refusal("ART-02.archive", "The directory holds extra fields of an unknown kind.", name)
     narrow = [size, stored, offset]
     wide = extras.get(_EXTRA_ZIP64, b"")
@@ -352,6 +360,13 @@ def _read_wide_sizes(raw: bytes, size: int, stored: int, offset: int, name: str)
     values = iter(struct.unpack(f"<{len(wide) // 8}Q", wide))
     size, stored, offset = (next(values) if value == _MAX_32 else value for value in narrow)
     return size, stored, offset
+
+
+def _are_known(extras: dict[int, bytes], *taken: int) -> bool:
+    return all(
+        identifier in taken or len(content) in _EXTRAS_BESIDE.get(identifier, ())
+        for identifier, content in extras.items()
+    )
 
 
 def _read_extras(raw: bytes, name: str) -> dict[int, bytes]:

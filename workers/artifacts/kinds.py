@@ -6,7 +6,10 @@ from collections.abc import Collection
 from os import SEEK_END
 from typing import BinaryIO
 
-TAKEN = "Assay takes .keras files (Keras 3) and .pt2 files (torch.export)."
+TAKEN = (
+    "Assay takes .keras files (Keras 3), .pt2 files (torch.export), model packages, legacy .h5 models, SavedModels and "
+    "TorchScript, and weights alone as PyTorch checkpoints, .weights.h5, safetensors or .npz."
+)
 
 ZIP_MAGIC = b"PK\x03\x04"
 #: The longest header of a safetensors file, for the library that defines the format.

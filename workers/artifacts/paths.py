@@ -28,14 +28,26 @@ def plain_path(raw: bytes, encoding: str, limits: Limits, place: str) -> str:
 
 
 class DistinctNames:
-    """Names of one archive, of which no two are one: also not in other letters of the same meaning."""
+    """Names of one archive, of which no two are one: also not in other letters of the same meaning.
+
+    Nor is a name that of a file and of a folder: one reader would unpack the one, another the other.
+    """
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
+        self._folders: set[str] = set()
+        self._files: set[str] = set()
 
-    def add(self, name: str) -> None:
+    def add(self, name: str, *, is_folder: bool = False) -> None:
         """Take a name, or refuse it as ``ART-02.duplicate_name``."""
         key = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
         if key in self._names:
             raise refusal("ART-02.duplicate_name", f"{shown(name)} and {shown(self._names[key])} are one name.", name)
         self._names[key] = name
+        parts = key.split("/")
+        above = {"/".join(parts[:depth]) for depth in range(1, len(parts))}
+        self._folders |= above
+        (self._folders if is_folder else self._files).add(key)
+        both = self._files & {key, *above} if is_folder else {key} & self._folders | self._files & above
+        if both:
+            raise refusal("ART-02.duplicate_name", f"{shown(min(both))} is a file and a folder.", name)

@@ -107,7 +107,7 @@ class TarArchive:
             if total > self._limits.total_bytes:
                 detail = f"The archive holds more than {self._limits.total_bytes:,} bytes."
                 raise refusal("ART-02.too_large", detail, name)
-            self._names.add(name)
+            self._names.add(name, is_folder=is_folder)
             if not is_folder:
                 self.entries[name] = TarEntry(name, size, position + _BLOCK)
             position = self._check_padding(name, position + _BLOCK + size)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
 import struct
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -162,7 +164,8 @@ def test_a_name_that_stands_twice_is_refused(second: str) -> None:
         "C:/windows",
         "back\\slash",
         "line\nbreak",
-        "folder/",
+        "folder//",
+        "../",
         "a/.",
     ],
 )
@@ -175,8 +178,46 @@ def test_a_name_that_is_no_plain_relative_path_is_refused(name: str) -> None:
     assert refused(buffer.getvalue())[0] == "ART-02.entry_name"
 
 
+def test_a_packed_folder_is_read_with_its_folders_left_out(tmp_path: Path) -> None:
+    for name, content in CONTENT.items():
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / name).write_bytes(content)
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "root"))
+    assert "folder/" in zipfile.ZipFile(packed).namelist()
+    assert read(packed.read_bytes()) == CONTENT
+
+
+def test_times_and_owners_that_zip_adds_are_taken_and_nothing_else_is() -> None:
+    times = struct.pack("<2HBI", 0x5455, 5, 1, 1_700_000_000)
+    owner = struct.pack("<2HBBIBI", 0x7875, 11, 1, 4, 1000, 4, 1000)
+    for extra, is_taken in ((times + owner, True), (times + b"\x75\x70\x01\x00x", False), (times + times, False)):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            info = zipfile.ZipInfo("a")
+            info.extra = extra
+            archive.writestr(info, b"content")
+        if is_taken:
+            assert read(buffer.getvalue()) == {"a": b"content"}
+        else:
+            assert refused(buffer.getvalue())[0] == "ART-02.archive"
+
+
+@pytest.mark.parametrize("names", [["a", "a/b"], ["a/b", "A"], ["a", "a/"], ["a/", "a"], ["a/", "a/"]])
+def test_a_name_of_a_file_and_of_a_folder_is_refused(names: list[str]) -> None:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as archive:
+        warnings.simplefilter("ignore", UserWarning)
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(name), b"")
+    assert refused(buffer.getvalue())[0] == "ART-02.duplicate_name"
+
+
+def test_a_folder_with_a_content_is_refused() -> None:
+    assert refused(make(entries={"folder/": b"content", "a": b""}))[0] == "ART-02.archive"
+
+
 @pytest.mark.parametrize("mode", [0o120777, 0o040755, 0o060600])
-def test_links_folders_and_devices_are_refused(mode: int) -> None:
+def test_links_devices_and_folders_without_a_slash_are_refused(mode: int) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         info = zipfile.ZipInfo("link")

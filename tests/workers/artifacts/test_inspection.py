@@ -68,7 +68,7 @@ def test_a_file_is_named_by_its_content_and_rejected(
     assert finding.id == identifier
     assert words in finding.detail
     if identifier == "ART-03.format":
-        assert ".keras files (Keras 3) and .pt2 files (torch.export)" in finding.detail
+        assert "Assay takes .keras files (Keras 3), .pt2 files (torch.export), model packages" in finding.detail
 
 
 def test_a_model_named_as_the_other_format_is_rejected(keras_file: Path, pt2_file: Path) -> None:
