@@ -177,6 +177,7 @@ def job_seconds(framework: str, folder: Path, x: np.ndarray, y: np.ndarray) -> d
     model = build(job / "inputs" / ("model.keras" if framework == "keras" else "model.pt2"), "MLP")
     parameters = {
         "framework": framework,
+        "format": model.suffix[1:],
         "signature": tiny_models.signature(inputs=30, columns=columns, kind="probabilities"),
         "schema": {
             "modality": "tabular",

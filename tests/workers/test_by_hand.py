@@ -61,6 +61,7 @@ def lay_training(folder: Path, model: Path) -> JobSpec:
         inputs={"model": model, "dataset": write_table(model.with_name("table.parquet"), table)},
         parameters={
             "framework": framework_of(model),
+            "format": model.suffix[1:],
             "signature": tiny_models.signature(classes=["bad", "good"], columns=["age", "sum"]),
             "schema": {
                 "modality": "tabular",

@@ -37,8 +37,8 @@ _FLAGS_ENCRYPTION = 0x0001 | 0x0040 | 0x2000
 _FLAGS_KNOWN = _FLAG_DESCRIPTOR | _FLAG_UTF8 | 0x0006  # 0x0006: how hard deflate tried
 _EXTRA_ZIP64 = 0x0001
 _EXTRA_PADDING = 0x4246  # "FB": torch aligns the content of an entry with it
-#: What `zip` adds beside the content, times and owner, each with its lengths; no reader finds other content by it.
-_EXTRAS_BESIDE = {0x5455: (5, 9, 13), 0x7875: (11,)}
+#: What `zip` adds beside the content; no reader finds other content by it.
+_EXTRA_TIMES, _EXTRA_OWNER = 0x5455, 0x7875
 _FILE_TYPE_MASK, _REGULAR_FILE, _FOLDER, _DOS_FOLDER = 0o170000, 0o100000, 0o040000, 0x10
 
 
@@ -363,10 +363,14 @@ def _read_wide_sizes(raw: bytes, size: int, stored: int, offset: int, name: str)
 
 
 def _are_known(extras: dict[int, bytes], *taken: int) -> bool:
-    return all(
-        identifier in taken or len(content) in _EXTRAS_BESIDE.get(identifier, ())
-        for identifier, content in extras.items()
-    )
+    return all(identifier in taken or _is_beside(identifier, content) for identifier, content in extras.items())
+
+
+def _is_beside(identifier: int, content: bytes) -> bool:
+    """Tell whether an extra field is times (flags, then up to three) or an owner (two numbers), and nothing else."""
+    if identifier == _EXTRA_TIMES:
+        return len(content) in (5, 9, 13) and content[0] <= 0b111
+    return identifier == _EXTRA_OWNER and len(content) == 11 and content[:2] == b"\x01\x04" and content[6] == 4
 
 
 def _read_extras(raw: bytes, name: str) -> dict[int, bytes]:

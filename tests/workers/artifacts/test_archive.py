@@ -190,7 +190,12 @@ def test_a_packed_folder_is_read_with_its_folders_left_out(tmp_path: Path) -> No
 def test_times_and_owners_that_zip_adds_are_taken_and_nothing_else_is() -> None:
     times = struct.pack("<2HBI", 0x5455, 5, 1, 1_700_000_000)
     owner = struct.pack("<2HBBIBI", 0x7875, 11, 1, 4, 1000, 4, 1000)
-    for extra, is_taken in ((times + owner, True), (times + b"\x75\x70\x01\x00x", False), (times + times, False)):
+    for extra, is_taken in (
+        (times + owner, True),
+        (times + b"\x75\x70\x01\x00x", False),
+        (times + times, False),
+        (b"\x55\x54\x05\x00words", False),
+    ):
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
             info = zipfile.ZipInfo("a")
