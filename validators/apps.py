@@ -21,8 +21,9 @@ class ValidatorsConfig(AppConfig):
     def ready(self) -> None:
         from governance import evidence, job_kinds
         from governance.services import events
-        from validators import destinations, gates, results, services
+        from validators import destinations, gates, results
         from validators.models import Validation
+        from validators.services import cleanings, validations
 
         events.register(*EVENTS)
         job_kinds.register(
@@ -31,7 +32,7 @@ class ValidatorsConfig(AppConfig):
                 title="Validation",
                 runner="validators.engine.validation:run",
                 result_schema=results.VALIDATION,
-                record=services.record_validation,
+                record=validations.record_validation,
                 leads_to=destinations.of_validation,
             )
         )
@@ -41,7 +42,7 @@ class ValidatorsConfig(AppConfig):
                 title="Cleaning",
                 runner="validators.engine.cleaning:run",
                 result_schema=results.CLEANING,
-                record=services.record_cleaning,
+                record=cleanings.record_cleaning,
                 leads_to=destinations.of_cleaning,
             )
         )

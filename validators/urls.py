@@ -2,9 +2,9 @@
 
 from django.urls import path
 
-from validators import views
+from validators.views import datasets
 
 urlpatterns = [
-    path("data/", views.dataset_list, name="dataset-list"),
-    path("data/<str:name>/<int:number>/", views.dataset_version, name="dataset-version"),
+    path("data/", datasets.dataset_list, name="dataset-list"),
+    path("data/<str:name>/<int:number>/", datasets.dataset_version, name="dataset-version"),
 ]

@@ -19,8 +19,8 @@ from governance.exceptions import StateConflict
 from governance.models import Alias, Event, ModelVersion, Policy, Review, ReviewState
 from governance.services import policies, reviews
 from tests.factories import DatasetVersionFactory, ExpectationSuiteFactory, JobFactory, ModelVersionFactory
-from validators import services as data_services
 from validators.models import Validation, Waiver
+from validators.services import validations
 from workers.protocol import digest_of_bytes, digest_of_json
 
 CHECKS: dict[str, Any] = {"ART-01": {}, "ROB-01": {"condition": {"min": 0.5}}}
@@ -77,7 +77,7 @@ def waiver(audit: Audit, alice: User, bob: User) -> Waiver:
         created_by=alice,
     )
     tomorrow = timezone.now() + timedelta(days=1)
-    return data_services.grant_waiver(validation=validation, reason="A known fault.", expires_at=tomorrow, by=bob)
+    return validations.grant_waiver(validation=validation, reason="A known fault.", expires_at=tomorrow, by=bob)
 
 
 @pytest.fixture

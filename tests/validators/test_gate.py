@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from governance.models import DatasetVersion, Event
 from tests.factories import DatasetVersionFactory, ExpectationSuiteFactory, JobFactory
-from validators import gates, services
+from validators import gates
 from validators.models import ExpectationSuite, RequiredSuite, Validation
+from validators.services import validations
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_the_newest_validation_counts(dataset: DatasetVersion, suite: Expectatio
 
 def test_a_waiver_opens_it_until_its_end(dataset: DatasetVersion, suite: ExpectationSuite, bob: User) -> None:
     validation = validated(dataset, suite, False)
-    waiver = services.grant_waiver(
+    waiver = validations.grant_waiver(
         validation=validation, reason="Known sensor fault.", expires_at=timezone.now() + timedelta(days=1), by=bob
     )
 

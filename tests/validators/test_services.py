@@ -13,8 +13,8 @@ from governance.exceptions import InvalidInput, NotAllowed, StateConflict
 from governance.models import DatasetState, DatasetVersion, Event, InstallationKey, Job, StatementKind
 from governance.services import statements
 from tests.factories import DatasetVersionFactory, ExpectationSuiteFactory, JobFactory, StoredFileFactory, person
-from validators import services
 from validators.models import Cleaning, ExpectationSuite, RequiredSuite, Validation
+from validators.services import cleanings, suites, validations
 from workers.protocol import digest_of_bytes
 from workers.provenance.dsse import Envelope
 from workers.provenance.statement import TABLE, Statement
@@ -23,8 +23,8 @@ NOT_NULL = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": 
 
 
 def test_a_suite_is_kept_with_ids_and_the_next_number(alice: User) -> None:
-    first = services.create_suite(name="applicants", document={"expectations": [NOT_NULL]}, by=alice)
-    second = services.create_suite(name="applicants", document={"expectations": [NOT_NULL]}, by=alice)
+    first = suites.create_suite(name="applicants", document={"expectations": [NOT_NULL]}, by=alice)
+    second = suites.create_suite(name="applicants", document={"expectations": [NOT_NULL]}, by=alice)
 
     assert (first.ref, second.ref) == ("applicants/1", "applicants/2")
     assert first.digest == second.digest
@@ -35,12 +35,12 @@ def test_a_suite_is_kept_with_ids_and_the_next_number(alice: User) -> None:
 def test_a_number_that_somebody_else_took_at_the_same_moment_is_a_conflict(
     alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    services.create_suite(name="applicants", document={"expectations": [NOT_NULL]}, by=alice)
+    suites.create_suite(name="applicants", document={"expectations": [NOT_NULL]}, by=alice)
     monkeypatch.setattr(QuerySet, "aggregate", lambda *args, **kwargs: {"last": 0})
     monkeypatch.setattr(ExpectationSuite, "full_clean", lambda *args, **kwargs: None)  # the other is not committed yet
 
     with pytest.raises(StateConflict, match="same moment"):
-        services.create_suite(name="applicants", document={"expectations": [NOT_NULL]}, by=alice)
+        suites.create_suite(name="applicants", document={"expectations": [NOT_NULL]}, by=alice)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_number_that_somebody_else_took_at_the_same_moment_is_a_conflict(
 )
 def test_a_suite_that_is_none_is_refused_with_its_places(alice: User, document: dict[str, object]) -> None:
     with pytest.raises(InvalidInput) as refused:
-        services.create_suite(name="applicants", document=document, by=alice)
+        suites.create_suite(name="applicants", document=document, by=alice)
 
     assert refused.value.errors
     assert all(error["detail"] for error in refused.value.errors)
@@ -63,14 +63,14 @@ def test_a_suite_that_is_none_is_refused_with_its_places(alice: User, document: 
 
 def test_bob_writes_no_suites(bob: User) -> None:
     with pytest.raises(NotAllowed):
-        services.create_suite(name="applicants", document={"expectations": [NOT_NULL]}, by=bob)
+        suites.create_suite(name="applicants", document={"expectations": [NOT_NULL]}, by=bob)
 
 
 def test_the_first_suite_becomes_the_required_one_and_the_second_does_not(alice: User) -> None:
     dataset, first, second = DatasetVersionFactory(), ExpectationSuiteFactory(), ExpectationSuiteFactory()
 
-    services.request_validation(dataset=dataset, suite=first, by=alice)
-    validation = services.request_validation(dataset=dataset, suite=second, by=alice)
+    validations.request_validation(dataset=dataset, suite=first, by=alice)
+    validation = validations.request_validation(dataset=dataset, suite=second, by=alice)
 
     assert RequiredSuite.objects.get(dataset=dataset.dataset).suite == first
     assert validation.success is None
@@ -82,17 +82,19 @@ def test_what_is_not_imported_yet_is_not_validated(alice: User) -> None:
     dataset = DatasetVersionFactory(state=DatasetState.IMPORTING, table=None)
 
     with pytest.raises(StateConflict, match="importing"):
-        services.request_validation(dataset=dataset, suite=ExpectationSuiteFactory(), by=alice)
+        validations.request_validation(dataset=dataset, suite=ExpectationSuiteFactory(), by=alice)
 
     assert not Job.objects.exists()
     assert not RequiredSuite.objects.exists()
 
 
 def test_a_recorded_validation_has_a_digest_and_an_event(alice: User) -> None:
-    validation = services.request_validation(dataset=DatasetVersionFactory(), suite=ExpectationSuiteFactory(), by=alice)
+    validation = validations.request_validation(
+        dataset=DatasetVersionFactory(), suite=ExpectationSuiteFactory(), by=alice
+    )
     value = {"success": False, "statistics": {"failed": 1}, "results": [{"status": "failed"}], "row_count": 3}
 
-    services.record_validation(validation.job, value, {"rows.parquet": StoredFileFactory()})
+    validations.record_validation(validation.job, value, {"rows.parquet": StoredFileFactory()})
 
     kept = Validation.objects.get(pk=validation.pk)
     assert kept.success is False
@@ -118,9 +120,9 @@ def test_a_waiver_has_a_reason_and_an_end_ahead(failed: Validation, bob: User) -
     tomorrow, yesterday = timezone.now() + timedelta(days=1), timezone.now() - timedelta(days=1)
 
     with pytest.raises(InvalidInput, match="reason"):
-        services.grant_waiver(validation=failed, reason="  ", expires_at=tomorrow, by=bob)
+        validations.grant_waiver(validation=failed, reason="  ", expires_at=tomorrow, by=bob)
     with pytest.raises(InvalidInput, match="future"):
-        services.grant_waiver(validation=failed, reason="Because.", expires_at=yesterday, by=bob)
+        validations.grant_waiver(validation=failed, reason="Because.", expires_at=yesterday, by=bob)
     assert not failed.waivers.exists()
 
 
@@ -128,7 +130,7 @@ def test_what_passed_is_not_waived(failed: Validation, bob: User) -> None:
     failed.success = True
 
     with pytest.raises(StateConflict):
-        services.grant_waiver(
+        validations.grant_waiver(
             validation=failed, reason="To be sure.", expires_at=timezone.now() + timedelta(days=1), by=bob
         )
 
@@ -137,7 +139,7 @@ def test_alice_does_not_waive_what_her_own_data_failed(failed: Validation, alice
     alice = person("alice", "engineers", "approvers")
 
     with pytest.raises(NotAllowed, match="owns"):
-        services.grant_waiver(
+        validations.grant_waiver(
             validation=failed, reason="I know.", expires_at=timezone.now() + timedelta(days=1), by=alice
         )
 
@@ -146,13 +148,13 @@ def test_a_cleaning_takes_a_suite_or_a_plan_and_something_to_do(alice: User) -> 
     dataset, suite = DatasetVersionFactory(), ExpectationSuiteFactory()
 
     with pytest.raises(InvalidInput, match="either"):
-        services.request_cleaning(dataset=dataset, by=alice)
+        cleanings.request_cleaning(dataset=dataset, by=alice)
     with pytest.raises(InvalidInput, match="either"):
-        services.request_cleaning(dataset=dataset, suite=suite, plan=[{"action": "drop"}], by=alice)
+        cleanings.request_cleaning(dataset=dataset, suite=suite, plan=[{"action": "drop"}], by=alice)
     with pytest.raises(InvalidInput, match="at least one step"):
-        services.request_cleaning(dataset=dataset, plan=[], by=alice)
+        cleanings.request_cleaning(dataset=dataset, plan=[], by=alice)
     with pytest.raises(InvalidInput, match="no step"):
-        services.request_cleaning(
+        cleanings.request_cleaning(
             dataset=dataset, suite=ExpectationSuiteFactory(document={"expectations": []}), by=alice
         )
     assert not Cleaning.objects.exists()
@@ -160,9 +162,9 @@ def test_a_cleaning_takes_a_suite_or_a_plan_and_something_to_do(alice: User) -> 
 
 def test_a_recorded_cleaning_makes_the_next_version(alice: User, signing_key: InstallationKey) -> None:
     document = {"expectations": [{**NOT_NULL, "meta": {"clean": {"action": "drop"}}}]}
-    suite = services.create_suite(name="applicants", document=document, by=alice)
+    suite = suites.create_suite(name="applicants", document=document, by=alice)
     origin = DatasetVersionFactory()
-    cleaning = services.request_cleaning(dataset=origin, suite=suite, by=alice)
+    cleaning = cleanings.request_cleaning(dataset=origin, suite=suite, by=alice)
     value = {
         "plan": cleaning.plan,
         "report": {"rows_in": 40, "rows_out": 39, "rows_quarantined": 0, "rows_dropped": 1, "cells_changed": 0},
@@ -174,7 +176,7 @@ def test_a_recorded_cleaning_makes_the_next_version(alice: User, signing_key: In
     }
     files = {f"{name}.parquet": StoredFileFactory() for name in ("clean", "quarantine", "changes")}
 
-    services.record_cleaning(cleaning.job, value, files)
+    cleanings.record_cleaning(cleaning.job, value, files)
 
     cleaned = DatasetVersion.objects.get(cleaned_from=origin)
     assert cleaned.number == origin.number + 1

@@ -23,9 +23,9 @@ from governance.api.jobs import JobSerializer
 from governance.exceptions import NotFound
 from governance.permissions import Action
 from governance.storage import store
-from validators import services
 from validators.api.suites import SuiteField
 from validators.models import Cleaning
+from validators.services import cleanings
 
 #: Files that a cleaning leaves, by the name in the address.
 FILES = ("quarantine", "changes")
@@ -87,7 +87,7 @@ class CleaningViewSet(Readable[Cleaning], StartsWork[Cleaning]):
     }
 
     def start(self, body: dict[str, Any]) -> Cleaning:
-        return services.request_cleaning(
+        return cleanings.request_cleaning(
             dataset=body["dataset"], suite=body.get("suite"), plan=body.get("plan"), by=self.user
         )
 

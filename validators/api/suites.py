@@ -19,8 +19,8 @@ from governance.exceptions import NotFound
 from governance.models import Dataset
 from governance.permissions import Action
 from governance.references import numbered
-from validators import services
 from validators.models import ExpectationSuite
+from validators.services import suites
 
 
 def suite_of(reference: str) -> ExpectationSuite:
@@ -95,7 +95,7 @@ class SuiteViewSet(Readable[ExpectationSuite]):
     @extend_schema(request=SuiteBody, responses={201: SuiteSerializer})
     def create(self, request: Request) -> Response:
         body = self.read_body(SuiteBody)
-        suite = services.create_suite(name=body["name"], document=body, by=self.user)
+        suite = suites.create_suite(name=body["name"], document=body, by=self.user)
         return Response(
             self.get_serializer(suite).data,
             status=201,
@@ -107,5 +107,5 @@ class SuiteViewSet(Readable[ExpectationSuite]):
     def require(self, request: Request, ref: str) -> Response:
         """Pin this suite as the one that versions of a data set have to pass before training."""
         suite = self.get_object()
-        services.require_suite(dataset=self.read_body(RequirementBody)["dataset"], suite=suite, by=self.user)
+        suites.require_suite(dataset=self.read_body(RequirementBody)["dataset"], suite=suite, by=self.user)
         return Response(self.get_serializer(suite).data)

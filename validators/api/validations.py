@@ -24,10 +24,10 @@ from governance.api.jobs import JobSerializer
 from governance.exceptions import StateConflict
 from governance.permissions import Action
 from governance.storage import store
-from validators import services
 from validators.api.suites import SuiteField
 from validators.models import Validation, Waiver
 from validators.rows import unexpected_rows
+from validators.services import validations
 
 
 class WaiverSerializer(serializers.ModelSerializer[Waiver]):
@@ -127,7 +127,7 @@ class ValidationViewSet(Readable[Validation], StartsWork[Validation]):
         return ValidationDetailSerializer if self.action == "retrieve" else ValidationSerializer
 
     def start(self, body: dict[str, Any]) -> Validation:
-        return services.request_validation(dataset=body["dataset"], suite=body["suite"], by=self.user)
+        return validations.request_validation(dataset=body["dataset"], suite=body["suite"], by=self.user)
 
     @extend_schema(request=ValidationBody, responses={202: ValidationSerializer}, parameters=[IDEMPOTENCY_KEY])
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -153,5 +153,5 @@ class ValidationViewSet(Readable[Validation], StartsWork[Validation]):
     def waive(self, request: Request, pk: int) -> Response:
         """Let the data set be used although this validation failed; nobody waives on a data set of their own."""
         validation = self.get_object()
-        waiver = services.grant_waiver(validation=validation, by=self.user, **self.read_body(WaiverBody))
+        waiver = validations.grant_waiver(validation=validation, by=self.user, **self.read_body(WaiverBody))
         return Response(WaiverSerializer(waiver).data, status=201)

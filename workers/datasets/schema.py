@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 MODALITIES = ("tabular", "image", "text", "interactions")
-ROLES = ("feature", "target", "protected", "id", "timestamp", "split", "ignore")
+ROLES = ("feature", "target", "protected", "id", "timestamp", "split", "metadata", "ignore")
 TYPES = ("float", "integer", "boolean", "category", "string", "datetime", "image", "text", "tokens")
 NUMERIC_TYPES = ("float", "integer", "boolean", "image", "tokens")
 

@@ -1,0 +1,1 @@
+"""The verbs of data evidence, one file a topic."""

@@ -1,0 +1,1 @@
+"""The pages about data, a topic a file."""
