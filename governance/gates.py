@@ -3,7 +3,7 @@
 A gate is a callable that takes the facts by keyword and returns the reasons against, as full sentences; none means
 yes. Gates are asked inside the transaction of what they guard, and one that raises stops it: an error is not a pass.
 
-- ``training`` gets ``version`` and ``dataset``;
+- ``training``, ``evaluation`` and ``audit`` get ``version`` and ``dataset``;
 - ``approval`` gets ``version`` and ``review``, whose evidence is cited already.
 """
 
@@ -17,6 +17,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
+
+from governance.exceptions import GateClosed
 
 Gate = Callable[..., list[str]]
 
@@ -32,6 +34,17 @@ def ask(name: str, **facts: Any) -> list[str]:
             raise TypeError(f"The gate {path} answered {type(answer).__name__}; a gate answers with a list of reasons.")
         reasons += answer
     return reasons
+
+
+def demand(name: str, refusal: str, **facts: Any) -> None:
+    """Ask the gates of a name, inside the transaction of what they guard.
+
+    Raises:
+        GateClosed: with ``refusal`` (what may not happen) followed by the first reason, and all reasons.
+    """
+    reasons = ask(name, **facts)
+    if reasons:
+        raise GateClosed(f"{refusal}: {reasons[0]}", reasons=reasons)
 
 
 @register("governance")

@@ -210,6 +210,8 @@ SPECTACULAR_SETTINGS = {
 #: What is asked, in order, before something may happen; each is a callable that returns the reasons against it.
 GOVERNANCE_GATES = {
     "training": ["validators.gates.data_validated"],
+    "evaluation": ["validators.gates.data_validated"],
+    "audit": ["validators.gates.data_validated"],
     "approval": ["audits.gates.audit_passed"],
 }
 

@@ -112,4 +112,4 @@ def erin_api(erin: User) -> APIClient:
 @pytest.fixture
 def open_gates(settings) -> None:
     """Let everything through that a gate guards: for tests of what lies behind it."""
-    settings.GOVERNANCE_GATES = {"training": [], "approval": []}
+    settings.GOVERNANCE_GATES = {"training": [], "evaluation": [], "audit": [], "approval": []}

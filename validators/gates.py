@@ -8,7 +8,7 @@ from governance.models import DatasetVersion, ModelVersion
 from validators.models import RequiredSuite, Validation, Waiver
 
 
-def data_validated(*, dataset: DatasetVersion, version: ModelVersion | None = None) -> list[str]:  # noqa: ARG001 - every gate of training gets both
+def data_validated(*, dataset: DatasetVersion, version: ModelVersion | None = None) -> list[str]:  # noqa: ARG001 - the gates that ask it get both
     """Return the reasons against using a data set: the required suite must have passed, or be waived, on this digest.
 
     It fails closed: no required suite, no validation, and a validation that has not ended or broke are all a no.

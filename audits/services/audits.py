@@ -11,7 +11,7 @@ from audits.engine import catalogue
 from audits.models import Audit, CheckResult, CheckStatus, Finding, Severity
 from audits.services import provenance, reports
 from audits.services.verdict import JudgedCheck, coverage, judge
-from governance import permissions
+from governance import gates, permissions
 from governance.exceptions import InvalidInput
 from governance.models import DatasetVersion, Job, ModelVersion, Policy, StoredFile
 from governance.permissions import Action
@@ -44,6 +44,11 @@ def request_audit(
 
     The policy defaults to the newest one of the model's tier, the training data to what the version was trained on.
     Checks of the policy that are not selected stay in the criteria and end as skipped: a partial audit cannot pass.
+
+    Raises:
+        InvalidInput: when the data set cannot feed the model, or a check does not take what the policy says.
+        StateConflict: when the version is not registered or the data set not ready.
+        GateClosed: with the reasons of the gate ``audit``: what is measured on bad data says nothing.
     """
     permissions.require(by, Action.REQUEST_AUDIT, version)
     policy = policy or policies.newest_for_tier(version.model.tier)
@@ -62,6 +67,8 @@ def request_audit(
     if training_data is not None:
         inputs["training_data"] = ("training.parquet", dataset_input(training_data)[1])
     with transaction.atomic():
+        refusal = f"{dataset.ref} may not be used to audit {version.ref}"
+        gates.demand("audit", refusal, version=version, dataset=dataset)
         job = jobs.submit(
             kind="audit",
             parameters={

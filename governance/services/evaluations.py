@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
-from governance import permissions
+from governance import gates, permissions
 from governance.exceptions import InvalidInput, RefusedResult
 from governance.models import DatasetVersion, Evaluation, Job, ModelVersion, StoredFile
 from governance.permissions import Action
@@ -42,6 +42,7 @@ def request_evaluation(
     Raises:
         InvalidInput: when the data set cannot feed a model, or lacks the target or a column to slice by.
         StateConflict: when a version is not registered or the data set not ready.
+        GateClosed: with the reasons of the gate ``evaluation``.
     """
     permissions.require(by, Action.REQUEST_EVALUATION, version)
     inputs = {"model": model_input(version), "dataset": dataset_input(dataset)}
@@ -66,6 +67,8 @@ def request_evaluation(
         other_signature, _ = demand_fit(compare_with, dataset)
         parameters["other"] = {"framework": compare_with.framework, "signature": other_signature.to_json()}
     with transaction.atomic():
+        refusal = f"{dataset.ref} may not be used to evaluate {version.ref}"
+        gates.demand("evaluation", refusal, version=version, dataset=dataset)
         job = jobs.submit(
             kind="evaluation",
             parameters=parameters,

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import transaction
 
 from governance import gates, permissions
-from governance.exceptions import GateClosed, InvalidInput, StateConflict
+from governance.exceptions import InvalidInput, StateConflict
 from governance.models import DatasetVersion, Job, ModelVersion, ModelVersionState, StoredFile, Training
 from governance.permissions import Action
 from governance.services import events, jobs, provenance, registry
@@ -58,9 +58,8 @@ def request_training(
             errors=[{"place": "recipe", "detail": "Name a loss that Assay knows."}],
         )
     with transaction.atomic():
-        reasons = gates.ask("training", version=version, dataset=dataset)
-        if reasons:
-            raise GateClosed(f"{dataset.ref} may not be used to train {version.ref}: {reasons[0]}", reasons=reasons)
+        refusal = f"{dataset.ref} may not be used to train {version.ref}"
+        gates.demand("training", refusal, version=version, dataset=dataset)
         job = jobs.submit(
             kind="training",
             parameters={

@@ -45,14 +45,18 @@ def test_devices_that_do_not_exist_are_told(body, alice_api):
     assert Job.objects.count() == 0
 
 
-def test_the_gate_of_the_installation_asks_for_validated_data(settings, body, alice_api):
-    settings.GOVERNANCE_GATES = {"training": ["validators.gates.data_validated"]}
+@pytest.mark.parametrize(
+    ("collection", "gate"), [("trainings", "training"), ("evaluations", "evaluation"), ("audits", "audit")]
+)
+def test_the_gate_of_the_installation_asks_for_validated_data(settings, body, alice_api, collection, gate):
+    settings.GOVERNANCE_GATES = {gate: ["validators.gates.data_validated"]}
 
-    response = alice_api.post("/api/v1/trainings/", body, format="json")
+    response = alice_api.post(f"/api/v1/{collection}/", body, format="json")
 
-    assert response.status_code == 409
+    assert response.status_code == 409, response.content
     (reason,) = response.json()["reasons"]
     assert "validate" in reason
+    assert not Job.objects.exists()
 
 
 def test_a_model_that_does_not_fit_is_told_at_request_time_with_names_and_shapes(alice_api):

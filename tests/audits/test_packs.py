@@ -27,7 +27,7 @@ from workers.provenance.pack import Pack, with_manifest
 from workers.provenance.statement import EVAL_RESULT, REPORT, Statement
 from workers.provenance.verification import Finding, verify
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("open_gates")]
 
 
 def dataset() -> DatasetVersion:

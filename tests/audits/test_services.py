@@ -27,6 +27,8 @@ from tests.factories import (
 )
 from workers.protocol import digest_of_json
 
+pytestmark = pytest.mark.usefixtures("open_gates")
+
 CHART = {
     "id": "rob-01-curve",
     "caption": "Accuracy falls with the size of the change.",

@@ -11,7 +11,7 @@ from governance.services import evaluations
 from tests import factories
 from tests.governance import results
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("open_gates")]
 
 
 def request(by, **changes) -> Evaluation:
