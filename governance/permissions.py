@@ -48,6 +48,9 @@ class Action(StrEnum):
     REQUEST_VALIDATION = "request_validation"
     GRANT_WAIVER = "grant_waiver"
     REQUEST_CLEANING = "request_cleaning"
+    REQUEST_SPLIT = "request_split"
+    REQUEST_COMPARISON = "request_comparison"
+    WRITE_DATASHEET = "write_datasheet"
     REQUEST_TRAINING = "request_training"
     REQUEST_EVALUATION = "request_evaluation"
     REQUEST_EXPLANATION = "request_explanation"
@@ -80,6 +83,9 @@ _GROUPS_OF: Mapping[Action, tuple[str, ...]] = {
     Action.REQUEST_VALIDATION: (ENGINEERS, AUDITORS),
     Action.GRANT_WAIVER: (APPROVERS,),
     Action.REQUEST_CLEANING: (ENGINEERS,),
+    Action.REQUEST_SPLIT: (ENGINEERS,),
+    Action.REQUEST_COMPARISON: (ENGINEERS, AUDITORS),
+    Action.WRITE_DATASHEET: (ENGINEERS, AUDITORS),
     Action.REQUEST_TRAINING: (ENGINEERS,),
     Action.REQUEST_EVALUATION: (ENGINEERS, AUDITORS),
     Action.REQUEST_EXPLANATION: (ENGINEERS, AUDITORS),
@@ -138,6 +144,7 @@ def _needs_sender_or_administrator(user: Person, upload: Any) -> str | None:
 _RULE_OF: Mapping[Action, Callable[[Person, Any], str | None]] = {
     Action.UPLOAD_VERSION: _needs_owner,
     Action.UPLOAD_DATASET_VERSION: _needs_owner,
+    Action.WRITE_DATASHEET: _needs_owner,
     Action.RELEASE_VERSION: _needs_neither_owner_nor_uploader,
     Action.REJECT_VERSION: _needs_neither_owner_nor_uploader,
     Action.REQUEST_TRAINING: _needs_owner,

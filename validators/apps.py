@@ -10,6 +10,11 @@ EVENTS = (
     "waiver.granted",
     "cleaning.requested",
     "dataset.cleaned",
+    "split.requested",
+    "dataset.split",
+    "comparison.requested",
+    "comparison.ended",
+    "datasheet.written",
 )
 
 
@@ -23,7 +28,7 @@ class ValidatorsConfig(AppConfig):
         from governance.services import events
         from validators import destinations, gates, results
         from validators.models import Validation
-        from validators.services import cleanings, validations
+        from validators.services import cleanings, comparisons, splits, validations
 
         events.register(*EVENTS)
         job_kinds.register(
@@ -44,6 +49,26 @@ class ValidatorsConfig(AppConfig):
                 result_schema=results.CLEANING,
                 record=cleanings.record_cleaning,
                 leads_to=destinations.of_cleaning,
+            )
+        )
+        job_kinds.register(
+            job_kinds.JobKind(
+                name="split",
+                title="Split",
+                runner="validators.engine.splitting:run",
+                result_schema=results.SPLIT,
+                record=splits.record_split,
+                leads_to=destinations.of_split,
+            )
+        )
+        job_kinds.register(
+            job_kinds.JobKind(
+                name="comparison",
+                title="Comparison of data",
+                runner="validators.engine.comparison:run",
+                result_schema=results.COMPARISON,
+                record=comparisons.record_comparison,
+                leads_to=destinations.of_comparison,
             )
         )
         evidence.register(evidence.of_model("validation", Validation, problem=gates.validation_problem))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from django.urls import reverse
+
 from governance.models import Job
 from governance.views.destinations import Destination, of_dataset
-from validators.models import Cleaning, Validation
+from validators.models import Cleaning, Comparison, Split, Validation
 
 
 def of_validation(job: Job) -> Destination:
@@ -17,3 +19,15 @@ def of_cleaning(job: Job) -> Destination:
     """Lead to the version that was made, or until then to the one that is cleaned."""
     found = Cleaning.objects.select_related("dataset__dataset", "cleaned_to__dataset").filter(job=job).first()
     return None if found is None else of_dataset(found.cleaned_to or found.dataset)
+
+
+def of_split(job: Job) -> Destination:
+    """Lead to the version that was made, or until then to the one that is split."""
+    found = Split.objects.select_related("dataset__dataset", "split_to__dataset").filter(job=job).first()
+    return None if found is None else of_dataset(found.split_to or found.dataset)
+
+
+def of_comparison(job: Job) -> Destination:
+    """Lead to the page of the comparison."""
+    found = Comparison.objects.filter(job=job).first()
+    return None if found is None else (f"comparison {found.pk}", reverse("comparison", args=[found.pk]))

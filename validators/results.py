@@ -64,3 +64,71 @@ CLEANING: dict[str, Any] = {
         "examples": {"type": "object"},
     },
 }
+
+SPLIT: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["plan", "report", "content_digest", "row_count", "schema", "profile"],
+    "properties": {
+        "plan": {"type": "object"},
+        "report": {
+            "type": "object",
+            "required": ["parts", "target"],
+            "properties": {
+                "parts": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["part", "rows", "share", "asked"],
+                        "properties": {"part": {"enum": ["train", "validation", "test"]}, "rows": COUNT},
+                    },
+                },
+                "target": {"type": ["object", "null"]},
+            },
+        },
+        "content_digest": DIGEST,
+        "row_count": COUNT,
+        "schema": {"type": "object"},
+        "profile": {"type": "object"},
+    },
+}
+
+COMPARISON: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": [
+        "matched_by", "rows", "cells_changed", "cells_listed", "columns", "places", "place_count", "examples",
+    ],
+    "properties": {
+        "matched_by": {
+            "type": "object",
+            "required": ["column", "reason"],
+            "properties": {"column": {"type": ["string", "null"]}, "reason": {"type": "string"}},
+        },
+        "rows": {
+            "type": "object",
+            "required": ["before", "after", "added", "removed", "changed", "same", "order_changed"],
+            "properties": {
+                **dict.fromkeys(("before", "after", "added", "removed", "changed", "same"), COUNT),
+                "order_changed": {"type": "boolean"},
+            },
+        },
+        "cells_changed": COUNT,
+        "cells_listed": COUNT,
+        "place_count": COUNT,
+        "columns": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "status", "before", "after", "cells_changed", "distance"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "status": {"enum": ["same", "changed", "retyped", "added", "removed"]},
+                    "cells_changed": COUNT,
+                },
+            },
+        },
+        "places": {"type": "array", "items": {"type": "object", "required": ["column", "chunk"]}},
+        "examples": {"type": "array", "items": {"type": "object"}},
+    },
+}  # fmt: skip

@@ -2,50 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-from django.db.models import F
 from django.urls import reverse
 
 from audits.models import Audit, Explanation
-from governance.models import DatasetVersion, ModelVersion, Training
+from governance.models import ModelVersion, Training
 from governance.presentation.numbers import day, plural
-from validators.models import Cleaning, Validation
-
-#: More data sets than this are drawn as the first, the last two, and how many lie between.
-MOST_DATASETS = 3
-
-
-@dataclass(frozen=True)
-class Hanging:
-    """Something that hangs under a thing: a mark with words, and where it leads."""
-
-    words: str
-    state: str = ""
-    address: str = ""
-
-
-@dataclass(frozen=True)
-class Thing:
-    """A box of the row."""
-
-    kind: str
-    name: str
-    digest: str = ""
-    address: str = ""
-    hanging: tuple[Hanging, ...] = field(default=())
-    is_here: bool = False
-    is_act: bool = False
-
-
-@dataclass(frozen=True)
-class Act:
-    """An arrow of the row: what was done above it, how much below it."""
-
-    above: str
-    below: str = ""
-    is_act: bool = True
+from validators.lineage import datasets_behind
+from validators.views.lineage import Act, Hanging, Thing, row_of
 
 
 def lineage_of(
@@ -57,9 +20,9 @@ def lineage_of(
 ) -> list[Thing | Act]:
     """Return the row from raw data to audit; four queries, however long the chain is."""
     row: list[Thing | Act] = []
-    chain = _datasets_behind(version.training_data)
+    chain = datasets_behind(version.training_data)
     if chain:
-        row += _data(chain)
+        row += row_of(chain)
         row.append(_making(version, training))
     else:
         row += [
@@ -102,74 +65,6 @@ def _measured(audit: Audit) -> str:
     values = (audit.dataset.profile.get(column) or {}).get("values") or []
     counts = [entry["count"] for entry in values if entry.get("value") == split]
     return plural(counts[0], f"{split} row") if counts else f"{split} rows"
-
-
-def _datasets_behind(dataset: DatasetVersion | None) -> list[DatasetVersion]:
-    """Return the data set versions from the upload to this one, read at once and walked here."""
-    if dataset is None:
-        return []
-    known = {
-        found.pk: found for found in DatasetVersion.objects.filter(dataset=dataset.dataset_id).select_related("dataset")
-    }
-    chain: list[DatasetVersion] = []
-    step: int | None = dataset.pk
-    while step is not None and step in known:
-        chain.append(known.pop(step))
-        step = chain[-1].cleaned_from_id
-    return chain[::-1]
-
-
-def _data(chain: Sequence[DatasetVersion]) -> list[Thing | Act]:
-    ids = [found.pk for found in chain]
-    cleanings = {cleaning.cleaned_to_id: cleaning for cleaning in Cleaning.objects.filter(cleaned_to__in=ids)}
-    validations: dict[int, Validation] = {}
-    for validation in Validation.objects.filter(dataset__in=ids, dataset_digest=F("dataset__content_digest")).order_by(
-        "pk"
-    ):
-        validations[validation.dataset_id] = validation
-    first = chain[0]
-    row: list[Thing | Act] = []
-    if first.filename:
-        row.append(
-            Thing(
-                kind="raw data",
-                name=first.filename,
-                digest=first.upload_id or "",
-                hanging=(Hanging(plural(first.row_count or 0, "row")),),
-            )
-        )
-        row.append(Act("upload", day(first.created_at)))
-    shown = list(chain) if len(chain) <= MOST_DATASETS else [chain[0], *chain[-2:]]
-    for place, dataset in enumerate(shown):
-        if place:
-            row.append(_cleaning(cleanings.get(dataset.pk), len(chain) - len(shown) if place == 1 else 0))
-        found = validations.get(dataset.pk)
-        row.append(
-            Thing(
-                kind="data set",
-                name=dataset.ref,
-                digest=dataset.content_digest,
-                address=reverse("dataset-version", args=[dataset.dataset.name, dataset.number]),
-                hanging=(_validation(found),),
-            )
-        )
-    return row
-
-
-def _cleaning(cleaning: Cleaning | None, between: int) -> Act:
-    if between:
-        return Act(f"{between} more cleaning{'s' * (between != 1)}", "then the last two")
-    if cleaning is None:
-        return Act("cleaning")
-    left = int(cleaning.report.get("rows_quarantined", 0)) + int(cleaning.report.get("rows_dropped", 0))
-    return Act(f"cleaning {cleaning.pk}", f"{plural(left, 'row')} out")
-
-
-def _validation(validation: Validation | None) -> Hanging:
-    if validation is None:
-        return Hanging("not validated", state="none")
-    state = "queued" if validation.success is None else "passed" if validation.success else "failed"
-    return Hanging(f"validation {validation.pk}", state=state)
 
 
 def _making(version: ModelVersion, training: Training | None) -> Act:

@@ -78,6 +78,7 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
     digest = serializers.CharField(source="content_digest", read_only=True)
     upload_digest = serializers.CharField(source="upload_id", read_only=True, allow_null=True)
     cleaned_from = DatasetVersionField(read_only=True, allow_null=True)
+    split_from = DatasetVersionField(read_only=True, allow_null=True)
     job = JobSerializer(read_only=True, allow_null=True)
     created_by = serializers.CharField(source="created_by.username", read_only=True)
 
@@ -96,6 +97,7 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
             "schema",
             "profile",
             "cleaned_from",
+            "split_from",
             "job",
             "created_by",
             "created_at",
@@ -132,7 +134,7 @@ class DatasetVersionViewSet(Readable[DatasetVersion], TakesUploads[DatasetVersio
 
     actions: ClassVar = {"list": Action.VIEW, "retrieve": Action.VIEW, "create": Action.UPLOAD_DATASET_VERSION}
     queryset = DatasetVersion.objects.select_related(
-        "dataset", "cleaned_from__dataset", "job__created_by", "created_by"
+        "dataset", "cleaned_from__dataset", "split_from__dataset", "job__created_by", "created_by"
     )
     serializer_class = DatasetVersionSerializer
     body_class = DatasetVersionBody

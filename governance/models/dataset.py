@@ -60,6 +60,7 @@ class DatasetVersion(models.Model):
     row_count = models.PositiveBigIntegerField(null=True, blank=True)
     profile = models.JSONField(default=dict, blank=True, help_text="column name -> what stands in it")
     cleaned_from = models.ForeignKey("self", on_delete=models.PROTECT, related_name="cleaned_to", null=True, blank=True)
+    split_from = models.ForeignKey("self", on_delete=models.PROTECT, related_name="split_to", null=True, blank=True)
     job = models.ForeignKey("governance.Job", on_delete=models.PROTECT, related_name="+", null=True, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -78,6 +79,11 @@ class DatasetVersion(models.Model):
     @property
     def digest(self) -> str:
         return self.content_digest
+
+    @property
+    def made_from(self) -> DatasetVersion | None:
+        """The version that this one was cleaned or split from."""
+        return self.cleaned_from or self.split_from
 
     def read_schema(self) -> Schema | None:
         return None if self.schema is None else Schema.from_json(self.schema)

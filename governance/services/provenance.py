@@ -100,13 +100,14 @@ def sign_retraining(training: Training, *, by: User | None) -> SignedStatement |
 
 def sign_dataset(version: DatasetVersion, *, by: User | None) -> SignedStatement | None:
     """Sign which table a ready data set version is, and where it came from."""
-    origin = version.cleaned_from
+    cleaned_from, split_from = version.cleaned_from, version.split_from
     schema = version.schema or {}
     predicate = {
         "modality": schema.get("modality"),
         "rowCount": version.row_count,
         "upload": None if version.upload is None else _file(version.filename, version.upload),
-        "cleanedFrom": None if origin is None else dataset_subject(origin).to_json(),
+        "cleanedFrom": None if cleaned_from is None else dataset_subject(cleaned_from).to_json(),
+        "splitFrom": None if split_from is None else dataset_subject(split_from).to_json(),
         "createdBy": version.created_by.get_username(),
         "readyAt": instant(timezone.now()),
     }

@@ -5,6 +5,9 @@ from __future__ import annotations
 from rest_framework.routers import BaseRouter
 
 from validators.api.cleanings import CleaningViewSet
+from validators.api.comparisons import ComparisonViewSet
+from validators.api.datasets import DatasetRecordViewSet, DatasheetViewSet
+from validators.api.splits import SplitViewSet
 from validators.api.suites import SuiteViewSet
 from validators.api.validations import ValidationViewSet
 
@@ -14,3 +17,7 @@ def register(router: BaseRouter) -> None:
     router.register("suites", SuiteViewSet, basename="suite")
     router.register("validations", ValidationViewSet, basename="validation")
     router.register("cleanings", CleaningViewSet, basename="cleaning")
+    router.register("splits", SplitViewSet, basename="split")
+    router.register("comparisons", ComparisonViewSet, basename="comparison")
+    router.register("datasets/<str:name>", DatasheetViewSet, basename="datasheet")
+    router.register("datasets/<str:name>/versions/<int:number>", DatasetRecordViewSet, basename="dataset-record")

@@ -1,7 +1,20 @@
 """The record of data evidence, an entity a file."""
 
 from validators.models.cleaning import Cleaning
+from validators.models.comparison import Comparison
+from validators.models.datasheet import Datasheet
+from validators.models.split import Split
 from validators.models.suite import ExpectationSuite, RequiredSuite
 from validators.models.validation import Validation, Waiver, WaiverQuerySet
 
-__all__ = ["Cleaning", "ExpectationSuite", "RequiredSuite", "Validation", "Waiver", "WaiverQuerySet"]
+__all__ = [
+    "Cleaning",
+    "Comparison",
+    "Datasheet",
+    "ExpectationSuite",
+    "RequiredSuite",
+    "Split",
+    "Validation",
+    "Waiver",
+    "WaiverQuerySet",
+]

@@ -17,6 +17,7 @@ from governance.views.page import draw, find, page, rows_of_page
 from validators.gates import validation_state
 from validators.models import Cleaning, RequiredSuite, Validation, Waiver
 from validators.rows import unexpected_rows
+from validators.views import exchange, lineage
 from workers.datasets.schema import Column
 from workers.protocol import is_plain_name
 
@@ -97,7 +98,13 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
     """Show a data set version whole."""
     found = find(
         DatasetVersion.objects.select_related(
-            "dataset__owner", "upload", "table", "cleaned_from__dataset", "job__created_by", "created_by"
+            "dataset__owner",
+            "upload",
+            "table",
+            "cleaned_from__dataset",
+            "split_from__dataset",
+            "job__created_by",
+            "created_by",
         ),
         f"There is no data set version {name}/{number}.",
         dataset__name=name,
@@ -141,6 +148,8 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
             "rules_before": rules_not_met(before),
             "rules_after": rules_not_met(shown),
             "cleanings": started,
+            **lineage.section(found, request),
+            "exchange": exchange.section(found, request),
             "used_by": ModelVersion.objects.filter(training_data=found).select_related("model").order_by("-pk")[:MOST],
             "running": [progress_context(job, request) for job in jobs if job is not None and not job.is_finished],
             "import_failed": progress_context(found.job, request)

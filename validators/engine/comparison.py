@@ -1,0 +1,337 @@
+"""Tell how two versions of data differ: their columns, their rows, their cells, and how each column is spread.
+
+Where both have a column of role ``id`` without gaps or repeats, rows are the same when their ids are, and each cell that
+changed is told. Else rows are the same when all that stands in them is, as often as it stands there: then a
+changed row is one that was removed and one that was added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from validators.engine.distances import Distance, distance_of
+from workers.context import JobContext
+from workers.datasets.canonical import (
+    CHUNK_ROWS,
+    canonical_type,
+    differing_chunks,
+    digest_of_rows,
+    digest_tree,
+    is_tensor,
+    type_word,
+)
+from workers.datasets.duck import connect, relation_sql
+from workers.datasets.schema import Column, Schema
+
+DIFFERENCES_FILE = "differences.parquet"
+DIFFERENCES_SCHEMA = pa.schema(
+    [
+        ("change", pa.string()),
+        ("key", pa.string()),
+        ("row_before", pa.int64()),
+        ("row_after", pa.int64()),
+        *((name, pa.string()) for name in ("column", "before", "after")),
+    ]
+)
+#: More changed cells than this are counted and not listed.
+MOST_CELLS = 10_000_000
+#: As many differing chunks are told by name.
+MOST_PLACES = 200
+#: As many differences stand in the result, for a page to show.
+EXAMPLES = 60
+_BATCH_ROWS = 65_536
+SCRATCH_FOLDER = "scratch"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two tables: its file, its schema, and the name that each column has in SQL."""
+
+    path: Path
+    schema: Schema
+    types: dict[str, pa.DataType]
+    row_count: int
+
+    @classmethod
+    def of(cls, path: Path, schema: Schema) -> Side:
+        file = pq.ParquetFile(path)
+        arrow = file.schema_arrow
+        return cls(path, schema, dict(zip(arrow.names, arrow.types, strict=True)), file.metadata.num_rows)
+
+    @property
+    def sql(self) -> str:
+        return f"(SELECT * FROM {relation_sql(self.path, list(self.types))})"
+
+    def column(self, name: str) -> str:
+        return f"c{list(self.types).index(name)}"
+
+
+@dataclass(frozen=True)
+class Match:
+    """How rows of one side were found on the other: by a column, or by all that stands in them, and why."""
+
+    column: str | None
+    reason: str
+
+
+def run(context: JobContext) -> dict[str, Any]:
+    """Compare two versions.
+
+    Inputs: ``before``, ``after``. Parameters: ``before_schema``, ``after_schema``. Outputs: ``differences.parquet``
+    with a line for each row that was added or removed and each cell that changed: ``change`` (``added``, ``removed``,
+    ``changed``), ``key``, ``row_before``, ``row_after`` (counted from 0), ``column``, ``before``, ``after`` (as texts).
+
+    Returns:
+        ``matched_by`` (``column``, ``reason``), ``rows`` (``before``, ``after``, ``added``, ``removed``, ``changed``,
+        ``same``, ``order_changed``), ``cells_changed``, ``cells_listed``, ``columns`` (one object a column),
+        ``places`` (the chunks of 65,536 rows in which the digests differ) and ``examples``.
+    """
+    before = Side.of(context.input("before"), Schema.from_json(context.parameters["before_schema"]))
+    after = Side.of(context.input("after"), Schema.from_json(context.parameters["after_schema"]))
+    shared = [
+        name
+        for name, kept in before.types.items()
+        if name in after.types and canonical_type(kept) == canonical_type(after.types[name])
+    ]
+    total = len(shared) + 3
+    context.progress(0, total, "steps", "finding the rows of one in the other")
+    with connect(context.folder / SCRATCH_FOLDER) as connection:
+        match = _pair(connection, before, after, shared)
+        context.progress(1, total, "steps", "comparing the cells")
+        changed = _changed_cells(connection, before, after, shared) if match.column else {}
+        listed = _write(connection, context.output(DIFFERENCES_FILE), before, after, match, changed)
+        rows = _row_counts(connection, before, after, shared, changed)
+        columns = []
+        for number, name in enumerate(dict.fromkeys([*before.types, *after.types])):
+            if name in shared:
+                context.progress(number + 2, total, "steps", f"comparing how {name} is spread")
+            distance = None
+            if name in shared and not is_tensor(before.types[name]):
+                distance = distance_of(connection, (before.sql, before.column(name)), (after.sql, after.column(name)))
+            columns.append(_column(name, before, after, changed.get(name, 0), distance))
+        context.progress(total - 1, total, "steps", "comparing the digests")
+        places = differing_chunks(tree_of(before.path), tree_of(after.path))
+    return {
+        "matched_by": {"column": match.column, "reason": match.reason},
+        "rows": rows,
+        "cells_changed": sum(changed.values()),
+        "cells_listed": listed,
+        "columns": columns,
+        "places": [{"column": name, "chunk": chunk} for name, chunk in places[:MOST_PLACES]],
+        "place_count": len(places),
+        "examples": _examples(context.output(DIFFERENCES_FILE)),
+    }
+
+
+def tree_of(path: Path) -> dict[str, list[str]]:
+    """Return the digest tree of a canonical table, read chunk by chunk."""
+    tree: dict[str, list[str]] = {}
+    with pq.ParquetFile(path) as file:
+        for table in _chunks(file):
+            for name, (word, *leaves) in digest_tree(table).items():
+                tree.setdefault(name, [word]).extend(leaves)
+    return tree
+
+
+def _chunks(file: pq.ParquetFile) -> Any:
+    """Yield tables of exactly 65,536 rows (the last may be shorter), however the file is cut; one for an empty file."""
+    pending: list[pa.RecordBatch] = []
+    count = 0
+    empty = True
+    for batch in file.iter_batches(batch_size=CHUNK_ROWS):
+        while count + batch.num_rows >= CHUNK_ROWS:
+            head = CHUNK_ROWS - count
+            yield pa.Table.from_batches([*pending, batch.slice(0, head)])
+            batch, pending, count, empty = batch.slice(head), [], 0, False
+        if batch.num_rows:
+            pending.append(batch)
+            count += batch.num_rows
+    if pending or empty:
+        yield pa.Table.from_batches(pending, schema=file.schema_arrow)
+
+
+def _pair(connection: duckdb.DuckDBPyConnection, before: Side, after: Side, shared: list[str]) -> Match:
+    """Make the table ``pairs`` (before, after): which row of one is which of the other."""
+    match = _match(connection, before, after, shared)
+    if match.column is not None:
+        connection.execute(
+            f"CREATE TABLE pairs AS SELECT b.row AS before, a.row AS after FROM {before.sql} AS b "
+            f"JOIN {after.sql} AS a ON b.{before.column(match.column)} = a.{after.column(match.column)}"
+        )
+        return match
+    for word, side in (("b", before), ("a", after)):
+        connection.execute(f"CREATE TABLE {word}_rows (row BIGINT, digest BLOB)")
+        start = 0
+        with pq.ParquetFile(side.path) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                table = pa.Table.from_batches([batch]).select(shared)
+                digests = [bytes.fromhex(text)[:16] for text in digest_of_rows(table)]
+                hashed = pa.table({"row": pa.array(range(start, start + len(digests)), pa.int64()), "digest": digests})
+                connection.register("hashed", hashed)
+                connection.execute(f"INSERT INTO {word}_rows SELECT row, digest FROM hashed")
+                connection.unregister("hashed")
+                start += len(digests)
+    numbered = "SELECT row, digest, row_number() OVER (PARTITION BY digest ORDER BY row) AS copy FROM {}_rows"
+    connection.execute(
+        f"CREATE TABLE pairs AS SELECT b.row AS before, a.row AS after FROM ({numbered.format('b')}) AS b "
+        f"JOIN ({numbered.format('a')}) AS a USING (digest, copy)"
+    )
+    return match
+
+
+def _match(connection: duckdb.DuckDBPyConnection, before: Side, after: Side, shared: list[str]) -> Match:
+    ids = [name for name in before.schema.with_role("id") if name in after.schema.with_role("id")]
+    if len(ids) != 1:
+        what = "no column" if not ids else f"{len(ids)} columns"
+        return Match(None, f"Rows are matched by all that stands in them: {what} of both versions has the role id.")
+    (name,) = ids
+    if name not in shared:
+        return Match(None, f"Rows are matched by all that stands in them: {name} is of another type in each version.")
+    for word, side in (("earlier", before), ("later", after)):
+        count, present, distinct = connection.execute(
+            f"SELECT count(*), count({side.column(name)}), count(DISTINCT {side.column(name)}) FROM {side.sql}"
+        ).fetchall()[0]
+        if not count == present == distinct:
+            trouble = f"{count - present:,} rows have no {name}" if present < count else f"ids of {name} come again"
+            sentence = f"Rows are matched by all that stands in them: in the {word} version {trouble}."
+            return Match(None, sentence)
+    return Match(name, f"Rows are matched by {name}, which is there once for every row of both versions.")
+
+
+def _changed_cells(
+    connection: duckdb.DuckDBPyConnection, before: Side, after: Side, shared: list[str]
+) -> dict[str, int]:
+    """Return how many cells of each shared column changed, where any did."""
+    counts = ", ".join(
+        f"count(*) FILTER (WHERE b.{before.column(name)} IS DISTINCT FROM a.{after.column(name)})" for name in shared
+    )
+    found = connection.execute(f"SELECT {counts} {_joined(before, after)}").fetchall()[0]
+    return {name: count for name, count in zip(shared, found, strict=True) if count}
+
+
+def _joined(before: Side, after: Side) -> str:
+    return f"FROM pairs AS p JOIN {before.sql} AS b ON b.row = p.before JOIN {after.sql} AS a ON a.row = p.after"
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    before: Side,
+    after: Side,
+    match: Match,
+    changed: dict[str, int],
+) -> int:
+    """Write the differences; return how many changed cells are listed."""
+    listed = 0
+    with pq.ParquetWriter(path, DIFFERENCES_SCHEMA, compression="zstd") as writer:
+        for change, side, here in (("removed", before, "before"), ("added", after, "after")):
+            key = "NULL" if match.column is None else f"CAST(t.{side.column(match.column)} AS VARCHAR)"
+            rows = ["NULL", "NULL"]
+            rows[("before", "after").index(here)] = "t.row"
+            _drain(
+                writer,
+                connection.sql(
+                    f"SELECT '{change}', {key}, {', '.join(rows)}, NULL, NULL, NULL FROM {side.sql} AS t "
+                    f"ANTI JOIN pairs AS p ON p.{here} = t.row ORDER BY t.row"
+                ),
+            )
+        for name, count in changed.items():
+            if listed + count > MOST_CELLS or match.column is None:
+                break
+            one, other = f"b.{before.column(name)}", f"a.{after.column(name)}"
+            _drain(
+                writer,
+                connection.sql(
+                    f"SELECT 'changed', CAST(b.{before.column(match.column)} AS VARCHAR), p.before, p.after, "
+                    f"CAST($name AS VARCHAR), {_text(one, before.types[name])}, {_text(other, after.types[name])} "
+                    f"{_joined(before, after)} WHERE {one} IS DISTINCT FROM {other} ORDER BY p.before",
+                    params={"name": name},
+                ),
+            )
+            listed += count
+    return listed
+
+
+def _text(expression: str, data_type: pa.DataType) -> str:
+    if is_tensor(data_type):
+        return f"CASE WHEN {expression} IS NULL THEN NULL ELSE 'array' END"
+    return f"CAST({expression} AS VARCHAR)"
+
+
+def _drain(writer: pq.ParquetWriter, result: duckdb.DuckDBPyRelation) -> None:
+    for batch in result.to_arrow_reader(_BATCH_ROWS):
+        columns = [column.cast(kept.type) for column, kept in zip(batch.columns, DIFFERENCES_SCHEMA, strict=True)]
+        writer.write_table(pa.Table.from_arrays(columns, schema=DIFFERENCES_SCHEMA))
+
+
+def _row_counts(
+    connection: duckdb.DuckDBPyConnection, before: Side, after: Side, shared: list[str], changed: dict[str, int]
+) -> dict[str, Any]:
+    paired, moved = connection.execute(
+        "SELECT count(*), count(*) FILTER (WHERE after < previous) FROM "
+        "(SELECT after, lag(after) OVER (ORDER BY before) AS previous FROM pairs)"
+    ).fetchall()[0]
+    rows_changed = 0
+    if changed:
+        anything = " OR ".join(
+            f"b.{before.column(name)} IS DISTINCT FROM a.{after.column(name)}" for name in shared if name in changed
+        )
+        rows_changed = connection.execute(f"SELECT count(*) {_joined(before, after)} WHERE {anything}").fetchall()[0][0]
+    return {
+        "before": before.row_count,
+        "after": after.row_count,
+        "added": after.row_count - paired,
+        "removed": before.row_count - paired,
+        "changed": rows_changed,
+        "same": paired - rows_changed,
+        "order_changed": moved > 0,
+    }
+
+
+def _column(name: str, before: Side, after: Side, cells: int, distance: Distance | None) -> dict[str, Any]:
+    one, other = before.schema.columns.get(name), after.schema.columns.get(name)
+    if one is None or other is None:
+        status = "added" if one is None else "removed"
+    elif canonical_type(before.types[name]) != canonical_type(after.types[name]) or one.type != other.type:
+        status = "retyped"
+    else:
+        status = "changed" if cells or (distance is not None and distance.value > 0) else "same"
+    return {
+        "name": name,
+        "status": status,
+        "before": _said(one, before.types.get(name)),
+        "after": _said(other, after.types.get(name)),
+        "cells_changed": cells,
+        "distance": None if distance is None else distance.to_json(),
+    }
+
+
+def _said(column: Column | None, data_type: pa.DataType | None) -> dict[str, Any] | None:
+    if column is None or data_type is None:
+        return None
+    canonical = canonical_type(data_type)
+    return {
+        "role": column.role,
+        "type": column.type,
+        "stored_as": str(data_type) if canonical is None else type_word(canonical),
+    }
+
+
+def _examples(path: Path) -> list[dict[str, Any]]:
+    """Return the first differences of each sort."""
+    with pq.ParquetFile(path) as file:
+        found: dict[str, list[dict[str, Any]]] = {"changed": [], "removed": [], "added": []}
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+            for change, kept in found.items():
+                if len(kept) < EXAMPLES // 3:
+                    table = pa.Table.from_batches([batch])
+                    kept += table.filter(pa.compute.equal(table["change"], change)).slice(
+                        0, EXAMPLES // 3 - len(kept)
+                    ).to_pylist()  # fmt: skip
+    return [entry for kept in found.values() for entry in kept]
