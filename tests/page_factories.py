@@ -16,7 +16,7 @@ from audits.models import Audit, CheckResult, Explanation, Finding
 from governance.models import DatasetVersion, Job, JobState, ModelVersion, Policy, StoredFile
 from governance.storage import store
 from tests import factories
-from validators.models import Cleaning, ExpectationSuite, RequiredSuite, Validation
+from validators.models import Cleaning, Comparison, ExpectationSuite, RequiredSuite, Split, Validation
 from validators.rows import COLUMNS
 from workers.charts import BLUE, draw, house_spec
 from workers.protocol import digest_of_json
@@ -439,4 +439,72 @@ def cleaning(dataset: DatasetVersion) -> Cleaning:
         changes=stored("changes"),
         job=ended_job("cleaning", subject=dataset.ref),
         created_by=factories.owner(),
+    )
+
+
+SPLIT_PLAN = {"fractions": {"train": 0.8, "test": 0.2}}
+SPLIT_REPORT: dict[str, Any] = {
+    "parts": [
+        {"part": "train", "rows": 80, "share": 0.8, "asked": 0.8},
+        {"part": "test", "rows": 20, "share": 0.2, "asked": 0.2},
+    ],
+    "target": {
+        "column": "repaid",
+        "classes": [
+            {"value": "no", "shares": {"train": 0.25, "test": 0.3}},
+            {"value": "yes", "shares": {"train": 0.75, "test": 0.7}},
+        ],
+    },
+}
+COMPARISON: dict[str, Any] = {
+    "matched_by": {"column": "id", "reason": "Rows are matched by id."},
+    "rows": {"before": 100, "after": 101, "added": 2, "removed": 1, "changed": 1, "same": 98, "order_changed": False},
+    "cells_changed": 1,
+    "cells_listed": 1,
+    "columns": [
+        {
+            "name": "age",
+            "status": "changed",
+            "before": {"role": "feature", "type": "float", "stored_as": "double"},
+            "after": {"role": "feature", "type": "float", "stored_as": "double"},
+            "cells_changed": 1,
+            "distance": {
+                "name": "Kolmogorov-Smirnov", "value": 0.31, "chance": 0.19,
+                "n_before": 100, "n_after": 101, "gained": [], "lost": [],
+            },
+        },
+    ],
+    "places": [{"column": "age", "chunk": 1}],
+    "place_count": 1,
+    "examples": [
+        {"change": "changed", "key": "7", "row_before": 6, "row_after": 6, "column": "age", "before": "1", "after": "2"}
+    ],
+}  # fmt: skip
+
+
+def split(dataset: DatasetVersion) -> Split:
+    """Return a split that has ended, with the version that it made."""
+    job = ended_job("split")
+    made = factories.DatasetVersionFactory(
+        dataset=dataset.dataset, number=dataset.number + 1, split_from=dataset, job=job, profile=dataset.profile
+    )
+    return Split.objects.create(
+        dataset=dataset, plan=SPLIT_PLAN, split_to=made, report=SPLIT_REPORT, job=job, created_by=job.created_by
+    )
+
+
+def comparison() -> Comparison:
+    """Return a comparison that has ended."""
+    before = factories.DatasetVersionFactory(profile=PROFILE)
+    after = factories.DatasetVersionFactory(dataset=before.dataset, number=before.number + 1, profile=PROFILE)
+    job = ended_job("comparison")
+    return Comparison.objects.create(
+        before=before,
+        after=after,
+        before_digest=before.content_digest,
+        after_digest=after.content_digest,
+        result=COMPARISON,
+        differences=stored(b"PAR1"),
+        job=job,
+        created_by=job.created_by,
     )

@@ -31,16 +31,16 @@ def graph_of(version: DatasetVersion) -> dict[str, Any]:
         no such job in the record).
     """
     family = _family(version)
-    member_refs = {member.pk: member.ref for member in family}
+    refs: dict[int | None, str] = {member.pk: member.ref for member in family}
     nodes: list[dict[str, Any]] = []
     edges: list[dict[str, Any]] = []
     for member in family:
         node = f"dataset:{member.ref}"
-        nodes.append({"id": node, "kind": "dataset", "ref": member.ref, "digest": member.content_digest})
         if member.upload_id:
             upload = f"upload:{member.upload_id}"
             nodes.append({"id": upload, "kind": "upload", "ref": member.filename, "digest": member.upload_id})
             edges.append({"from": upload, "to": node, "verb": "imported", "job": member.job_id})
+        nodes.append({"id": node, "kind": "dataset", "ref": member.ref, "digest": member.content_digest})
         for verb, origin in (("cleaned", member.cleaned_from), ("split", member.split_from)):
             if origin is not None:
                 edges.append({"from": f"dataset:{origin.ref}", "to": node, "verb": verb, "job": member.job_id})
@@ -49,8 +49,14 @@ def graph_of(version: DatasetVersion) -> dict[str, Any]:
     for model in models.select_related("model").order_by("pk"):
         node = f"model:{model.ref}"
         nodes.append({"id": node, "kind": "model", "ref": model.ref, "digest": model.digest})
-        origin = f"dataset:{member_refs[model.training_data_id]}"
-        edges.append({"from": origin, "to": node, "verb": "trained", "job": jobs.get(model.pk)})
+        edges.append(
+            {
+                "from": f"dataset:{refs[model.training_data_id]}",
+                "to": node,
+                "verb": "trained",
+                "job": jobs.get(model.pk),
+            }
+        )
     return {"nodes": _once(nodes), "edges": edges}
 
 

@@ -102,6 +102,8 @@ LISTS: dict[str, Callable[[], object]] = {
     "keys/": make_statement,
     "suites/": factories.ExpectationSuiteFactory,
     "validations/": make_validation,
+    "splits/": lambda: page_factories.split(factories.DatasetVersionFactory()),
+    "comparisons/": page_factories.comparison,
     "cleanings/": lambda: page_factories.cleaning(factories.DatasetVersionFactory()),
     "explanations/": page_factories.explanation,
     "audits/": page_factories.audit,

@@ -42,10 +42,10 @@ class DatasheetBody(StrictSerializer):
     answers = serializers.JSONField()
 
 
-class DatasheetViewSet(AssayViewSet[Dataset]):
+class DatasheetViewSet(AssayViewSet[Datasheet]):
     """The datasheet of a data set."""
 
-    queryset = Dataset.objects.select_related("owner")
+    queryset = Datasheet.objects.select_related("dataset", "created_by")
     serializer_class = DatasheetSerializer
     actions: ClassVar = {
         "datasheet": Action.VIEW,
@@ -83,7 +83,7 @@ class DatasheetViewSet(AssayViewSet[Dataset]):
         return found
 
     def _dataset(self, name: str) -> Dataset:
-        return get_object_or_404(self.get_queryset(), name=name)
+        return get_object_or_404(Dataset.objects.select_related("owner"), name=name)
 
 
 class LineageSerializer(serializers.Serializer[Any]):

@@ -1,8 +1,8 @@
 """Tell how two versions of data differ: their columns, their rows, their cells, and how each column is spread.
 
-Where both have a column of role ``id`` without gaps or repeats, rows are the same when their ids are, and each cell that
-changed is told. Else rows are the same when all that stands in them is, as often as it stands there: then a
-changed row is one that was removed and one that was added.
+Where both have a column of role ``id`` without gaps or repeats, rows are the same when their ids are, and each cell
+that changed is told. Else rows are the same when all that stands in them is, as often as it stands there: then a
+changed row counts as one removed and one added.
 """
 
 from __future__ import annotations

@@ -75,11 +75,12 @@ def parts_of(table: pa.Table, plan: SplitPlan) -> tuple[NDArray[np.int64], Split
     """Return the number of the part (in ``SPLITS``) of each row, and the plan with its cuts pinned."""
     if plan.time is None:
         return _by_hash(table, plan), plan
-    moments = _demanded(table, plan.time)
+    column = plan.time
+    moments = _demanded(table, column)
     plan = plan if plan.cuts else replace(plan, cuts=_cuts(moments, plan.fractions))
     parts = np.zeros(table.num_rows, dtype=np.int64)
     for part, cut in plan.cuts.items():
-        begins = pc.greater_equal(moments, _moment(cut, moments.type, plan.time)).to_numpy(zero_copy_only=False)
+        begins = pc.greater_equal(moments, _moment(cut, moments.type, column)).to_numpy(zero_copy_only=False)
         parts[begins] = np.maximum(parts[begins], SPLITS.index(part))
     if plan.group is not None:
         _refuse_groups_that_span(table, plan.group, parts)

@@ -22,9 +22,7 @@ class Datasheet(models.Model):
 
     class Meta:
         ordering = ["dataset__name", "-number"]
-        constraints = [
-            models.UniqueConstraint(fields=["dataset", "number"], name="one_datasheet_a_number_a_dataset")
-        ]
+        constraints = [models.UniqueConstraint(fields=["dataset", "number"], name="one_datasheet_a_number_a_dataset")]
 
     def __str__(self) -> str:
         return f"datasheet {self.number} of {self.dataset}"

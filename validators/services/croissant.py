@@ -98,7 +98,7 @@ def croissant_of(version: DatasetVersion) -> dict[str, Any]:
                 "description": "The canonical table: one row a record, in order.",
                 "contentUrl": reverse("file", args=[version.table.digest, TABLE]),
                 "contentSize": f"{version.table.size_bytes} B",
-                "encodingFormat": "application/vnd.apache.parquet",
+                "encodingFormat": "application/x-parquet",
                 "sha256": version.table.digest.removeprefix("sha256:"),
             }
         ],

@@ -112,9 +112,9 @@ def row_of(chain: Sequence[DatasetVersion], *, here: DatasetVersion | None = Non
     return row
 
 
-def _acts(ids: Sequence[int]) -> dict[int, Act]:
+def _acts(ids: Sequence[int]) -> dict[int | None, Act]:
     """Return what was done to make each of these versions."""
-    acts = dict.fromkeys(ids, Act("cleaning"))
+    acts: dict[int | None, Act] = {**dict.fromkeys(ids, Act("cleaning"))}
     for cleaning in Cleaning.objects.filter(cleaned_to__in=ids):
         left = int(cleaning.report.get("rows_quarantined", 0)) + int(cleaning.report.get("rows_dropped", 0))
         acts[cleaning.cleaned_to_id] = Act(f"cleaning {cleaning.pk}", f"{plural(left, 'row')} out")
