@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from django.utils.safestring import SafeString
-
 from audits.engine.captions import waterfall_caption
 from audits.engine.charts import heatmap_spec, waterfall_spec, waterfall_table
 from governance.exceptions import IntegrityFailure
+from governance.presentation.drawing import drawn
 from governance.presentation.numbers import is_number
-from governance.presentation.svg import clean_svg
 from governance.storage import store
-from workers.charts import draw
 
 MAX_BYTES = 64 * 1024 * 1024
 
@@ -112,14 +109,9 @@ def row_chart(rows: Rows, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "caption": waterfall_caption(row, feature_names=rows.feature_names, unit=unit),
         "label": label,
-        "drawing": _drawn(json.dumps({**spec, "description": label}, sort_keys=True)),
+        "drawing": drawn(spec, label=label),
         "table": waterfall_table(row, feature_names=rows.feature_names),
     }
-
-
-@lru_cache(maxsize=64)
-def _drawn(spec: str) -> SafeString:
-    return clean_svg(draw(json.loads(spec)).encode())
 
 
 def _checked(row: Any, width: int) -> Mapping[str, Any]:

@@ -10,15 +10,13 @@ from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 
 from governance.models import Dataset, DatasetState, DatasetVersion, ModelVersion, StatementKind
-from governance.presentation.numbers import is_number, number, share
 from governance.services import statements
 from governance.views.jobs import progress_context
 from governance.views.page import draw, find, page, rows_of_page
 from validators.gates import validation_state
 from validators.models import Cleaning, RequiredSuite, Validation, Waiver
 from validators.rows import unexpected_rows
-from validators.views import exchange, lineage
-from workers.datasets.schema import Column
+from validators.views import columns, exchange, lineage
 from workers.protocol import is_plain_name
 
 SEVERITIES = ("critical", "warning", "info")
@@ -49,26 +47,6 @@ class Tally:
     errors: int
     rows: int
     gate: str
-
-
-@dataclass(frozen=True)
-class ColumnRow:
-    """A column as the table of columns shows it."""
-
-    name: str
-    role: str
-    type: str
-    profile: Mapping[str, Any]
-    missing: str
-    middle: str
-
-    @property
-    def lowest(self) -> str:
-        return _figure(self.profile.get("lowest"))
-
-    @property
-    def highest(self) -> str:
-        return _figure(self.profile.get("highest"))
 
 
 @page
@@ -140,8 +118,7 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
             "tallies": tallies(shown.results) if shown else [],
             "not_met": [result for result in shown.results if result["status"] != "passed"] if shown else [],
             "failing_rows": unexpected_rows(shown, limit=ROWS_ON_PAGE) if shown else [],
-            "inputs": columns(found, is_input=True),
-            "others": columns(found, is_input=False),
+            "table": columns.section(found, request),
             "cleaning": cleaning,
             "steps": _steps(cleaning),
             "examples": _examples(cleaning),
@@ -201,51 +178,6 @@ def rules_not_met(validation: Validation | None) -> int | None:
     if validation is None or validation.success is None:
         return None
     return len([result for result in validation.results if result["status"] != "passed"])
-
-
-def columns(version: DatasetVersion, *, is_input: bool) -> list[ColumnRow]:
-    """Return the columns that may feed a model, or the others, in the order of the schema."""
-    schema = version.read_schema()
-    if schema is None:
-        return []
-    return [
-        _column(name, column, version.profile.get(name) or {}, version.row_count)
-        for name, column in schema.columns.items()
-        if (column.role == "feature") is is_input
-    ]
-
-
-def _column(name: str, column: Column, profile: Mapping[str, Any], row_count: int | None) -> ColumnRow:
-    missing = profile.get("missing")
-    known = is_number(missing) and row_count
-    shape = " × ".join(str(size) for size in column.shape)
-    return ColumnRow(
-        name=name,
-        role=column.role,
-        type=f"{column.type}, {shape}" if shape else column.type,
-        profile=profile,
-        missing=share(missing / row_count) if known and missing is not None and row_count else "",
-        middle=_middle(profile, row_count),
-    )
-
-
-def _middle(profile: Mapping[str, Any], row_count: int | None) -> str:
-    """Write the median of numbers, and of names the most frequent one with its share."""
-    if is_number(profile.get("median")):
-        return number(profile["median"])
-    if row_count and profile.get("distinct") == row_count:
-        return "all different"
-    frequent = profile.get("most_frequent")
-    if frequent is None:
-        return f"mean {number(profile['mean'])}" if is_number(profile.get("mean")) else ""
-    part = profile.get("most_frequent_share")
-    return f"{_figure(frequent)}, {share(part)}" if is_number(part) else _figure(frequent)
-
-
-def _figure(value: Any) -> str:
-    if value is None:
-        return ""
-    return number(value) if is_number(value) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _tally(severity: str, results: Sequence[Mapping[str, Any]], gate: str) -> Tally:
