@@ -44,7 +44,7 @@ MOST_CELLS = 10_000_000
 #: As many differing chunks are told by name.
 MOST_PLACES = 200
 #: As many differences stand in the result, for a page to show.
-EXAMPLES = 60
+EXAMPLES = 30
 _BATCH_ROWS = 65_536
 SCRATCH_FOLDER = "scratch"
 

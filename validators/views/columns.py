@@ -223,4 +223,6 @@ def _middle(profile: Mapping[str, Any], row_count: int | None) -> str:
 def _figure(value: Any) -> str:
     if value is None:
         return ""
-    return number(value) if is_number(value) else str(value).lower() if isinstance(value, bool) else str(value)
+    if is_number(value):
+        return number(value)
+    return str(value).lower() if isinstance(value, bool) else str(value).removesuffix("T00:00:00")

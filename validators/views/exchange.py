@@ -45,6 +45,12 @@ class ColumnDifference:
     distance: dict[str, Any] | None
 
     @property
+    def word(self) -> str:
+        """Say that a column changed only where a cell of it did, or it is spread otherwise than chance has it."""
+        is_alike = self.status == "changed" and not self.cells and not self.is_beyond_chance
+        return "alike" if is_alike else self.status
+
+    @property
     def is_beyond_chance(self) -> bool:
         return self.distance is not None and self.distance["value"] > self.distance["chance"]
 
@@ -112,7 +118,7 @@ def comparison(request: HttpRequest, *, pk: int) -> HttpResponse:
                 for place in found.result.get("places", [])[:MOST_PLACES]
             ],
             "more_places": max(0, found.result.get("place_count", 0) - MOST_PLACES),
-            "same": sum(column.status == "same" for column in differences),
+            "same": sum(column.word in ("same", "alike") for column in differences),
             "running": None if found.job.is_finished else progress_context(found.job, request),
             "failed": progress_context(found.job, request) if found.job.is_finished and not found.result else None,
         },
@@ -134,7 +140,7 @@ def columns_of(found: Comparison) -> list[ColumnDifference]:
         )
         for entry in found.result.get("columns", [])
     ]
-    return sorted(columns, key=lambda column: (column.status == "same", -column.cells))
+    return sorted(columns, key=lambda column: (column.word in ("same", "alike"), -column.cells))
 
 
 @page
