@@ -83,7 +83,7 @@ def record_import(job: Job, value: dict[str, Any], files: Mapping[str, StoredFil
     changed = DatasetVersion.objects.filter(pk=version.pk, state=DatasetState.IMPORTING).update(
         state=DatasetState.READY,
         table=kept_file(files, TABLE),
-        tree=kept_file(files, TREE),
+        tree=files.get(TREE),
         content_digest=value["content_digest"],
         schema=parsed_schema(value["schema"]),
         row_count=value["row_count"],

@@ -65,7 +65,7 @@ def record_cleaning(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
         number=next_number(origin.dataset),
         state=DatasetState.READY,
         table=kept_file(files, "clean.parquet"),
-        tree=kept_file(files, TREE),
+        tree=files.get(TREE),
         content_digest=value["content_digest"],
         schema=value["schema"],
         row_count=value["row_count"],

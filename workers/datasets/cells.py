@@ -29,6 +29,8 @@ _PADDED = r"^[+-]?0[0-9]+$"
 #: What may be a code: padded, or of 19 and more digits.
 _CODE = r"^[+-]?(0[0-9]+|[0-9]{19,})$"
 
+_PROBE_ROWS = 100
+
 _TRUE = ("true", "True", "TRUE")
 _FALSE = ("false", "False", "FALSE")
 
@@ -42,10 +44,12 @@ def whole_numbers(texts: pa.Array, *, also_points: bool = False) -> Reading:
     values = _cast_at_once(texts, pa.int64())
     if values is not None and not pc.any(pc.match_substring(texts, "x")).as_py():  # 0x1f is a number to Arrow
         return values, np.zeros(len(texts), dtype=bool)
-    plain = pc.replace_substring_regex(texts, r"^(\+)|\.0*$", "")
     fits = pc.match_substring_regex(texts, _WHOLE)
     if also_points:
         fits = pc.or_(fits, pc.match_substring_regex(texts, _WHOLE_FLOAT))
+    if not pc.any(fits).as_py():
+        return _read(texts, fits, pa.int64())
+    plain = pc.replace_substring_regex(texts, r"^(\+)|\.0*$", "")
     fits = pc.and_(fits, pc.invert(_is_beyond_64_bits(plain)))
     return _read(plain, fits, pa.int64())
 
@@ -58,7 +62,9 @@ def numbers(texts: pa.Array) -> Reading:
         return at_once, np.zeros(len(texts), dtype=bool)
     says_infinite = pc.match_substring_regex(texts, _INFINITE)
     fits = pc.or_(pc.match_substring_regex(texts, _NUMBER), says_infinite)
-    values, wrong = _read(pc.replace_substring_regex(texts, r"^\+", ""), fits, pa.float64())
+    if pc.any(pc.starts_with(texts, "+")).as_py():
+        texts = pc.replace_substring_regex(texts, r"^\+", "")
+    values, wrong = _read(texts, fits, pa.float64())
     # 1e400 has the form of a number and is larger than any.
     return values, wrong | _as_mask(pc.and_(pc.is_inf(values), pc.invert(says_infinite)))
 
@@ -126,14 +132,18 @@ def without_missing(texts: pa.Array) -> pa.Array:
 def _cast_at_once(texts: pa.Array, target: pa.DataType) -> pa.Array | None:
     """Cast a column in which every cell fits, which is the usual case and five times as fast as looking at each."""
     try:
+        # Arrow words an error for every cell that does not fit, which takes longer than all else: a few cells first.
+        texts.slice(0, _PROBE_ROWS).cast(target)
         return texts.cast(target)
     except pa.ArrowInvalid:
         return None
 
 
 def _read(texts: pa.Array, fits: pa.Array, target: pa.DataType, *, give_up: bool = True) -> Reading:
-    fitting = pc.if_else(fits, texts, pa.scalar(None, pa.string()))
     wrong = _as_mask(pc.and_(pc.is_valid(texts), pc.invert(fits)))
+    if not pc.any(fits).as_py():
+        return pa.nulls(len(texts), target), wrong
+    fitting = pc.if_else(fits, texts, pa.scalar(None, pa.string()))
     try:
         return fitting.cast(target), wrong
     except pa.ArrowInvalid:

@@ -23,6 +23,7 @@ from workers.datasets.canonical import (
 
 #: The output of a job in which the digest tree of its table is kept, to tell where two versions differ.
 TREE_FILE = "tree.json"
+MAX_TREE_ENTRIES = 200_000
 
 
 class TableWriter:
@@ -74,8 +75,13 @@ class TableWriter:
         return digest_of_tree(self._tree)
 
     def write_tree(self, path: Path) -> None:
-        """Write the digest tree as JSON: column -> [canonical type, digest of each chunk]."""
-        path.write_text(json.dumps(self._tree, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+        """Write the digest tree as JSON: column -> [canonical type, digest of each chunk].
+
+        A tree of more than 200,000 chunks (1,000 columns of 13 million rows) is larger than the JSON that a job may
+        leave, and is not written; the digest does without it, and so does everybody who reads both tables.
+        """
+        if sum(map(len, self._tree.values())) <= MAX_TREE_ENTRIES:
+            path.write_text(json.dumps(self._tree, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self

@@ -37,16 +37,19 @@ def open_upload(path: Path, *, stated_columns: frozenset[str]) -> Upload:
             ``too_many_columns``, ``quotes_not_closed`` (line); there, or from the rows, ``ragged_row`` (line).
     """
     check_bytes(path.stat().st_size)
-    names, separator = _header(path)
-    has_quotes = _check_encoding(path)
+    names, separator, header_bytes = _header(path)
+    has_quotes = _check_encoding(path, header_bytes)
     _check_header(names, stated_columns)
     row_count = _check_rows(path, separator, len(names)) if has_quotes else None
     schema = pa.schema([(name, pa.string()) for name in names])
     return Upload("csv", schema, lambda: _batches(path, separator, names, row_count), row_count)
 
 
-def _header(path: Path) -> tuple[list[str], str]:
-    """Read the first line with anything in it, and no more, so that a million columns are found at once."""
+def _header(path: Path) -> tuple[list[str], str, int]:
+    """Read the first line with anything in it, and no more, so that a million columns are found at once.
+
+    Returns the names, the separator, and the byte where the rows begin.
+    """
     with path.open("rb") as stream:
         head = stream.read(_HEADER_BYTES)
         is_whole = not stream.read(1)
@@ -56,7 +59,8 @@ def _header(path: Path) -> tuple[list[str], str]:
     if _outside_quotes(first, separator) == 0:
         separator = ","
     csv.field_size_limit(_BLOCK_BYTES)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    lines = _Lines(text)
+    reader = csv.reader(lines, delimiter=separator)
     try:
         names = next((record for record in reader if record), [])
     except csv.Error as error:
@@ -68,15 +72,31 @@ def _header(path: Path) -> tuple[list[str], str]:
         raise JobError("no_header", detail, place="line 1")
     if not names:
         raise JobError("empty_file", "The file has no line with anything in it.", place="line 1")
-    return names, separator
+    return names, separator, lines.bytes_read
+
+
+class _Lines:
+    """The lines of a text, and how many bytes of them were read."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = io.StringIO(text, newline="")
+        self.bytes_read = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.bytes_read += len(line.encode("utf-8", errors="replace"))
+            yield line
 
 
 def _outside_quotes(line: str, separator: str) -> int:
     return sum(part.count(separator) for part in line.split('"')[::2])
 
 
-def _check_encoding(path: Path) -> bool:
-    """Check that the file is UTF-8 text; tell whether it has quotes."""
+def _check_encoding(path: Path, header_bytes: int) -> bool:
+    """Check that the file is UTF-8 text; tell whether there are quotes behind the header.
+
+    Many writers quote the names of columns only, and rows without quotes need no reader that is strict about them.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     has_quotes = False
     offset = 0
@@ -104,7 +124,7 @@ def _check_encoding(path: Path) -> bool:
                     f"Byte {offset + zero:,} is zero, which text does not have: the file is not a CSV, or not UTF-8.",
                     place=f"byte {offset + zero}",
                 )
-            has_quotes = has_quotes or b'"' in block
+            has_quotes = has_quotes or block.find(b'"', max(0, header_bytes - offset)) >= 0
             offset += len(block)
 
 
