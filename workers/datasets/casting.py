@@ -110,7 +110,7 @@ def _values(array: pa.Array, *, target: str) -> cells.Reading:
     if target in ("date", "datetime"):
         return _moments(array, target)
     if pa.types.is_temporal(array.type):
-        return array, _present(array)
+        return _none_fits(array, target)
     if target == "float":
         return array.cast(pa.float64(), safe=False), fits_all
     if target == "decimal":
@@ -129,7 +129,7 @@ def _values(array: pa.Array, *, target: str) -> cells.Reading:
         return array, wrong
     if pa.types.is_decimal(array.type):
         # Through floats an integer of 17 digits would change.
-        array = array.cast(pa.decimal128(DECIMAL_DIGITS, 0))
+        array = array.cast(pa.int64())
     return array.cast(pa.bool_() if target == "boolean" else pa.int64()), wrong
 
 
@@ -137,7 +137,7 @@ def _moments(array: pa.Array, target: str) -> cells.Reading:
     if pa.types.is_date(array.type):
         return (array if target == "date" else array.cast(pa.timestamp("us"))), np.zeros(len(array), bool)
     if not pa.types.is_timestamp(array.type):
-        return array, _present(array)
+        return _none_fits(array, target)
     if target == "datetime":
         return array, np.zeros(len(array), bool)
     plain = array.cast(pa.timestamp("us"))
@@ -152,7 +152,20 @@ def _decimals(array: pa.Array) -> cells.Reading:
         return array, np.zeros(len(array), bool)
     if pa.types.is_integer(array.type):
         return array.cast(pa.decimal128(DECIMAL_DIGITS, 0)), np.zeros(len(array), bool)
-    return array, _present(array)
+    return _none_fits(array, "decimal")
+
+
+def _none_fits(array: pa.Array, target: str) -> cells.Reading:
+    """Say that no value of a column is of a type; one that has none is still of that type."""
+    types = {
+        "float": pa.float64(),
+        "integer": pa.int64(),
+        "decimal": pa.decimal128(DECIMAL_DIGITS, 0),
+        "boolean": pa.bool_(),
+        "date": pa.date32(),
+        "datetime": pa.timestamp("us"),
+    }
+    return pa.nulls(len(array), types[target]), _present(array)
 
 
 def _fitting_tensor(data_type: pa.FixedShapeTensorType, column: Column, name: str) -> Column:

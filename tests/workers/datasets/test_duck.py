@@ -28,8 +28,8 @@ NAMES = (
     "c0",
     "data",
     "count(*)",
-    "é",
-    "é",  # as e with an accent
+    "caf\u00e9",
+    "cafe\u0301",
 )
 
 

@@ -99,5 +99,5 @@ def _reported() -> Iterator[None]:
             "A record batch of the Arrow file takes more memory unpacked than there is; write it in smaller batches.",
             place="file",
         ) from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:  # also names that are not UTF-8
         raise JobError("arrow_damaged", f"The Arrow file is damaged: {error}.", place="file") from error

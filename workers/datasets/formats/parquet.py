@@ -39,9 +39,9 @@ def open_upload(path: Path) -> Upload:
             groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
             check_bytes(sum(group.total_byte_size for group in groups))
             found = file.schema_arrow
-    except (pa.ArrowException, OSError) as error:
+            check_names(list(found.names))
+    except (pa.ArrowException, OSError, UnicodeError) as error:  # also names that are not UTF-8
         raise _damaged(str(error)) from error
-    check_names(list(found.names))
     return Upload("parquet", canonical_schema(found), lambda: _batches(path, metadata.num_rows), metadata.num_rows)
 
 
