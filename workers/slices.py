@@ -46,6 +46,8 @@ def slices_of(table: pa.Table, columns: list[str]) -> Iterator[Slice]:
             )
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
+        if pa.types.is_decimal(column.type):
+            column = column.cast(pa.float64())
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         missing = column.is_null().to_numpy(zero_copy_only=False)

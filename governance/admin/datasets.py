@@ -68,7 +68,7 @@ class DatasetVersionAdmin(TakesUploads[DatasetVersion]):
     add_action = Action.UPLOAD_DATASET_VERSION
     upload_form = DatasetVersionForm
     upload_sentence = (
-        "A CSV, Parquet or NPZ file. The page answers as soon as the file is stored; a job reads and profiles it."
+        "A CSV, Parquet, Arrow or NPZ file. The page answers as soon as the file is stored; a job reads and profiles it."
     )
     list_display = ["ref", "state", "row_count", "cleaned_from", "job_state", "created_at"]
     list_filter = ["state"]
@@ -81,6 +81,7 @@ class DatasetVersionAdmin(TakesUploads[DatasetVersion]):
         "filename",
         "upload",
         "table",
+        "tree",
         "content_digest",
         "row_count",
         "schema_shown",

@@ -38,7 +38,7 @@ class DatasetVersion(models.Model):
         importing -> ready | rejected
 
     ``upload`` is the file that came, ``table`` the canonical Parquet that jobs read, ``content_digest`` the digest of
-    the rows whatever file they came in: claims are bound to it.
+    the rows whatever file they came in: claims are bound to it. ``tree`` (JSON) is what that digest is made of.
     """
 
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="versions")
@@ -53,6 +53,14 @@ class DatasetVersion(models.Model):
     )
     table = models.ForeignKey(
         "governance.StoredFile", on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    tree = models.ForeignKey(
+        "governance.StoredFile",
+        on_delete=models.PROTECT,
+        related_name="+",
+        null=True,
+        blank=True,
+        help_text="the digest of each 65,536 rows of each column, which tells where two versions differ",
     )
     content_digest = models.CharField(max_length=71, blank=True, db_index=True)
     stated_schema = models.JSONField(null=True, blank=True)

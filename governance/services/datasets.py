@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 TABLE = "table.parquet"
+#: The digest tree of a table, as imports and cleanings write it.
+TREE = "tree.json"
 
 
 def create_dataset(*, name: str, by: User, description: str = "") -> Dataset:
@@ -81,6 +83,7 @@ def record_import(job: Job, value: dict[str, Any], files: Mapping[str, StoredFil
     changed = DatasetVersion.objects.filter(pk=version.pk, state=DatasetState.IMPORTING).update(
         state=DatasetState.READY,
         table=kept_file(files, TABLE),
+        tree=files.get(TREE),
         content_digest=value["content_digest"],
         schema=parsed_schema(value["schema"]),
         row_count=value["row_count"],

@@ -55,7 +55,7 @@ def dataset_import(**changes: Any) -> Given:
         "profile": {"age": {"missing": 0, "distinct": 30, "lowest": 18.0}},
         **changes,
     }
-    return value, {"table.parquet": factories.StoredFileFactory()}
+    return value, {"table.parquet": factories.StoredFileFactory(), "tree.json": factories.StoredFileFactory()}
 
 
 def chart(**changes: Any) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def test_an_import_makes_a_version_ready(dataset, alice):
 
     version.refresh_from_db()
     assert version.state == DatasetState.READY
-    assert version.table == files["table.parquet"]
+    assert (version.table, version.tree) == (files["table.parquet"], files["tree.json"])
     assert (version.digest, version.row_count) == (results.DIGEST, 40)
     assert version.schema == factories.SCHEMA
     assert Event.objects.get(name="dataset.imported").detail["content_digest"] == results.DIGEST

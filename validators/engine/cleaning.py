@@ -14,9 +14,10 @@ from validators.engine.suites import check_suite
 from validators.engine.validation import values_as_text
 from workers.context import JobContext
 from workers.datasets.arrays import read_table, write_table
-from workers.datasets.canonical import content_digest
+from workers.datasets.canonical import canonical_schema
 from workers.datasets.profile import profile_of
 from workers.datasets.schema import Schema
+from workers.datasets.writing import TREE_FILE, TableWriter
 from workers.protocol import JobError
 
 CLEAN_FILE = "clean.parquet"
@@ -39,7 +40,8 @@ def run(context: JobContext) -> dict[str, Any]:
     Inputs: ``dataset``. Parameters: ``suite`` (its ``meta.clean`` is the plan) or ``plan`` (explicit steps, see
     ``validators.engine.plans``), ``schema``. Outputs: ``clean.parquet``; ``quarantine.parquet``, every row that left
     as it was, with ``_row``, ``_action``, ``_expectation`` and ``_reason`` before its own columns; ``changes.parquet``
-    with ``row``, ``column``, ``before``, ``after``, ``reason`` and ``expectation``. Row numbers are those of the input.
+    with ``row``, ``column``, ``before``, ``after``, ``reason`` and ``expectation``; ``tree.json``, the digest of each
+    chunk of each column of the clean table. Row numbers are those of the input.
 
     The same plan on the same content gives the same digest, and so does the plan that comes back, in which every bound
     and imputed value is pinned.
@@ -65,16 +67,20 @@ def run(context: JobContext) -> dict[str, Any]:
     report = _report(original, cleaned)
     context.progress(len(plan), len(plan), "steps", "writing the tables")
     quarantine = _quarantine(original, cleaned)
-    write_table(cleaned.table, context.output(CLEAN_FILE))
+    clean = context.output(CLEAN_FILE)
+    with TableWriter(clean, canonical_schema(cleaned.table.schema)) as writer:
+        writer.write(cleaned.table)
+    writer.write_tree(context.output(TREE_FILE))
     write_table(quarantine, context.output(QUARANTINE_FILE))
     pq.write_table(_changes(cleaned), context.output(CHANGES_FILE), compression="zstd")
+    schema = Schema.from_json(context.parameters["schema"])
     return {
         "plan": cleaned.plan,
         "report": report,
-        "content_digest": content_digest(cleaned.table),
+        "content_digest": writer.content_digest,
         "row_count": cleaned.table.num_rows,
-        "schema": Schema.from_json(context.parameters["schema"]).to_json(),
-        "profile": profile_of(cleaned.table),
+        "schema": schema.to_json(),
+        "profile": profile_of(clean, work=context.folder / "work", schema=schema, tell=context.progress),
         "examples": _examples(original, cleaned),
     }
 

@@ -61,6 +61,10 @@ def _series(array: pa.Array, name: str, comparable: bool) -> Any:
         return pd.Series(["array" if is_there else None for is_there in present], dtype=object)
     if pa.types.is_string(array.type):
         return pd.Series(array.to_numpy(zero_copy_only=False), dtype=object)
+    if pa.types.is_date(array.type):
+        array = array.cast(pa.timestamp("us"))
+    if pa.types.is_decimal(array.type):
+        array = array.cast(pa.float64())
     if pa.types.is_timestamp(array.type):
         return pd.Series(array.to_pandas())
     if array.null_count == 0 or pa.types.is_floating(array.type):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -248,7 +249,7 @@ def _statistic(present: pa.Array, method: str, name: str) -> pa.Scalar:
 
 def _pinned(value: Any, data_type: pa.DataType, name: str) -> pa.Scalar:
     try:
-        if pa.types.is_timestamp(data_type):
+        if pa.types.is_temporal(data_type) or pa.types.is_decimal(data_type):
             return pa.scalar(str(value), pa.string()).cast(data_type)
         if pa.types.is_integer(data_type) and (isinstance(value, bool) or value != int(value)):
             raise pa.ArrowInvalid("it is not a whole number")
@@ -263,6 +264,8 @@ def _pinned(value: Any, data_type: pa.DataType, name: str) -> pa.Scalar:
 
 def _json_of(value: pa.Scalar) -> Any:
     plain = value.as_py()
+    if isinstance(plain, Decimal):
+        return str(plain)  # which is read back as it was
     return plain.isoformat() if hasattr(plain, "isoformat") else plain
 
 

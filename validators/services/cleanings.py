@@ -12,7 +12,7 @@ from governance.exceptions import InvalidInput
 from governance.models import DatasetState, DatasetVersion, Job, StoredFile
 from governance.permissions import Action
 from governance.services import events, jobs, provenance
-from governance.services.datasets import next_number
+from governance.services.datasets import TREE, next_number
 from governance.services.subjects import dataset_input, kept_file
 from validators.engine.plans import check_plan, plan_from_suite
 from validators.models import Cleaning, ExpectationSuite
@@ -65,6 +65,7 @@ def record_cleaning(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
         number=next_number(origin.dataset),
         state=DatasetState.READY,
         table=kept_file(files, "clean.parquet"),
+        tree=files.get(TREE),
         content_digest=value["content_digest"],
         schema=value["schema"],
         row_count=value["row_count"],

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from workers.datasets import canonical
 from workers.datasets.schema import SPLITS, Schema
+from workers.datasets.writing import TableWriter
 from workers.protocol import JobError
 from workers.signature import Signature, TensorSpec
 
@@ -38,9 +39,8 @@ def read_table(path: Path) -> pa.Table:
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table in canonical form; the same content gives the same bytes with the same version of Arrow."""
-    pq.write_table(
-        canonical.canonical_table(table), path, compression="zstd", row_group_size=canonical.CHUNK_ROWS, version="2.6"
-    )
+    with TableWriter(path, canonical.canonical_schema(table.schema)) as writer:
+        writer.write(table)
 
 
 def select(table: pa.Table, schema: Schema, split: str | None) -> tuple[pa.Table, NDArray[np.int64]]:
@@ -96,7 +96,9 @@ def targets(table: pa.Table, schema: Schema, signature: Signature, task: Task) -
     _demand(table, name)
     column = canonical.canonical_array(_whole(table, name), name=name)
     _refuse_missing(column, name, "the target")
-    if canonical.is_tensor(column.type) or pa.types.is_timestamp(column.type):
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    if canonical.is_tensor(column.type) or pa.types.is_temporal(column.type):
         raise JobError("target_not_a_number", f"The target {name!r} is of the type {column.type}.", place=name)
     if task == "regression":
         if pa.types.is_string(column.type):
@@ -113,9 +115,14 @@ def digest_of_rows(table: pa.Table) -> list[str]:
 
 
 def numbers_of(column: pa.Array) -> NDArray[Any]:
-    """Return a canonical numeric column without missing values as numbers of shape (rows, *shape)."""
+    """Return a canonical numeric column without missing values as numbers of shape (rows, *shape).
+
+    Decimals become 64-bit floats, which is what models compute with.
+    """
     if canonical.is_tensor(column.type):
         return canonical.tensor_values(column)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int64())
     return np.asarray(column.to_numpy(zero_copy_only=False))

@@ -5,28 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from workers.context import JobContext
-from workers.datasets.arrays import write_table
-from workers.datasets.canonical import content_digest
-from workers.datasets.casting import fit
-from workers.datasets.formats import read_upload
+from workers.datasets.fitting import fit
+from workers.datasets.formats import open_upload
 from workers.datasets.profile import profile_of
+from workers.datasets.writing import TREE_FILE, TableWriter
 
 TABLE_FILE = "table.parquet"
 
-_STEPS = (
-    "reading the file",
-    "casting the columns",
-    "computing the digest",
-    "describing the columns",
-    "writing the table",
-)
-
 
 def run(context: JobContext) -> dict[str, Any]:
-    """Import an upload.
+    """Import an upload; no more of it than a few batches is in memory at once.
 
     Inputs: ``upload``. Parameters: ``filename`` (what the upload was called), ``schema`` (JSON, or None to infer it).
-    Outputs: ``table.parquet``.
+    Outputs: ``table.parquet``, ``tree.json`` (the digest of each chunk of each column).
 
     Returns:
         ``content_digest``, ``row_count``, ``schema`` and ``profile``.
@@ -35,20 +26,27 @@ def run(context: JobContext) -> dict[str, Any]:
         JobError: for everything that is wrong with the file or does not fit the schema.
     """
     filename, stated = context.parameters["filename"], context.parameters.get("schema")
-    _tell(context, 0)
     columns = stated.get("columns") if isinstance(stated, dict) else None
     names = frozenset(columns) if isinstance(columns, dict) else frozenset()
-    upload = read_upload(context.input("upload"), filename=filename, stated_columns=names)
-    _tell(context, 1)
-    table, schema = fit(upload, stated)
-    _tell(context, 2)
-    digest = content_digest(table)
-    _tell(context, 3)
-    profile = profile_of(table)
-    _tell(context, 4)
-    write_table(table, context.output(TABLE_FILE))
-    return {"content_digest": digest, "row_count": table.num_rows, "schema": schema.to_json(), "profile": profile}
+    upload = open_upload(context.input("upload"), filename=filename, stated_columns=names)
+    surveyed = upload.row_count or 0
 
+    def tell_surveyed(rows: int) -> None:
+        nonlocal surveyed
+        surveyed = max(surveyed, rows)
+        context.progress(rows, upload.row_count or 0, "rows", "finding the types")
 
-def _tell(context: JobContext, step: int) -> None:
-    context.progress(step, len(_STEPS), "steps", _STEPS[step])
+    fitting = fit(upload, stated, tell_surveyed)
+    table = context.output(TABLE_FILE)
+    with TableWriter(table, fitting.types) as writer:
+        for batch in fitting.batches():
+            writer.write(batch)
+            context.progress(writer.row_count, surveyed, "rows", "casting and writing")
+    writer.write_tree(context.output(TREE_FILE))
+    schema = fitting.schema()
+    return {
+        "content_digest": writer.content_digest,
+        "row_count": writer.row_count,
+        "schema": schema.to_json(),
+        "profile": profile_of(table, work=context.folder / "work", schema=schema, tell=context.progress),
+    }

@@ -9,8 +9,12 @@ from typing import Any, Self
 
 MODALITIES = ("tabular", "image", "text", "interactions")
 ROLES = ("feature", "target", "protected", "id", "timestamp", "split", "metadata", "ignore")
-TYPES = ("float", "integer", "boolean", "category", "string", "datetime", "image", "text", "tokens")
-NUMERIC_TYPES = ("float", "integer", "boolean", "image", "tokens")
+TYPES = (
+    "float", "integer", "decimal", "boolean", "category", "string", "date", "datetime", "image", "text", "tokens"
+)  # fmt: skip
+NUMERIC_TYPES = ("float", "integer", "decimal", "boolean", "image", "tokens")
+#: What the identifiers of a user and an item are.
+_IDENTIFIER_TYPES = ("integer", "string", "category")
 
 #: Parts of a data set that a split column may name.
 SPLITS = ("train", "validation", "test")
@@ -64,7 +68,38 @@ class Schema:
             names = [name for name, column in columns.items() if column.role == role]
             if len(names) > 1:
                 raise SchemaError(f"The columns {', '.join(map(repr, names))} all have the role {role}; one may.")
-        return cls(modality=modality, columns=columns)
+        schema = cls(modality=modality, columns=columns)
+        if modality == "interactions":
+            schema.check_interactions()
+        return schema
+
+    def check_interactions(self) -> None:
+        """Demand what interactions consist of: who, what, and at most one moment; a rating is the target.
+
+        Raises:
+            SchemaError: with what is missing or too much.
+        """
+        if len(self.identifiers) < 2:
+            raise SchemaError(
+                "Interactions have at least two columns of the role feature and a type of "
+                f"{', '.join(_IDENTIFIER_TYPES)}: the user and the item, in the order of the file. This schema has "
+                f"{', '.join(map(repr, self.identifiers)) or 'none'}."
+            )
+        moments = self.with_role("timestamp")
+        if len(moments) > 1:
+            raise SchemaError(
+                f"The columns {', '.join(map(repr, moments))} all have the role timestamp; one of interactions may."
+            )
+        if self.target is not None and not self.columns[self.target].is_numeric:
+            raise SchemaError(
+                f"The rating {self.target!r} of interactions is of the type {self.columns[self.target].type}; a rating "
+                "is a number."
+            )
+
+    @property
+    def identifiers(self) -> list[str]:
+        """The feature columns that may name users and items."""
+        return [name for name in self.with_role("feature") if self.columns[name].type in _IDENTIFIER_TYPES]
 
     def to_json(self) -> dict[str, Any]:
         columns = {}

@@ -9,11 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.workers.datasets.uploads import fitted
 from tests.workers.job_folders import job
 from validators.engine import cleaning, validation
 from workers.datasets.arrays import write_table
-from workers.datasets.casting import fit
-from workers.datasets.formats import Upload
 
 
 def expectation(kind: str, **kwargs: Any) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def _dataset(base: Path, table: pa.Table) -> Path:
 
 
 def schema_of(table: pa.Table) -> dict[str, Any]:
-    return fit(Upload("parquet", table), None)[1].to_json()
+    return fitted("parquet", table)[1].to_json()
 
 
 def validate(base: Path, table: pa.Table, *expectations: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:

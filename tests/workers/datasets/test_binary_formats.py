@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from workers.datasets.formats import limits, read_upload
+from tests.workers.datasets.uploads import read_upload
+from workers.datasets.formats import limits
 from workers.protocol import JobError
 
 
@@ -33,7 +34,7 @@ def npz_bytes(**arrays: Any) -> bytes:
 def read(folder: Path, content: bytes, filename: str) -> pa.Table:
     path = folder / "upload"
     path.write_bytes(content)
-    return read_upload(path, filename=filename).table
+    return read_upload(path, filename=filename)
 
 
 def refusal(folder: Path, content: bytes, filename: str) -> JobError:

@@ -166,7 +166,7 @@ def test_types_that_no_data_set_holds_are_refused_by_name() -> None:
 def test_an_integer_beyond_64_bits_with_sign_is_refused() -> None:
     with pytest.raises(JobError) as refused:
         content_digest(pa.table({"big": pa.array([2**64 - 1], pa.uint64())}))
-    assert (refused.value.code, refused.value.place) == ("value_does_not_fit_type", "big")
+    assert (refused.value.code, refused.value.place) == ("value_does_not_fit_type", "big, row 0")
 
 
 texts = st.none() | st.text(max_size=5)

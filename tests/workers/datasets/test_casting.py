@@ -9,14 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.workers.datasets.uploads import fitted
 from workers.datasets.canonical import tensor_array
-from workers.datasets.casting import fit
-from workers.datasets.formats import Upload
 from workers.protocol import JobError
 
 
 def inferred(values: list[Any], *, kind: str = "csv", name: str = "x") -> tuple[list[Any], dict[str, Any]]:
-    table, schema = fit(Upload(kind, pa.table({name: values})), None)
+    table, schema = fitted(kind, pa.table({name: values}))
     return table[name].to_pylist(), schema.to_json()["columns"][name]
 
 
@@ -28,7 +27,8 @@ def inferred(values: list[Any], *, kind: str = "csv", name: str = "x") -> tuple[
         (["1", "2.5", "1e3", ".5", "NaN", "-inf"], "float", [1, 2.5, 1000, 0.5, None, float("-inf")]),
         (["1.0", "2.0"], "float", [1, 2]),
         (["true", "False", None], "boolean", [True, False, None]),
-        (["2024-02-29", None], "datetime", [datetime.datetime(2024, 2, 29), None]),
+        (["2024-02-29", None], "date", [datetime.date(2024, 2, 29), None]),
+        (["2024-02-29", "2024-02-29 12:00"], "datetime", [datetime.datetime(2024, 2, 29, h) for h in (0, 12)]),
         (
             ["2024-02-29T12:00:00+02:00", "2024-02-29 12:00Z"],
             "datetime",
@@ -86,7 +86,7 @@ def test_types_of_a_parquet_stay_and_texts_are_not_read_as_numbers() -> None:
 
 def test_arrays_are_pictures_or_vectors() -> None:
     columns = {"picture": tensor_array(np.zeros((1, 2, 2))), "vector": tensor_array(np.zeros((1, 3), dtype=np.int32))}
-    schema = fit(Upload("npz", pa.table(columns)), None)[1].to_json()
+    schema = fitted("npz", pa.table(columns))[1].to_json()
     assert schema == {
         "modality": "image",
         "columns": {
@@ -100,7 +100,7 @@ def cast(values: Any, data_type: str, *, kind: str = "csv", shape: list[int] | N
     entry: dict[str, Any] = {"role": "feature", "type": data_type}
     if shape is not None:
         entry["shape"] = shape
-    table, _ = fit(Upload(kind, pa.table({"x": values})), {"modality": "tabular", "columns": {"x": entry}})
+    table, _ = fitted(kind, pa.table({"x": values}), {"modality": "tabular", "columns": {"x": entry}})
     return list(table["x"].to_pylist())
 
 
@@ -174,8 +174,8 @@ def test_the_schema_that_comes_back_is_in_the_order_of_the_file_with_shapes() ->
         "modality": "image",
         "columns": {"a": {"role": "target", "type": "integer"}, "b": {"role": "feature", "type": "image"}},
     }
-    fitted, schema = fit(Upload("npz", table), stated)
-    assert list(schema.columns) == fitted.column_names == ["b", "a"]
+    table, schema = fitted("npz", table, stated)
+    assert list(schema.columns) == table.column_names == ["b", "a"]
     assert schema.columns["b"].shape == (2, 2)
 
 
@@ -190,12 +190,12 @@ def test_the_schema_that_comes_back_is_in_the_order_of_the_file_with_shapes() ->
 )
 def test_a_schema_that_does_not_fit_the_file_is_told(columns: dict[str, Any], code: str, place: str) -> None:
     with pytest.raises(JobError) as refused:
-        fit(Upload("csv", pa.table({"x": ["1"]})), {"modality": "tabular", "columns": columns})
+        fitted("csv", pa.table({"x": ["1"]}), {"modality": "tabular", "columns": columns})
     assert (refused.value.code, refused.value.place) == (code, place)
 
 
 def test_a_column_that_the_schema_does_not_name_is_told() -> None:
     stated = {"modality": "tabular", "columns": {"x": {"role": "feature", "type": "integer"}}}
     with pytest.raises(JobError) as refused:
-        fit(Upload("csv", pa.table({"x": ["1"], "extra": ["2"]})), stated)
+        fitted("csv", pa.table({"x": ["1"], "extra": ["2"]}), stated)
     assert (refused.value.code, refused.value.place) == ("column_not_in_schema", "extra")

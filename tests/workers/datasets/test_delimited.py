@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workers.datasets.formats import read_upload
+from tests.workers.datasets.uploads import read_upload
 from workers.datasets.formats.limits import MAX_COLUMNS
 from workers.protocol import JobError
 
@@ -19,7 +19,7 @@ from workers.protocol import JobError
 def read(folder: Path, content: bytes | str, *, stated: frozenset[str] = frozenset()) -> pa.Table:
     path = folder / "upload"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_upload(path, filename="data.csv", stated_columns=stated).table
+    return read_upload(path, filename="data.csv", stated_columns=stated)
 
 
 def refusal(folder: Path, content: bytes | str) -> JobError:

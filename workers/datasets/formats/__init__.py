@@ -1,4 +1,4 @@
-"""Read an upload by its content: CSV, Parquet or NPZ, strictly, into an Arrow table.
+"""Read an upload by its content: CSV, Parquet, Arrow IPC or NPZ, strictly, as batches of Arrow columns.
 
 What a file is, its first bytes say; a name that says something else is an error, not a hint. Nothing here evaluates
 anything in a file, and what cannot be read whole and one way only is refused with its place.
@@ -6,19 +6,26 @@ anything in a file, and what cannot be read whole and one way only is refused wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from workers.datasets.formats import delimited, npz, parquet
+from workers.datasets.formats import arrow_ipc, delimited, npz, parquet
+from workers.datasets.formats.upload import Upload
 from workers.protocol import JobError
 
-_NAMES = {"csv": "CSV", "parquet": "Parquet", "npz": "NPZ"}
-_SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".npz": "npz"}
+__all__ = ["Upload", "kind_of", "open_upload"]
+
+_NAMES = {"csv": "CSV", "parquet": "Parquet", "arrow": "Arrow IPC", "npz": "NPZ"}
+_SUFFIXES = {
+    ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".npz": "npz",
+    ".arrow": "arrow", ".arrows": "arrow", ".feather": "arrow", ".ipc": "arrow",
+}  # fmt: skip
 _STRANGERS = {
     b"\x93NUMPY": "a single NumPy array (.npy); save named arrays with `numpy.savez` instead",
-    b"ARROW1": "an Arrow IPC file; write it as Parquet instead",
+    b"FEA1": "a Feather file of version 1; write it as version 2 or as Parquet",
     b"\x1f\x8b": "compressed with gzip; upload the file itself",
     b"\x89HDF": "an HDF5 file; write the data as Parquet or NPZ instead",
     b"SQLite format 3": "an SQLite database; export the table as CSV or Parquet",
@@ -27,30 +34,39 @@ _STRANGERS = {
 }
 
 
-@dataclass(frozen=True)
-class Upload:
-    """What an upload holds: its kind (``csv``, ``parquet``, ``npz``) and its columns; a CSV's are all texts."""
-
-    kind: str
-    table: pa.Table
-
-
-def read_upload(path: Path, *, filename: str, stated_columns: frozenset[str] = frozenset()) -> Upload:
-    """Read a whole upload; ``stated_columns`` are the names that a schema gives, if there is one.
+def open_upload(path: Path, *, filename: str, stated_columns: frozenset[str] = frozenset()) -> Upload:
+    """Open an upload; ``stated_columns`` are the names that a schema gives, if there is one.
 
     Raises:
-        JobError: with a code, a sentence and a place for everything that is wrong with the file.
+        JobError: with a code, a sentence and a place for everything that is wrong with the file; the passes over its
+            rows raise the same.
     """
     kind = kind_of(path, filename=filename)
     if kind == "parquet":
-        table = parquet.read(path)
+        upload = parquet.open_upload(path)
+    elif kind == "arrow":
+        upload = arrow_ipc.open_upload(path)
     elif kind == "npz":
-        table = npz.read(path)
+        upload = npz.open_upload(path)
     else:
-        table = delimited.read(path, stated_columns=stated_columns)
-    if table.num_rows == 0:
-        raise JobError("no_rows", f"{filename} has columns but no row.", place=filename)
-    return Upload(kind=kind, table=table)
+        upload = delimited.open_upload(path, stated_columns=stated_columns)
+    if upload.row_count == 0:
+        raise _no_rows(filename)
+    return replace(upload, batches=lambda: _some_batches(upload, filename))
+
+
+def _some_batches(upload: Upload, filename: str) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a file that may turn out to have no row."""
+    rows = 0
+    for batch in upload.batches():
+        rows += batch.num_rows
+        yield batch
+    if not rows:
+        raise _no_rows(filename)
+
+
+def _no_rows(filename: str) -> JobError:
+    return JobError("no_rows", f"{filename} has columns but no row.", place=filename)
 
 
 def kind_of(path: Path, *, filename: str) -> str:
@@ -61,6 +77,8 @@ def kind_of(path: Path, *, filename: str) -> str:
         head = stream.read(16)
     if head.startswith(b"PAR1"):
         kind = "parquet"
+    elif head.startswith((arrow_ipc.FILE_MAGIC, arrow_ipc.STREAM_MAGIC)):
+        kind = "arrow"
     elif head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         kind = "npz"
     else:

@@ -18,37 +18,38 @@ import pyarrow as pa
 import pyarrow.csv
 
 from workers.datasets.formats.limits import check_bytes, check_columns, check_names
+from workers.datasets.formats.upload import Upload
 from workers.protocol import JobError
 
 _SEPARATORS = ",;\t|"
 _HEADER_BYTES = 4 * 1024**2
+#: What is read at once; no row is longer.
 _BLOCK_BYTES = 16 * 1024**2
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _FRACTION = re.compile(r"\s*[+-]?(\d*\.\d+|\d+[eE][+-]?\d+)\s*")
 
 
-def read(path: Path, *, stated_columns: frozenset[str]) -> pa.Table:
-    """Read all rows as texts.
+def open_upload(path: Path, *, stated_columns: frozenset[str]) -> Upload:
+    """Check the file as a whole and read its header; the rows come as texts.
 
     Raises:
         JobError: codes ``unknown_encoding`` (byte offset), ``no_header``, ``empty_column_name``, ``duplicate_columns``,
-            ``too_many_columns``, ``ragged_row`` (line), ``quotes_not_closed`` (line).
+            ``too_many_columns``, ``quotes_not_closed`` (line); there, or from the rows, ``ragged_row`` (line).
     """
     check_bytes(path.stat().st_size)
-    names, separator = _header(path)
-    has_quotes = _check_encoding(path)
+    names, separator, header_bytes = _header(path)
+    has_quotes = _check_encoding(path, header_bytes)
     _check_header(names, stated_columns)
-    checked_rows = _check_rows(path, separator, len(names)) if has_quotes else None
-    table = _rows(path, separator, names)
-    if table.column_names != names or checked_rows not in (None, table.num_rows):
-        raise JobError(
-            "csv_not_readable", "Two readers of the file do not agree on its rows and columns.", place="file"
-        )
-    return table
+    row_count = _check_rows(path, separator, len(names)) if has_quotes else None
+    schema = pa.schema([(name, pa.string()) for name in names])
+    return Upload("csv", schema, lambda: _batches(path, separator, names, row_count), row_count)
 
 
-def _header(path: Path) -> tuple[list[str], str]:
-    """Read the first line with anything in it, and no more, so that a million columns are found at once."""
+def _header(path: Path) -> tuple[list[str], str, int]:
+    """Read the first line with anything in it, and no more, so that a million columns are found at once.
+
+    Returns the names, the separator, and the byte where the rows begin.
+    """
     with path.open("rb") as stream:
         head = stream.read(_HEADER_BYTES)
         is_whole = not stream.read(1)
@@ -58,7 +59,8 @@ def _header(path: Path) -> tuple[list[str], str]:
     if _outside_quotes(first, separator) == 0:
         separator = ","
     csv.field_size_limit(_BLOCK_BYTES)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    lines = _Lines(text)
+    reader = csv.reader(lines, delimiter=separator)
     try:
         names = next((record for record in reader if record), [])
     except csv.Error as error:
@@ -70,15 +72,31 @@ def _header(path: Path) -> tuple[list[str], str]:
         raise JobError("no_header", detail, place="line 1")
     if not names:
         raise JobError("empty_file", "The file has no line with anything in it.", place="line 1")
-    return names, separator
+    return names, separator, lines.bytes_read
+
+
+class _Lines:
+    """The lines of a text, and how many bytes of them were read."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = io.StringIO(text, newline="")
+        self.bytes_read = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.bytes_read += len(line.encode("utf-8", errors="replace"))
+            yield line
 
 
 def _outside_quotes(line: str, separator: str) -> int:
     return sum(part.count(separator) for part in line.split('"')[::2])
 
 
-def _check_encoding(path: Path) -> bool:
-    """Check that the file is UTF-8 text; tell whether it has quotes."""
+def _check_encoding(path: Path, header_bytes: int) -> bool:
+    """Check that the file is UTF-8 text; tell whether there are quotes behind the header.
+
+    Many writers quote the names of columns only, and rows without quotes need no reader that is strict about them.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     has_quotes = False
     offset = 0
@@ -106,7 +124,7 @@ def _check_encoding(path: Path) -> bool:
                     f"Byte {offset + zero:,} is zero, which text does not have: the file is not a CSV, or not UTF-8.",
                     place=f"byte {offset + zero}",
                 )
-            has_quotes = has_quotes or b'"' in block
+            has_quotes = has_quotes or block.find(b'"', max(0, header_bytes - offset)) >= 0
             offset += len(block)
 
 
@@ -160,22 +178,35 @@ def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
             yield line, record
 
 
-def _rows(path: Path, separator: str, names: list[str]) -> pa.Table:
-    is_single = len(names) == 1
+def _batches(path: Path, separator: str, names: list[str], row_count: int | None) -> Iterator[pa.RecordBatch]:
+    rows = 0
     try:
-        return pyarrow.csv.read_csv(
-            path,
-            read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter=separator, newlines_in_values=True, ignore_empty_lines=not is_single
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types={name: pa.string() for name in names},
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-                null_values=[""],
-            ),
-        )
+        with _reader(path, separator, names, has_quotes=row_count is not None) as reader:
+            found = reader.schema.names
+            for batch in reader:
+                yield batch
+                rows += batch.num_rows
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         _check_rows(path, separator, len(names))
         raise JobError("csv_not_readable", f"The file cannot be read: {error}.", place="file") from error
+    if found != names or row_count not in (None, rows):
+        raise JobError(
+            "csv_not_readable", "Two readers of the file do not agree on its rows and columns.", place="file"
+        )
+
+
+def _reader(path: Path, separator: str, names: list[str], *, has_quotes: bool) -> pyarrow.csv.CSVStreamingReader:
+    is_single = len(names) == 1
+    return pyarrow.csv.open_csv(
+        path,
+        read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter=separator, newlines_in_values=has_quotes, ignore_empty_lines=not is_single
+        ),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types={name: pa.string() for name in names},
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            null_values=[""],
+        ),
+    )

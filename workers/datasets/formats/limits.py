@@ -1,12 +1,14 @@
-"""How large an upload may be once it is unpacked; a file beyond is refused before it is read."""
+"""How large an upload may be once it is unpacked; a file beyond is refused before it is read, or where it shows."""
 
 from __future__ import annotations
 
 from workers.protocol import JobError
 
 MAX_COLUMNS = 16_384
-#: All values of an upload, unpacked.
-MAX_UNPACKED_BYTES = 16 * 1024**3
+#: All values of an upload, unpacked. They are never in memory together; this is what an hour of work gets through.
+MAX_UNPACKED_BYTES = 64 * 1024**3
+#: The values of one array that cannot be read a slice of rows at a time.
+MAX_WHOLE_ARRAY_BYTES = 1024**3
 
 
 def check_columns(count: int, *, at_least: bool = False) -> None:
@@ -28,6 +30,17 @@ def check_bytes(count: int) -> None:
             f"The values of the file take {count:,} bytes unpacked; a data set takes at most {MAX_UNPACKED_BYTES:,}.",
             place="file",
         )
+
+
+class RunningBytes:
+    """Counts the unpacked values as they come, for formats whose files do not say it beforehand."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, count: int) -> None:
+        self._count += count
+        check_bytes(self._count)
 
 
 def check_names(names: list[str]) -> None:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from workers.datasets.canonical import canonical_table, canonical_type
-from workers.datasets.formats.limits import check_bytes, check_columns, check_names
+from workers.datasets.canonical import canonical_batch, canonical_schema
+from workers.datasets.formats.limits import RunningBytes, check_bytes, check_columns, check_names
+from workers.datasets.formats.upload import BATCH_ROWS, Upload
+from workers.datasets.reading import open_table
 from workers.protocol import JobError
 
 _MAGIC = b"PAR1"
 
 
-def read(path: Path) -> pa.Table:
-    """Read all rows in canonical types.
+def open_upload(path: Path) -> Upload:
+    """Read the footer; the rows come in canonical types.
 
     Raises:
         JobError: codes ``parquet_cut``, ``parquet_damaged``, ``too_many_columns``, ``too_large``,
-            ``duplicate_columns``, ``type_not_supported`` (column).
+            ``duplicate_columns``, ``type_not_supported`` (column); from the rows, ``value_does_not_fit_type`` (row).
     """
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - len(_MAGIC)))
@@ -31,23 +33,33 @@ def read(path: Path) -> pa.Table:
                 place=f"byte {path.stat().st_size}",
             )
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with open_table(path) as file:
             metadata = file.metadata
             check_columns(metadata.num_columns)
             groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
             check_bytes(sum(group.total_byte_size for group in groups))
-            names = list(file.schema_arrow.names)
-            check_names(names)
-            for name, data_type in zip(names, file.schema_arrow.types, strict=True):
-                if canonical_type(data_type) is None:
-                    raise JobError(
-                        "type_not_supported",
-                        f"The column {name!r} is of the type {data_type}; a column holds numbers, booleans, texts, "
-                        "moments or arrays of numbers of one shape.",
-                        place=name,
-                    )
-            table = file.read()
-            table.validate(full=True)  # texts that are not UTF-8, offsets that point outside
+            found = file.schema_arrow
+            check_names(list(found.names))
+    except (pa.ArrowException, OSError, UnicodeError) as error:  # also names that are not UTF-8
+        raise _damaged(str(error)) from error
+    return Upload("parquet", canonical_schema(found), lambda: _batches(path, metadata.num_rows), metadata.num_rows)
+
+
+def _batches(path: Path, row_count: int) -> Iterator[pa.RecordBatch]:
+    unpacked = RunningBytes()
+    rows = 0
+    try:
+        with open_table(path) as file:
+            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+                batch.validate(full=True)  # texts that are not UTF-8, offsets that point outside
+                unpacked.add(batch.nbytes)
+                yield canonical_batch(batch, first_row=rows)
+                rows += batch.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise JobError("parquet_damaged", f"The Parquet file is damaged: {error}.", place="file") from error
-    return canonical_table(table)
+        raise _damaged(str(error)) from error
+    if rows != row_count:
+        raise _damaged(f"its footer says {row_count:,} rows and its pages hold {rows:,}")
+
+
+def _damaged(why: str) -> JobError:
+    return JobError("parquet_damaged", f"The Parquet file is damaged: {why}.", place="file")
