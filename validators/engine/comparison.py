@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from validators.engine.distances import Distance, distance_of
 from workers.context import JobContext
 from workers.datasets.canonical import (
-    CHUNK_ROWS,
     canonical_type,
     differing_chunks,
     digest_of_rows,
@@ -27,6 +26,7 @@ from workers.datasets.canonical import (
     type_word,
 )
 from workers.datasets.duck import connect, relation_sql
+from workers.datasets.reading import read_batches
 from workers.datasets.schema import Column, Schema
 
 DIFFERENCES_FILE = "differences.parquet"
@@ -46,7 +46,6 @@ MOST_PLACES = 200
 #: As many differences stand in the result, for a page to show.
 EXAMPLES = 30
 _BATCH_ROWS = 65_536
-SCRATCH_FOLDER = "scratch"
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def run(context: JobContext) -> dict[str, Any]:
     ]
     total = len(shared) + 3
     context.progress(0, total, "steps", "finding the rows of one in the other")
-    with connect(context.folder / SCRATCH_FOLDER) as connection:
+    with connect(context.folder / "work") as connection:
         match = _pair(connection, before, after, shared)
         context.progress(1, total, "steps", "comparing the cells")
         changed = _changed_cells(connection, before, after, shared) if match.column else {}
@@ -131,29 +130,13 @@ def run(context: JobContext) -> dict[str, Any]:
 
 def tree_of(path: Path) -> dict[str, list[str]]:
     """Return the digest tree of a canonical table, read chunk by chunk."""
-    tree: dict[str, list[str]] = {}
     with pq.ParquetFile(path) as file:
-        for table in _chunks(file):
-            for name, (word, *leaves) in digest_tree(table).items():
-                tree.setdefault(name, [word]).extend(leaves)
-    return tree
-
-
-def _chunks(file: pq.ParquetFile) -> Any:
-    """Yield tables of exactly 65,536 rows (the last may be shorter), however the file is cut; one for an empty file."""
-    pending: list[pa.RecordBatch] = []
-    count = 0
-    empty = True
-    for batch in file.iter_batches(batch_size=CHUNK_ROWS):
-        while count + batch.num_rows >= CHUNK_ROWS:
-            head = CHUNK_ROWS - count
-            yield pa.Table.from_batches([*pending, batch.slice(0, head)])
-            batch, pending, count, empty = batch.slice(head), [], 0, False
-        if batch.num_rows:
-            pending.append(batch)
-            count += batch.num_rows
-    if pending or empty:
-        yield pa.Table.from_batches(pending, schema=file.schema_arrow)
+        empty = digest_tree(file.schema_arrow.empty_table())
+    tree: dict[str, list[str]] = {}
+    for batch in read_batches(path):
+        for name, (word, *leaves) in digest_tree(pa.Table.from_batches([batch])).items():
+            tree.setdefault(name, [word]).extend(leaves)
+    return tree or empty
 
 
 def _pair(connection: duckdb.DuckDBPyConnection, before: Side, after: Side, shared: list[str]) -> Match:
@@ -168,15 +151,13 @@ def _pair(connection: duckdb.DuckDBPyConnection, before: Side, after: Side, shar
     for word, side in (("b", before), ("a", after)):
         connection.execute(f"CREATE TABLE {word}_rows (row BIGINT, digest BLOB)")
         start = 0
-        with pq.ParquetFile(side.path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                table = pa.Table.from_batches([batch]).select(shared)
-                digests = [bytes.fromhex(text)[:16] for text in digest_of_rows(table)]
-                hashed = pa.table({"row": pa.array(range(start, start + len(digests)), pa.int64()), "digest": digests})
-                connection.register("hashed", hashed)
-                connection.execute(f"INSERT INTO {word}_rows SELECT row, digest FROM hashed")
-                connection.unregister("hashed")
-                start += len(digests)
+        for batch in read_batches(side.path, columns=shared):
+            digests = [bytes.fromhex(text)[:16] for text in digest_of_rows(pa.Table.from_batches([batch]))]
+            hashed = pa.table({"row": pa.array(range(start, start + len(digests)), pa.int64()), "digest": digests})
+            connection.register("hashed", hashed)
+            connection.execute(f"INSERT INTO {word}_rows SELECT row, digest FROM hashed")
+            connection.unregister("hashed")
+            start += len(digests)
     numbered = "SELECT row, digest, row_number() OVER (PARTITION BY digest ORDER BY row) AS copy FROM {}_rows"
     connection.execute(
         f"CREATE TABLE pairs AS SELECT b.row AS before, a.row AS after FROM ({numbered.format('b')}) AS b "

@@ -9,8 +9,9 @@ and rows of one moment stay together; the moments are pinned in the plan that co
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,23 +21,23 @@ from numpy.typing import NDArray
 
 from validators.engine.split_plans import SplitPlan
 from workers.context import JobContext
-from workers.datasets.arrays import read_table, write_table
-from workers.datasets.canonical import canonical_array, content_digest, digest_of_rows, is_tensor, one_array
+from workers.datasets.canonical import canonical_array, canonical_schema, digest_of_rows, is_tensor, one_array
 from workers.datasets.profile import profile_of
+from workers.datasets.reading import open_table, read_batches
 from workers.datasets.schema import SPLITS, Column, Schema
+from workers.datasets.writing import TREE_FILE, TableWriter
 from workers.protocol import JobError
 
 TABLE_FILE = "split.parquet"
 #: A target of at most this many values is told by the share of each in every part.
 MOST_CLASSES = 50
-_STEPS = ("reading the table", "dividing the rows", "describing the columns", "writing the table")
 
 
 def run(context: JobContext) -> dict[str, Any]:
     """Split a data set.
 
     Inputs: ``dataset``. Parameters: ``plan`` (JSON), ``schema``. Outputs: ``split.parquet``, the same rows in the same
-    order with a column of the parts.
+    order with a column of the parts, and ``tree.json``, its digests. Only the columns that decide are in memory whole.
 
     Returns:
         ``plan`` (with the moments of its cuts pinned), ``report`` (``parts``, and ``classes`` or ``means`` of the
@@ -47,28 +48,60 @@ def run(context: JobContext) -> dict[str, Any]:
     """
     plan = SplitPlan.from_json(context.parameters["plan"])
     schema = Schema.from_json(context.parameters["schema"])
-    _tell(context, 0)
-    table = read_table(context.input("dataset"))
+    path = context.input("dataset")
     if plan.replace and schema.split is not None:
-        table, schema = _without(table, schema, schema.split)
-    _tell(context, 1)
-    parts, plan = parts_of(table, plan)
+        schema = Schema(schema.modality, {name: kept for name, kept in schema.columns.items() if kept.role != "split"})
+    parts, plan = _parts_of_file(context, path, plan, schema)
     _refuse_empty(parts, plan)
-    labels = pa.array(np.asarray(SPLITS)[parts].tolist(), pa.string())
-    split = table.append_column(plan.column, labels)
-    columns = {**schema.columns, plan.column: Column(role="split", type="category")}
-    _tell(context, 2)
-    profile = profile_of(split)
-    _tell(context, 3)
-    write_table(split, context.output(TABLE_FILE))
+    written = context.output(TABLE_FILE)
+    writer = _write(context, path, written, list(schema.columns), parts, plan)
+    writer.write_tree(context.output(TREE_FILE))
+    described = Schema(schema.modality, {**schema.columns, plan.column: Column(role="split", type="category")})
     return {
         "plan": plan.to_json(),
-        "report": report_of(table, schema, parts, plan),
-        "content_digest": content_digest(split),
-        "row_count": split.num_rows,
-        "schema": Schema(modality=schema.modality, columns=columns).to_json(),
-        "profile": profile,
+        "report": report_of(_column(path, schema.target), schema.target, parts, plan),
+        "content_digest": writer.content_digest,
+        "row_count": writer.row_count,
+        "schema": described.to_json(),
+        "profile": profile_of(written, work=context.folder / "work", schema=described, tell=context.progress),
     }
+
+
+def _parts_of_file(
+    context: JobContext, path: Path, plan: SplitPlan, schema: Schema
+) -> tuple[NDArray[np.int64], SplitPlan]:
+    deciding = [name for name in (plan.deciding, plan.time) if name is not None]
+    if deciding:
+        return parts_of(pa.Table.from_batches(read_batches(path, columns=list(dict.fromkeys(deciding)))), plan)
+    with open_table(path) as file:
+        row_count = file.metadata.num_rows
+    found: list[NDArray[np.int64]] = []
+    for batch in read_batches(path, columns=list(schema.columns)):
+        context.progress(sum(map(len, found)), row_count, "rows", "dividing the rows")
+        found.append(parts_of(pa.Table.from_batches([batch]), plan)[0])
+    return np.concatenate(found or [np.empty(0, np.int64)]), plan
+
+
+def _write(
+    context: JobContext, path: Path, to: Path, columns: Sequence[str], parts: NDArray[np.int64], plan: SplitPlan
+) -> TableWriter:
+    """Write the rows as they are, with the column of the parts behind the others."""
+    with open_table(path) as file:
+        kept = canonical_schema(pa.schema([file.schema_arrow.field(name) for name in columns]))
+    words = pa.array(SPLITS)
+    with TableWriter(to, kept.append(pa.field(plan.column, pa.string()))) as writer:
+        for batch in read_batches(path, columns=columns):
+            context.progress(writer.row_count, len(parts), "rows", "writing the rows")
+            numbers = pa.array(parts[writer.row_count : writer.row_count + batch.num_rows])
+            writer.write(pa.Table.from_batches([batch]).append_column(plan.column, words.take(numbers)))
+    return writer
+
+
+def _column(path: Path, name: str | None) -> pa.Array | None:
+    """Return one column of the file; None where there is none to return."""
+    if name is None:
+        return None
+    return one_array(pa.Table.from_batches(read_batches(path, columns=[name])).column(name))
 
 
 def parts_of(table: pa.Table, plan: SplitPlan) -> tuple[NDArray[np.int64], SplitPlan]:
@@ -95,8 +128,8 @@ def shares_of(values: pa.Array, salt: str) -> NDArray[np.float64]:
     return np.asarray(numbers[encoded.indices.to_numpy(zero_copy_only=False)])
 
 
-def report_of(table: pa.Table, schema: Schema, parts: NDArray[np.int64], plan: SplitPlan) -> dict[str, Any]:
-    """Return how many rows each part has, what was asked, and how the target is spread over the parts."""
+def report_of(values: pa.Array | None, target: str | None, parts: NDArray[np.int64], plan: SplitPlan) -> dict[str, Any]:
+    """Return how many rows each part has, what was asked, and how the target's values are spread over the parts."""
     counts = np.bincount(parts, minlength=len(SPLITS))
     names = [part for number, part in enumerate(SPLITS) if counts[number]]
     described = [
@@ -108,7 +141,7 @@ def report_of(table: pa.Table, schema: Schema, parts: NDArray[np.int64], plan: S
         }
         for part in names
     ]
-    return {"parts": described, "target": _target_by_part(table, schema, parts, names)}
+    return {"parts": described, "target": _target_by_part(values, target, parts, names)}
 
 
 def _by_hash(table: pa.Table, plan: SplitPlan) -> NDArray[np.int64]:
@@ -217,20 +250,12 @@ def _refuse_part(part: str) -> None:
     )
 
 
-def _without(table: pa.Table, schema: Schema, name: str) -> tuple[pa.Table, Schema]:
-    columns = {kept: column for kept, column in schema.columns.items() if kept != name}
-    return table.drop_columns([name]), Schema(modality=schema.modality, columns=columns)
-
-
 def _target_by_part(
-    table: pa.Table, schema: Schema, parts: NDArray[np.int64], names: list[str]
+    values: pa.Array | None, target: str | None, parts: NDArray[np.int64], names: list[str]
 ) -> dict[str, Any] | None:
-    if schema.target is None:
+    if values is None or is_tensor(values.type):
         return None
-    values = canonical_array(one_array(table.column(schema.target)), name=schema.target)
-    if is_tensor(values.type):
-        return None
-    told: dict[str, Any] = {"column": schema.target}
+    told: dict[str, Any] = {"column": target}
     groups = {part: values.filter(pa.array(parts == SPLITS.index(part))) for part in names}
     classes = pc.unique(values)
     if len(classes) <= MOST_CLASSES:
@@ -249,7 +274,3 @@ def _target_by_part(
 
 def _counts(values: pa.Array) -> dict[Any, int]:
     return {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
-
-
-def _tell(context: JobContext, step: int) -> None:
-    context.progress(step, len(_STEPS), "steps", _STEPS[step])

@@ -12,7 +12,7 @@ from governance.exceptions import InvalidInput, StateConflict
 from governance.models import DatasetState, DatasetVersion, Job, StoredFile
 from governance.permissions import Action
 from governance.services import events, jobs, provenance
-from governance.services.datasets import next_number, parsed_schema
+from governance.services.datasets import TREE, next_number, parsed_schema
 from governance.services.subjects import dataset_input, kept_file
 from validators.engine.split_plans import SplitPlan, SplitPlanError
 from validators.models import Split
@@ -69,6 +69,7 @@ def record_split(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile
         number=next_number(origin.dataset),
         state=DatasetState.READY,
         table=kept_file(files, TABLE),
+        tree=files.get(TREE),
         content_digest=value["content_digest"],
         schema=parsed_schema(value["schema"]),
         row_count=value["row_count"],

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("governance", "0004_signed_statement")]
+    dependencies = [("governance", "0005_split_from")]
 
     operations = [
         migrations.AddField(
