@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workers.datasets.canonical import CHUNK_ROWS, canonical_batch
+from workers.datasets.canonical import CHUNK_ROWS, canonical_batch, is_tensor
 from workers.protocol import JobError
 
-#: Read at once from the file of one column.
-_BUFFER_BYTES = 1024**2
+#: What the values of one batch take at most, where one can choose; a few of them are in memory at once.
+BATCH_BYTES = 64 * 1024**2
+#: Read at once from a file, of all columns together and of one.
+_BUFFER_BYTES = 64 * 1024**2
+_MAX_COLUMN_BUFFER_BYTES = 1024**2
+#: What a text is taken to need, of which the type says nothing.
+_TEXT_BYTES = 32
 
 
 def read_batches(
@@ -46,4 +52,27 @@ def read_batches(
 
 def open_table(path: Path) -> pq.ParquetFile:
     """Open a Parquet file so that reading it holds a few pages of a column, not whole row groups."""
-    return pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
+    columns = max(1, pq.read_metadata(path).num_columns)
+    buffer = min(_MAX_COLUMN_BUFFER_BYTES, max(1, _BUFFER_BYTES // columns))
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=buffer, page_checksum_verification=True)
+
+
+def row_bytes(schema: pa.Schema) -> int:
+    """Return about what one row takes in memory."""
+    return sum(_value_bytes(field.type) for field in schema)
+
+
+def rows_of_batch(bytes_of_row: int) -> int:
+    """Return how many rows of a size one batch has, at most a chunk of them."""
+    return max(1, min(CHUNK_ROWS, BATCH_BYTES // max(1, bytes_of_row)))
+
+
+def _value_bytes(data_type: pa.DataType) -> int:
+    if is_tensor(data_type):
+        return math.prod(data_type.shape) * _value_bytes(data_type.value_type)
+    if pa.types.is_fixed_size_list(data_type):
+        return data_type.list_size * _value_bytes(data_type.value_type)
+    try:
+        return max(1, data_type.bit_width // 8)
+    except ValueError:  # what Arrow says of a type whose values differ in size
+        return _TEXT_BYTES

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from workers.datasets.canonical import canonical_batch, canonical_schema
+from workers.datasets.canonical import CHUNK_ROWS, canonical_batch, canonical_schema
 from workers.datasets.formats.limits import RunningBytes, check_columns, check_names
-from workers.datasets.formats.upload import BATCH_ROWS, Upload
+from workers.datasets.formats.upload import Upload
 from workers.protocol import JobError
 
 #: With what a file begins and ends, a stream begins, and a stream ends.
@@ -66,8 +66,8 @@ def _batches(path: Path, is_stream: bool) -> Iterator[pa.RecordBatch]:
         for batch in _record_batches(source, is_stream):
             unpacked.add(batch.nbytes)
             # A writer may have made one batch of the whole file; the parts share its memory.
-            for start in range(0, batch.num_rows, BATCH_ROWS):
-                part = batch.slice(start, BATCH_ROWS)
+            for start in range(0, batch.num_rows, CHUNK_ROWS):
+                part = batch.slice(start, CHUNK_ROWS)
                 yield canonical_batch(part, first_row=rows)
                 rows += part.num_rows
 

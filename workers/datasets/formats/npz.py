@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from workers.datasets.canonical import canonical_array, tensor_array
 from workers.datasets.formats.limits import MAX_WHOLE_ARRAY_BYTES, check_bytes, check_columns, check_names
-from workers.datasets.formats.upload import Upload, batch_rows
+from workers.datasets.formats.upload import Upload
+from workers.datasets.reading import rows_of_batch
 from workers.protocol import JobError
 
 _ENCRYPTED = 0x1
@@ -74,7 +75,7 @@ def open_upload(path: Path) -> Upload:
 
 def _batches(path: Path, arrays: list[_Array]) -> Iterator[pa.RecordBatch]:
     row_count = arrays[0].shape[0]
-    step = batch_rows(sum(array.row_bytes for array in arrays))
+    step = rows_of_batch(sum(array.row_bytes for array in arrays))
     names = [array.name for array in arrays]
     try:
         with ExitStack() as stack:

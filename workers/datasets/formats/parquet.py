@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from workers.datasets.canonical import canonical_batch, canonical_schema
 from workers.datasets.formats.limits import RunningBytes, check_bytes, check_columns, check_names
-from workers.datasets.formats.upload import BATCH_ROWS, Upload
-from workers.datasets.reading import open_table
+from workers.datasets.formats.upload import Upload
+from workers.datasets.reading import open_table, row_bytes, rows_of_batch
 from workers.protocol import JobError
 
 _MAGIC = b"PAR1"
@@ -50,7 +50,7 @@ def _batches(path: Path, row_count: int) -> Iterator[pa.RecordBatch]:
     rows = 0
     try:
         with open_table(path) as file:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            for batch in file.iter_batches(batch_size=rows_of_batch(row_bytes(file.schema_arrow))):
                 batch.validate(full=True)  # texts that are not UTF-8, offsets that point outside
                 unpacked.add(batch.nbytes)
                 yield canonical_batch(batch, first_row=rows)

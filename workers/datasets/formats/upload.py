@@ -7,11 +7,6 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-#: Rows of one batch; fewer where the values of a row are large.
-BATCH_ROWS = 65_536
-#: What the values of one batch take at most, where a format can choose.
-BATCH_BYTES = 64 * 1024**2
-
 
 @dataclass(frozen=True)
 class Upload:
@@ -32,8 +27,3 @@ class Upload:
     @property
     def names(self) -> list[str]:
         return list(self.schema.names)
-
-
-def batch_rows(row_bytes: int) -> int:
-    """Return how many rows of a size one batch has."""
-    return max(1, min(BATCH_ROWS, BATCH_BYTES // max(1, row_bytes)))

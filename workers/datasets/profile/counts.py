@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from workers.datasets.canonical import is_tensor, missing_rows, tensor_values, thread_count
-from workers.datasets.reading import read_batches
+from workers.datasets.reading import read_batches, row_bytes, rows_of_batch
 
 #: By what values are divided before they are added up where the sum would be beyond the largest float.
 _SCALE = 2.0**64
@@ -94,7 +94,7 @@ def count_columns(path: Path, types: pa.Schema, tell: Callable[[int], None]) -> 
     counts = [Counts(field.type) for field in types]
     rows = 0
     with ThreadPoolExecutor(thread_count()) as pool:
-        for batch in read_batches(path):
+        for batch in read_batches(path, batch_rows=rows_of_batch(row_bytes(types))):
             for added in [pool.submit(count.add, array) for count, array in zip(counts, batch.columns, strict=True)]:
                 added.result()
             rows += batch.num_rows
