@@ -22,8 +22,8 @@ from workers.artifacts.keras.assets import Vocabulary
 from workers.artifacts.keras.config import check_config
 from workers.artifacts.source import Container, Source
 
-_METADATA, _CONFIG, _WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
-_ENTRIES = (_METADATA, _CONFIG, _WEIGHTS)
+_METADATA, _CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+_ENTRIES = (_METADATA, _CONFIG, WEIGHTS)
 _MAX_METADATA_BYTES = 64 * 1024
 
 
@@ -49,14 +49,14 @@ class KerasFile:
         """Write the canonical file: the weights array by array, the vocabularies word by word."""
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             rewritten = Path(folder, "rewritten.h5")
-            with _extracted(source.entries) as weights:
+            with extracted_weights(source.entries) as weights:
                 rewrite_weights(weights, self.weights, rewritten)
             with CanonicalArchive(target) as out, rewritten.open("rb") as weights:
                 metadata = {"keras_version": self.version, "date_saved": "1980-01-01@00:00:00"}
                 out.add(_METADATA, json.dumps(metadata).encode())
                 out.add(_CONFIG, json.dumps(self.config, allow_nan=False).encode())
                 pieces = iter(lambda: weights.read(1024 * 1024), b"")
-                out.add_stream(_WEIGHTS, rewritten.stat().st_size, pieces)
+                out.add_stream(WEIGHTS, rewritten.stat().st_size, pieces)
                 for vocabulary in self.vocabularies:
                     out.add(vocabulary.name, vocabulary.content)
 
@@ -80,16 +80,16 @@ def read_keras(source: Source, custom: Mapping[str, str] = MappingProxyType({}))
     # What a config says that is rejected anyhow is not looked into further.
     is_rejected = verdict_of(findings) == "rejected"
     vocabularies = () if is_rejected else assets.read_vocabularies(archive, config, source.limits.json_bytes)
-    with _extracted(archive) as stream:
-        weights = read_weights(stream, _WEIGHTS, source.limits)
+    with extracted_weights(archive) as stream:
+        weights = read_weights(stream, WEIGHTS, source.limits)
     return KerasFile(version, config, weights, vocabularies, findings)
 
 
 @contextmanager
-def _extracted(archive: Container) -> Iterator[BinaryIO]:
+def extracted_weights(archive: Container) -> Iterator[BinaryIO]:
     """Unpack the weights, in which the HDF5 reader jumps back and forth."""
     with tempfile.TemporaryFile() as stream:
-        for piece in archive.chunks(_WEIGHTS):
+        for piece in archive.chunks(WEIGHTS):
             stream.write(piece)
         yield stream
 
