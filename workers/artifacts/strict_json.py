@@ -27,9 +27,7 @@ def parse(content: bytes, place: str) -> Any:
     if len(content) > MAX_BYTES:
         raise refusal("ART-02.too_large", f"The JSON has {len(content):,} bytes; the limit is {MAX_BYTES:,}.", place)
     if sum(map(content.count, _SEPARATORS)) > _MAX_VALUES:
-        raise refusal(
-            "ART-02.too_large", f"The JSON has more than {_MAX_VALUES:,} values, the limit.", place
-        )
+        raise refusal("ART-02.too_large", f"The JSON has more than {_MAX_VALUES:,} values, the limit.", place)
     try:
         value = json.loads(
             content.decode("utf-8"),

@@ -11,7 +11,7 @@ from workers.artifacts.archive import Archive
 from workers.artifacts.hdf5.datatypes import RAW_2
 from workers.artifacts.hdf5.tree import Array, array_pieces
 from workers.artifacts.hdf5.weights import read_weights
-from workers.artifacts.keras.archive import WEIGHTS, extracted_weights
+from workers.artifacts.keras.archive import WEIGHTS, open_weights
 from workers.artifacts.limits import Limits
 from workers.artifacts.package import manifest as assay_toml
 from workers.artifacts.package.archive import open_payload
@@ -42,7 +42,7 @@ def facts_of_package(path: Path, limits: Limits) -> dict[str, Any]:
 def _facts_of_keras(payload: Source) -> dict[str, Any]:
     digest = WeightsDigest()
     count = 0
-    with extracted_weights(payload.entries) as stream:
+    with open_weights(payload) as stream:
         arrays = read_weights(stream, WEIGHTS, payload.limits).arrays
         for path in sorted(filter(_is_weight, arrays)):
             array = arrays[path]
