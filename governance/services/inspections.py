@@ -170,7 +170,7 @@ def record_failure(job: Job, error: ErrorReport) -> None:
     )
 
 
-def _submit_loading(*, version: ModelVersion, by: User | None) -> Job:
+def _submit_loading(*, version: ModelVersion, by: User) -> Job:
     """Start the job that runs the code of an inspected package: on its canonical copy, with the signature it has."""
     version.refresh_from_db()
     if version.rewritten is None:
