@@ -8,6 +8,7 @@ EVENTS = (
     "model.registered",
     "version.uploaded",
     "version.inspected",
+    "version.loaded",
     "version.released",
     "version.rejected",
     "dataset.created",
@@ -44,7 +45,7 @@ class GovernanceConfig(AppConfig):
         )
         from governance.generics import make_subscriptable
         from governance.models import Evaluation, Training
-        from governance.services import datasets, evaluations, events, provenance, registry, trainings
+        from governance.services import datasets, evaluations, events, inspections, provenance, trainings
         from governance.views import destinations
 
         make_subscriptable()
@@ -56,8 +57,17 @@ class GovernanceConfig(AppConfig):
                 title="Inspection",
                 runner="workers.artifacts.job:run",
                 result_schema=results.MODEL_INSPECTION,
-                record=registry.record_inspection,
-                record_failure=registry.record_failed_inspection,
+                record=inspections.record_inspection,
+                record_failure=inspections.record_failure,
+                leads_to=destinations.of_inspection,
+            ),
+            job_kinds.JobKind(
+                name="model_loading",
+                title="Loading",
+                runner="workers.artifacts.loading:run",
+                result_schema=results.MODEL_LOADING,
+                record=inspections.record_loading,
+                record_failure=inspections.record_failure,
                 leads_to=destinations.of_inspection,
             ),
             job_kinds.JobKind(

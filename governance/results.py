@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from workers.artifacts.formats import FORMATS
+from workers.artifacts.findings import MAX_FINDINGS
+from workers.artifacts.formats import FORMATS, Format
 
 TEXT = {"type": "string"}
 SHORT_TEXT = {"type": "string", "maxLength": 300}
@@ -67,6 +68,12 @@ CHART = closed(
     }
 )
 
+
+def _signature_types(entry: Format) -> list[str]:
+    """Weights have no signature; a package may leave it to its code to say what it is."""
+    return ["object"] * entry.holds_model + ["null"] * (entry.runs_code or not entry.holds_model)
+
+
 MODEL_INSPECTION: dict[str, Any] = {
     **closed(
         {
@@ -111,7 +118,9 @@ MODEL_INSPECTION: dict[str, Any] = {
                 "then": {
                     "properties": {
                         "framework": {"enum": list(entry.frameworks) if entry.holds_model else ["", *FRAMEWORKS]},
-                        "signature": {"type": "object" if entry.holds_model else "null"},
+                        "signature": {"type": _signature_types(entry)},
+                        # What only its code can say, another job answers.
+                        "layers": {"maxItems": 0} if entry.runs_code else {},
                         "rewritten": {"const": entry.rewritten_name},
                     }
                 },
@@ -119,6 +128,37 @@ MODEL_INSPECTION: dict[str, Any] = {
             for entry in FORMATS.values()
         ),
     ],
+}
+
+#: The answer comes from a process that has run an uploader's code: it is small, and says little.
+MODEL_LOADING: dict[str, Any] = {
+    **closed(
+        {
+            "findings": {**list_of(FINDING), "maxItems": MAX_FINDINGS},
+            "reason": {"type": "string", "maxLength": 4000},
+            "signature": {"type": ["object", "null"]},
+            "layers": {**list_of(LAYER), "maxItems": 20_000},
+        }
+    ),
+    "if": {"properties": {"findings": {"maxItems": 0}}},
+    "then": {"properties": {"signature": {"type": "object"}}},
+    "else": {
+        "properties": {
+            "findings": list_of(
+                {
+                    "properties": {
+                        "id": {"enum": ["SIG-01.load", "SIG-01.signature"]},
+                        "severity": {"const": "high"},
+                        "detail": {"maxLength": 4000},
+                        "place": {"maxLength": 400},
+                    }
+                }
+            ),
+            "reason": {"minLength": 1},
+            "signature": {"type": "null"},
+            "layers": {"maxItems": 0},
+        }
+    },
 }
 
 PROFILE: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "object"}}

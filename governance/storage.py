@@ -135,6 +135,10 @@ class ContentStore:
             self._name(arrived.path, self.path(arrived.digest), arrived.size_bytes)
         except OSError as error:
             raise told(error) from error
+        return self.row_of(arrived)
+
+    def row_of(self, arrived: ArrivedFile) -> StoredFile:
+        """Return the row of a file that has arrived; the file has to be kept in the same transaction."""
         stored, _ = StoredFile.objects.get_or_create(digest=arrived.digest, defaults={"size_bytes": arrived.size_bytes})
         return stored
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
@@ -80,8 +81,8 @@ class Signature:
         inputs = tuple(_input(entry, index) for index, entry in enumerate(_entries(document, "inputs")))
         outputs = tuple(_output(entry, index) for index, entry in enumerate(_entries(document, "outputs")))
         for names in ([spec.name for spec in inputs], [spec.name for spec in outputs]):
-            for name in names:
-                if names.count(name) > 1:
+            for name, count in Counter(names).items():
+                if count > 1:
                     raise SignatureError(f"The name {name!r} stands twice; names of inputs and of outputs are unique.")
         return cls(inputs=inputs, outputs=outputs)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import models, transaction
+from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from django.shortcuts import redirect
@@ -64,10 +64,13 @@ class TakesUploads(ReadOnly[ModelT]):
                 if received.file is None:
                     form.add_error(None, "Choose a file.")
                 if form.is_valid() and received.file is not None:
-                    with transaction.atomic():
-                        file = uploads.keep(arrived=received.file, by=person(request))
-                        made, job = self.take_in(request, form.cleaned_data, file, received.filename)
-                    return self._taken_in(request, made, job)
+                    values, filename = form.cleaned_data, received.filename
+                    made = uploads.take(
+                        arrived=received.file,
+                        by=person(request),
+                        make=lambda file: self.take_in(request, values, file, filename),
+                    )
+                    return self._taken_in(request, *made)
             status = 200
         except AssayError as error:
             status = error.status

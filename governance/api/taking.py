@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, cast
 
-from django.db import transaction
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from knox.auth import TokenAuthentication
@@ -114,7 +113,7 @@ class TakesUploads(StartsWork[ModelT]):
         """Raise when what was said does not go with a file of this digest; called before the file is kept."""
 
     def take_in(self, file: StoredFile, filename: str, values: dict[str, Any]) -> ModelT:
-        """Call the service that makes a version of a file; inside a transaction."""
+        """Call the service that makes a version of a file; inside a transaction, before the file has its name."""
         raise NotImplementedError
 
     def get_parsers(self) -> list[BaseParser]:
@@ -159,5 +158,4 @@ class TakesUploads(StartsWork[ModelT]):
             upload, filename = body.pop("upload"), body.pop("filename")
             return uploads.use(upload=upload, by=self.user, make=lambda file: self.take_in(file, filename, body))
         form = body.pop("file")
-        with transaction.atomic():
-            return self.take_in(uploads.keep(arrived=form.file, by=self.user), form.filename, body)
+        return uploads.take(arrived=form.file, by=self.user, make=lambda file: self.take_in(file, form.filename, body))

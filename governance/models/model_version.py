@@ -35,9 +35,10 @@ class ModelVersion(models.Model):
         quarantined -> registered | rejected
 
     An upload begins ``quarantined`` until its inspection job ends, and stays so while it has findings that somebody has
-    to accept: the tier's policy, or an administrator, after whose word it is inspected once more. ``artifact`` is what
-    came; ``rewritten`` is the canonical copy, the only one that is ever loaded. Content, signature and recipe never
-    change once registered.
+    to accept: the tier's policy, or an administrator, after whose word it is inspected once more. A package is then
+    loaded by another job; ``said_by_code`` of the inspection names the fields that only its code can tell. ``artifact``
+    is what came; ``rewritten`` is the canonical copy, the only one that is ever loaded. Content, signature and recipe
+    never change once registered.
     """
 
     model = models.ForeignKey("governance.RegisteredModel", on_delete=models.PROTECT, related_name="versions")

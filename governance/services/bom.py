@@ -11,15 +11,16 @@ import uuid
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from governance.exceptions import IntegrityFailure
 from governance.models import DatasetVersion, Evaluation, ModelVersion, Training
 from governance.services.provenance import instant
+
+if TYPE_CHECKING:
+    from cyclonedx.validation.json import JsonStrictValidator
 
 CONTENT_TYPE = "application/vnd.cyclonedx+json; version=1.6"
 
@@ -68,6 +69,10 @@ def bill_of_materials(version: ModelVersion, *, until: datetime | None = None) -
 
 @lru_cache(maxsize=1)
 def _validator() -> JsonStrictValidator:
+    # With the reader of JSON schemas below it, more than a web process needs before somebody asks for a BOM.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     return JsonStrictValidator(SchemaVersion.V1_6)
 
 

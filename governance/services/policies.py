@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 
@@ -63,6 +62,9 @@ def create_policy(*, document: Mapping[str, Any], by: User) -> Policy:
     Raises:
         InvalidInput: with one error a problem, each naming its place.
     """
+    # Its readers of formats cost a web process 22 MiB, and few ever keep a policy.
+    import jsonschema
+
     permissions.require(by, Action.CREATE_POLICY)
     errors = [
         {"place": error.json_path.removeprefix("$").lstrip("."), "detail": error.message}

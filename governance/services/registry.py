@@ -1,34 +1,27 @@
-"""Register models, take in their versions, and keep what the inspection made of them."""
+"""Register models, take in their versions, and decide on those that are held in quarantine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
 from governance import permissions
-from governance.exceptions import InvalidInput, NotFound, RefusedResult, StateConflict
+from governance.exceptions import InvalidInput, NotFound, StateConflict
 from governance.models import (
     DatasetVersion,
-    Job,
     ModelVersion,
     ModelVersionState,
     RegisteredModel,
     StoredFile,
     Tier,
-    Training,
 )
 from governance.permissions import Action
-from governance.services import events, jobs, model_signatures, policies, provenance
-from governance.services.subjects import kept_file, plain_filename, read_recipe, read_signature
+from governance.services import events, inspections, model_signatures, policies
+from governance.services.subjects import plain_filename, read_recipe, read_signature
 from workers.artifacts.findings import ACCEPTABLE
-from workers.protocol import ErrorReport
-from workers.recipe import Recipe, RecipeError
-from workers.signature import Signature, SignatureError
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -97,7 +90,7 @@ def upload_version(
             inspection=_accepted_by_policy(model),
             created_by=by,
         )
-        version.job = submit_inspection(version=version, by=by)
+        version.job = inspections.submit_inspection(version=version, by=by)
         version.save(force_insert=True)
         events.record(
             name="version.uploaded",
@@ -138,7 +131,7 @@ def release_version(*, version: ModelVersion, reason: str, by: User) -> ModelVer
             },
         }
         held.state_reason = f"{by.get_username()} released it; it is inspected once more with what was found accepted."
-        held.job = submit_inspection(version=held, by=by)
+        held.job = inspections.submit_inspection(version=held, by=by)
         held.save(update_fields=["inspection", "state_reason", "job"])
         events.record(
             name="version.released",
@@ -171,93 +164,10 @@ def reject_version(*, version: ModelVersion, reason: str, by: User) -> ModelVers
     return held
 
 
-def submit_inspection(*, version: ModelVersion, by: User, sources: Mapping[str, str] | None = None) -> Job:
-    """Start the job that inspects a version with what was accepted of it.
-
-    ``sources`` are the digests that the sources of a package have to have, where they are known beforehand.
-    """
-    return jobs.submit(
-        kind="model_inspection",
-        parameters={
-            "filename": version.filename,
-            "stated_signature": version.stated_signature,
-            "stated_recipe": version.stated_recipe,
-            "limits": settings.ASSAY_INSPECTION_LIMITS,
-            "accepted": version.accepted.get("ids", []),
-            "sources": None if sources is None else dict(sources),
-        },
-        inputs={"artifact": ("artifact", version.artifact)},
-        subject=version.ref,
-        by=by,
-    )
-
-
 def next_number(model: RegisteredModel) -> int:
     """Return the number of a model's next version, inside the transaction that creates it."""
     RegisteredModel.objects.select_for_update(of=("self",)).get(pk=model.pk)  # numbers are given one by one
     return int(model.versions.aggregate(last=Max("number"))["last"] or 0) + 1
-
-
-def record_inspection(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile]) -> None:
-    """Keep what the inspection found, and register or reject the version; in the transaction that ends the job."""
-    version = ModelVersion.objects.select_related("model").get(job=job)
-    signature, recipe = _parsed(value)
-    stored = {file.digest for file in files.values()}
-    if not stored.issuperset(value["sources"].values()):
-        raise RefusedResult("The result names a source that the job did not write.")
-    accepted = _used(version.accepted, value["findings"])
-    is_registered = value["verdict"] == ModelVersionState.REGISTERED
-    changed = ModelVersion.objects.filter(pk=version.pk, state=ModelVersionState.QUARANTINED).update(
-        state=value["verdict"],
-        state_reason="" if is_registered else value["reason"],
-        rewritten=kept_file(files, value["rewritten"]) if is_registered else None,
-        weights_digest=value["weights_digest"] or "",
-        framework=value["framework"] or "",
-        format=value["format"] or "",
-        signature=signature,
-        recipe=recipe,
-        inspection={
-            **{key: value[key] for key in ("verdict", "reason", "findings", "sources")},
-            **({"accepted": accepted} if accepted else {}),
-        },
-        layers=value["layers"],
-        parameter_count=value["parameter_count"],
-    )
-    if not changed:
-        raise StateConflict(f"{version.ref} is {version.get_state_display()}; it was inspected before.")
-    events.record(
-        name="version.inspected",
-        subject=version,
-        by=job.created_by,
-        detail={
-            "verdict": value["verdict"],
-            "reason": value["reason"],
-            "digest": version.digest,
-            "findings": [finding["id"] for finding in value["findings"]],
-            **({"accepted": accepted} if accepted else {}),
-        },
-    )
-    if is_registered:
-        version.refresh_from_db()
-        training = Training.objects.filter(produced=version).first()
-        if training is None:
-            provenance.sign_upload(version, by=job.created_by)
-        else:
-            provenance.sign_retraining(training, by=job.created_by)
-
-
-def record_failed_inspection(job: Job, error: ErrorReport) -> None:
-    """Say at the version why it stays quarantined: nothing that was not inspected is ever loaded."""
-    version = ModelVersion.objects.select_related("model").get(job=job)
-    ModelVersion.objects.filter(pk=version.pk, state=ModelVersionState.QUARANTINED).update(
-        state_reason=f"Its inspection did not end: {error.detail}"
-    )
-    events.record(
-        name="version.inspected",
-        subject=version,
-        by=job.created_by,
-        detail={"verdict": ModelVersionState.QUARANTINED, "reason": error.detail, "code": error.code},
-    )
 
 
 def _accepted_by_policy(model: RegisteredModel) -> dict[str, Any]:
@@ -268,13 +178,6 @@ def _accepted_by_policy(model: RegisteredModel) -> dict[str, Any]:
         return {}
     accepts = policies.accepted_by(policy)
     return {"accepted": {"ids": accepts, "policy": policy.ref}} if accepts else {}
-
-
-def _used(accepted: dict[str, Any], findings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return who accepted which of the findings; nothing where none of them needed it."""
-    found = {entry["id"] for entry in findings}
-    ids = [identifier for identifier in accepted.get("ids", []) if identifier in found]
-    return {**accepted, "ids": ids} if ids else {}
 
 
 def _quarantined(version: ModelVersion) -> ModelVersion:
@@ -299,15 +202,3 @@ def _reason(text: str) -> str:
             errors=[{"place": "reason", "detail": f"Write 1 to {_LONGEST_REASON:,} characters."}],
         )
     return reason
-
-
-def _parsed(value: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return signature and recipe of a result in their one form; what does not parse makes the result a lie."""
-    signature, recipe = value["signature"], value["recipe"]
-    try:
-        return (
-            None if signature is None else Signature.from_json(signature).to_json(),
-            None if recipe is None else Recipe.from_json(recipe).to_json(),
-        )
-    except (SignatureError, RecipeError) as error:
-        raise RefusedResult(f"The inspection answered with a signature or recipe that is none: {error}") from error

@@ -12,7 +12,7 @@ from governance import gates, permissions
 from governance.exceptions import InvalidInput, StateConflict
 from governance.models import DatasetVersion, Job, ModelVersion, ModelVersionState, StoredFile, Training
 from governance.permissions import Action
-from governance.services import events, jobs, provenance, registry
+from governance.services import events, inspections, jobs, provenance, registry
 from governance.services.subjects import (
     charts_with_digests,
     dataset_input,
@@ -133,7 +133,7 @@ def record_training(job: Job, value: dict[str, Any], files: Mapping[str, StoredF
         created_by=training.created_by,
     )
     if ran_code:
-        produced.job = registry.submit_inspection(
+        produced.job = inspections.submit_inspection(
             version=produced, by=training.created_by, sources=origin.inspection.get("sources", {})
         )
     produced.save(force_insert=True)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from governance.models.upload import UploadQuerySet
 
 VersionT = TypeVar("VersionT", bound=Model)
+MadeT = TypeVar("MadeT")
 
 #: A process that is killed in the middle of a request loses at most this much of it.
 COUNTED_EVERY_BYTES = 64 * 1024 * 1024
@@ -163,7 +164,7 @@ def use(*, upload: Upload, by: User, make: Callable[[StoredFile], VersionT]) -> 
     """Make a version of a complete upload; upload and version change in one transaction, so it is used once.
 
     Args:
-        make: creates the version of the file that the store now holds.
+        make: creates the version of the file.
 
     Raises:
         StateConflict: it was used before, or is not complete.
@@ -174,21 +175,25 @@ def use(*, upload: Upload, by: User, make: Callable[[StoredFile], VersionT]) -> 
             raise _cannot_be_used(_own_upload(upload.pk, by))
         if file.size_bytes != upload.length_bytes:
             raise IntegrityFailure(f"The bytes of upload {upload.pk} are no longer there; upload the file again.")
-        version = make(store().keep(file.arrived(upload.digest)))
+        version = _made(file.arrived(upload.digest), make)
         Upload.objects.filter(pk=upload.pk).update(used_for=str(version))
         transaction.on_commit(lambda: partial.remove(upload.pk))
     return version
 
 
-def keep(*, arrived: ArrivedFile, by: User) -> StoredFile:
-    """Give a file that came in one piece to the store, inside the transaction of the version that it becomes.
+def take(*, arrived: ArrivedFile, by: User, make: Callable[[StoredFile], MadeT]) -> MadeT:
+    """Make a version of a file that came in one piece, and keep the file, all or nothing.
+
+    Args:
+        make: creates the version of the file.
 
     Raises:
         QuotaExceeded: the sender has no room for it.
     """
-    quota.hold_still(by)
-    quota.demand_room(by=by, size_bytes=arrived.size_bytes, digest=arrived.digest)
-    return store().keep(arrived)
+    with transaction.atomic():
+        quota.hold_still(by)
+        quota.demand_room(by=by, size_bytes=arrived.size_bytes, digest=arrived.digest)
+        return _made(arrived, make)
 
 
 def terminate(*, upload: Upload, by: User) -> None:
@@ -230,6 +235,16 @@ def _removed(upload_id: int, among: UploadQuerySet) -> bool:
         if count:
             partial.remove(upload_id)
     return bool(count)
+
+
+def _made(arrived: ArrivedFile, make: Callable[[StoredFile], MadeT]) -> MadeT:
+    """Make a version of a file, and only then give the file its name: a version that is refused leaves none behind.
+
+    Taking the name away afterwards would be no way: by then the file may be somebody else's too.
+    """
+    made = make(store().row_of(arrived))
+    store().keep(arrived)
+    return made
 
 
 def _write_counted(upload: Upload, file: partial.PartialFile, chunks: Iterable[bytes]) -> None:

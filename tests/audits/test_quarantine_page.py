@@ -117,3 +117,19 @@ def test_a_version_whose_inspection_has_not_ended_waits_for_nobody(client, alice
     assert 'id="quarantine"' not in shown
     assert "Its inspection has not ended; nothing loads it before." in shown
     assert "The inspection has not given a result yet." in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "of_signature", "of_layers"),
+    [([], False, False), (["layers"], False, True), (["layers", "signature"], True, True)],
+    ids=["nothing", "layers", "layers and signature"],
+)
+def test_what_only_the_code_of_a_package_says_is_told_as_that(
+    client, alice, said: list[str], of_signature: bool, of_layers: bool
+) -> None:
+    layer = {"name": "dense", "kind": "Linear", "output_shape": [-1, 2], "parameter_count": 6}
+    inspection = {"verdict": "registered", "findings": [FINDING], "said_by_code": said}
+    shown = page(client, alice, factories.ModelVersionFactory(format="package", layers=[layer], inspection=inspection))
+
+    assert ("Signature, as the package's own code says it" in shown) is of_signature
+    assert ("as the package's own code tells them" in shown) is of_layers

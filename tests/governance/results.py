@@ -38,13 +38,30 @@ def inspection(**changes: Any) -> Given:
         "sources": {},
         "signature": factories.SIGNATURE if is_registered else None,
         "recipe": None,
-        "layers": [LAYER] if is_registered else [],
+        "layers": [LAYER] if is_registered and form != "package" else [],
         "parameter_count": 6 if is_registered else None,
         "weights_digest": DIGEST if is_registered else "",
         "rewritten": f"rewritten.{form}" if is_registered else None,
         **changes,
     }
     return value, {value["rewritten"]: factories.StoredFileFactory()} if value["rewritten"] else {}
+
+
+def loading(**changes: Any) -> Given:
+    """Return what the loading of a package answers; with a finding, without what only a loaded model has."""
+    loads = not changes.get("findings")
+    value = {
+        "findings": [],
+        "reason": "" if loads else "It does not load.",
+        "signature": factories.SIGNATURE if loads else None,
+        "layers": [LAYER] if loads else [],
+        **changes,
+    }
+    return value, {}
+
+
+def not_loaded(**changes: Any) -> dict[str, Any]:
+    return finding(**{"id": "SIG-01.load", "severity": "high", "title": "It does not load", **changes})
 
 
 def dataset_import(**changes: Any) -> Given:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from governance.models import DatasetVersion, ModelVersion, ModelVersionState
-from governance.storage import store
+from governance.models import DatasetVersion, ModelVersion, ModelVersionState, StoredFile
+from governance.storage import ContentStore, store
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -74,6 +75,41 @@ def test_a_model_signature_is_held_against_the_file(engineer):
     assert response.status_code == 422
     assert "The signature is not one of this file" in response.content.decode()
     assert not ModelVersion.objects.exists()
+
+
+@pytest.mark.parametrize("owner", ["alice", "bob"])
+def test_a_form_that_is_refused_leaves_nothing_in_the_store(owner, engineer, settings):
+    """Refused for its signature, or, of another's model, for who sends it."""
+    model = factories.RegisteredModelFactory(owner=factories.person(owner, "engineers"))
+
+    response = upload(engineer, model=model.pk, signature='{"inputs": []}')
+
+    assert response.status_code == {"alice": 422, "bob": 403}[owner]
+    assert stored(settings) == []
+    assert not StoredFile.objects.exists()
+
+
+def test_a_form_that_is_refused_leaves_what_others_have_of_the_same_content(engineer, settings):
+    kept = store().put([b"weights"])
+
+    upload(engineer, model=factories.RegisteredModelFactory().pk, signature='{"inputs": []}')
+
+    assert stored(settings) == [store().path(kept.digest)]
+    assert StoredFile.objects.get() == kept
+
+
+def test_a_store_that_is_full_leaves_no_version(engineer, settings, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ContentStore, "_name", full)
+
+    response = upload(engineer, model=factories.RegisteredModelFactory().pk)
+
+    assert response.status_code == 507
+    assert stored(settings) == []
+    assert not ModelVersion.objects.exists()
+    assert not StoredFile.objects.exists()
 
 
 def test_a_data_set_is_uploaded_the_same_way(engineer):

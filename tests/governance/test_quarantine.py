@@ -46,6 +46,15 @@ def inspect(version: ModelVersion, *findings, verdict: str = "quarantined", **ch
     return ModelVersion.objects.select_related("model", "job").get(pk=version.pk)
 
 
+def load(version: ModelVersion, **changes) -> ModelVersion:
+    """End the job that loads a version."""
+    assert version.job is not None
+    assert version.job.kind == "model_loading"
+    Job.objects.filter(pk=version.job.pk).update(state=JobState.SUCCEEDED)
+    job_kinds.get("model_loading").record(version.job, *results.loading(**changes))
+    return ModelVersion.objects.select_related("model", "job").get(pk=version.pk)
+
+
 @pytest.fixture
 def quarantined(alice) -> ModelVersion:
     return inspect(upload(alice), PACKAGE)
@@ -65,7 +74,7 @@ def test_an_administrator_releases_what_was_found_and_nothing_else(quarantined, 
     assert event.detail["accepted"] == ["ART-03.package"]
     assert (event.detail["reason"], event.detail["digest"]) == (REASON, quarantined.digest)
 
-    registered = inspect(released, PACKAGE, verdict="registered")
+    registered = load(inspect(released, PACKAGE, verdict="registered"))
     assert registered.state == ModelVersionState.REGISTERED
     assert registered.accepted["ids"] == ["ART-03.package"]
     assert (registered.accepted["by"], registered.accepted["reason"]) == ("erin", REASON)
@@ -124,6 +133,7 @@ def test_a_version_that_is_being_inspected_waits(alice, erin):
 def test_what_is_decided_stays_decided(verdict, alice, erin):
     findings = () if verdict == "registered" else (results.finding(),)
     version = inspect(upload(alice), *findings, verdict=verdict)
+    version = load(version) if verdict == "registered" else version
 
     for verb in (registry.release_version, registry.reject_version):
         with pytest.raises(StateConflict, match=f"is {verdict}"):
@@ -157,7 +167,7 @@ def test_the_newest_policy_of_the_tier_accepts_from_the_start(alice, erin):
     version = upload(alice)
     assert version.job.spec["parameters"]["accepted"] == ["ART-03.package"]
 
-    registered = inspect(version, PACKAGE, verdict="registered")
+    registered = load(inspect(version, PACKAGE, verdict="registered"))
 
     assert registered.accepted == {"ids": ["ART-03.package"], "policy": accepting.ref}
     assert Event.objects.get(name="version.inspected").detail["accepted"]["policy"] == accepting.ref

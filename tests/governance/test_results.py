@@ -19,6 +19,7 @@ def check(kind: str, value: dict) -> None:
     ("kind", "given"),
     [
         ("model_inspection", results.inspection),
+        ("model_loading", results.loading),
         ("dataset_import", results.dataset_import),
         ("training", results.training),
         ("evaluation", results.evaluation),
@@ -31,6 +32,7 @@ def test_what_a_kind_answers_follows_its_schema(kind, given):
 def test_a_rejection_and_a_comparison_follow_their_schemas():
     check("model_inspection", results.inspection(verdict="rejected", reason="no", findings=[results.finding()])[0])
     check("model_inspection", results.inspection(verdict="rejected", reason="no", framework=None, format=None)[0])
+    check("model_loading", results.loading(findings=[results.not_loaded()])[0])
     comparison = {"metrics": [results.difference()], "sentence": "Better by 0.1."}
     check("evaluation", results.evaluation(comparison=comparison)[0])
 
@@ -49,6 +51,26 @@ INSPECTION_LIES = {
     "a field that nobody asked for": {"is_admin": True},
     "a severity that does not exist": {"findings": [results.finding(severity="harmless")]},
     "a negative count": {"parameter_count": -1},
+}
+PACKAGE = {"format": "package", "framework": "pytorch", "rewritten": "rewritten.package"}
+PACKAGE_LIES = {
+    "layers of a package that nobody has loaded": {**PACKAGE, "layers": [results.LAYER]},
+    "a package without a digest of its weights": {**PACKAGE, "weights_digest": ""},
+}
+LOADING_LIES = {
+    "loaded without a signature": {"signature": None},
+    "a finding that a loader does not have": {
+        **results.loading(findings=[results.finding(severity="high")])[0],
+    },
+    "a finding that rejects nothing": {**results.loading(findings=[results.not_loaded(severity="info")])[0]},
+    "a finding without a reason": {**results.loading(findings=[results.not_loaded()])[0], "reason": ""},
+    "a model that does not load and has layers": {
+        **results.loading(findings=[results.not_loaded()])[0],
+        "layers": [results.LAYER],
+    },
+    "a digest that it was not asked for": {"weights_digest": results.DIGEST},
+    "a sentence without end": {"reason": "x" * 4001},
+    "more layers than a model has": {"layers": [results.LAYER] * 20_001},
 }
 IMPORT_LIES = {
     "a digest that is none": {"content_digest": "abc"},
@@ -78,6 +100,8 @@ LIES = [
     (kind, given, lie, what)
     for kind, given, lies in (
         ("model_inspection", results.inspection, INSPECTION_LIES),
+        ("model_inspection", results.inspection, PACKAGE_LIES),
+        ("model_loading", results.loading, LOADING_LIES),
         ("dataset_import", results.dataset_import, IMPORT_LIES),
         ("training", results.training, TRAINING_LIES),
         ("evaluation", results.evaluation, EVALUATION_LIES),

@@ -264,6 +264,10 @@ def test_a_package_that_a_training_made_is_signed_as_retrained_once_it_is_regist
     value, files = results.inspection(format="package", framework="pytorch", findings=[finding])
 
     job_kinds.get("model_inspection").record(training.produced.job, value, files)
+    training.produced.refresh_from_db()
+    assert training.produced.state == ModelVersionState.QUARANTINED
+    assert not SignedStatement.objects.exists()
+    job_kinds.get("model_loading").record(training.produced.job, *results.loading())
 
     training.produced.refresh_from_db()
     assert training.produced.state == ModelVersionState.REGISTERED

@@ -244,6 +244,21 @@ def test_a_row_that_goes_while_it_is_written_to_is_told(alice):
         append(upload, CONTENT, 0, chunks=pieces())
 
 
+def test_a_version_that_is_refused_leaves_the_upload_and_nothing_in_the_store(alice):
+    upload = append(create(alice), CONTENT, 0)
+
+    def refuse(file: StoredFile) -> Any:
+        raise StateConflict(f"{file.digest} is not wanted.")
+
+    with pytest.raises(StateConflict, match="is not wanted"):
+        uploads.use(upload=upload, by=alice, make=refuse)
+
+    assert not storage.store().path(upload.digest).exists()
+    assert not StoredFile.objects.exists()
+    uploads.use(upload=upload, by=alice, make=lambda file: factories.ModelVersionFactory(artifact=file))
+    assert storage.store().path(upload.digest).read_bytes() == CONTENT
+
+
 def test_an_upload_is_used_by_one_of_two(alice):
     upload = append(create(alice), CONTENT, 0)
     made: list[StoredFile] = []

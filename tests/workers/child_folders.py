@@ -33,14 +33,15 @@ def lay(
     limits: Mapping[str, int] | None = None,
     attempt: int = 1,
     devices: Sequence[str] = ("cpu",),
+    suffix: str = ".bin",
     **parameters: Any,
 ) -> JobSpec:
-    """Lay a job folder for a runner of ``tests.faults.runners`` and return its spec."""
+    """Lay a job folder for a runner of ``tests.faults.runners`` and return its spec; ``suffix`` ends its inputs."""
     (folder / INPUTS_FOLDER).mkdir(parents=True)
     files = {}
     for name, content in (inputs or {}).items():
-        (folder / INPUTS_FOLDER / f"{name}.bin").write_bytes(content)
-        files[name] = InputFile(f"{name}.bin", digest_of_bytes(content), len(content))
+        (folder / INPUTS_FOLDER / f"{name}{suffix}").write_bytes(content)
+        files[name] = InputFile(f"{name}{suffix}", digest_of_bytes(content), len(content))
     spec = JobSpec(
         kind="tiny",
         runner=runner,

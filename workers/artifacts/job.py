@@ -1,6 +1,8 @@
 """The job ``model_inspection``: inspect an upload, write its canonical copy, load that copy, and say what it is.
 
-A file of weights has nothing to load: what is said of it comes from its canonical copy, and no framework is imported.
+A file of weights has nothing to load, and a package is never loaded here: what is said of them comes from the canonical
+copy, and no framework is imported. Loading a package runs its code, which could then change everything that this
+process says; a job of its own does that afterwards (``workers.artifacts.loading``).
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from workers.artifacts.findings import Finding, finding, shown, verdict_of
 from workers.artifacts.formats import FORMATS
 from workers.artifacts.inspection import Inspection, inspect, reason_of
 from workers.artifacts.limits import Limits
+from workers.artifacts.loading import try_to_load
 from workers.artifacts.package.archive import Package
+from workers.artifacts.package.facts import facts_of_package
 from workers.artifacts.recipes import merge_recipes, own_recipe
 from workers.artifacts.rewrite import rewrite
 from workers.artifacts.second_opinion import with_second_opinion
@@ -21,14 +25,10 @@ from workers.artifacts.weights.facts import facts_of_weights
 from workers.context import JobContext
 from workers.entry_point import EntryPoint
 from workers.frameworks.base import Model
-from workers.frameworks.loading import load_model
 from workers.frameworks.weights import digest_of_weights, parameter_count
 from workers.protocol import JobError
 from workers.recipe import RecipeError
 from workers.signature import Signature, SignatureError
-
-#: What a loader may say against a file, and the finding that it is.
-_REJECTING = {"model_does_not_load": "SIG-01.load", "signature_does_not_fit": "SIG-01.signature"}
 
 
 def run(context: JobContext) -> dict[str, Any]:
@@ -61,6 +61,8 @@ def run(context: JobContext) -> dict[str, Any]:
     findings.extend(() if states_signature else _missing_signature(stated_signature))
     findings.extend(_missing_loss(inspection.content, recipe))
     findings.extend(_changed_sources(inspection.content, context.parameters.get("sources")))
+    own_signature = inspection.content.manifest.signature if isinstance(inspection.content, Package) else None
+    findings.extend(() if own_signature is None else _differences(own_signature, stated_signature))
     result = _result(inspection, findings)
     result["recipe"] = recipe
     _write_sources(context, inspection.content)
@@ -74,21 +76,20 @@ def run(context: JobContext) -> dict[str, Any]:
     if not FORMATS[inspection.format].holds_model:
         context.progress(3, 3, "steps", "Inspected")
         return {**result, **facts_of_weights(target, limits), "rewritten": name}
+    if FORMATS[inspection.format].runs_code:
+        signature = stated_signature if own_signature is None else own_signature.completed_by(stated_signature)
+        result["signature"] = None if signature is None else signature.to_json()
+        context.progress(3, 3, "steps", "Inspected")
+        return {**result, **facts_of_package(target, limits), "rewritten": name}
     context.progress(2, 3, "steps", "Loading the canonical copy")
-    try:
-        model = load_model(
-            target,
-            framework=inspection.framework,
-            signature=None if states_signature else stated_signature,
-            device=context.device,
-            seed=context.spec.seed,
-        )
-        findings.extend(_differences(model.signature, stated_signature))
-    except JobError as error:
-        if error.code not in _REJECTING:
-            raise
-        findings.append(finding(_REJECTING[error.code], error.detail, error.place or filename))
-        model = None
+    model, complaints = try_to_load(
+        target,
+        framework=inspection.framework,
+        signature=None if states_signature else stated_signature,
+        device=context.device,
+        seed=context.spec.seed,
+    )
+    findings.extend(complaints if model is None else _differences(model.signature, stated_signature))
     if model is None or verdict_of(findings, accepted) != "registered":
         target.unlink()
         return {**_result(inspection, findings), "recipe": recipe}

@@ -30,7 +30,7 @@ class Limits:
     json_bytes: int = 32 * 1024**2
     json_depth: int = 64
     pickle_bytes: int = 64 * 1024**2
-    tensors: int = 200_000
+    tensors: int = 50_000
     source_bytes: int = 4 * 1024**2
 
     @classmethod

@@ -1,14 +1,18 @@
-"""Strict JSON: one reading of a file, with limits on size, depth and text, and no duplicate keys."""
+"""Strict JSON: one reading of a file, with limits on size, values, depth and text, and no duplicate keys."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import Any
 
 from workers.artifacts.findings import refusal, shown
 
 MAX_BYTES = 32 * 1024 * 1024
+#: What separates values. A value costs many times the bytes that it is written in: 32 MiB of `{"":1},` become 1 GiB.
+_SEPARATORS = (b",", b"[", b"{")
+_MAX_VALUES = 1_000_000
 _MAX_DEPTH = 64
 _MAX_TEXT = 1024 * 1024
 
@@ -17,10 +21,13 @@ def parse(content: bytes, place: str) -> Any:
     """Return the value of a UTF-8 JSON file.
 
     Raises:
-        RefusalError: not UTF-8, not JSON, a key that stands twice, NaN or Infinity, nested too deep, or too large.
+        RefusalError: not UTF-8, not JSON, a key that stands twice, NaN or Infinity, nested too deep, too large, or of
+            too many values.
     """
     if len(content) > MAX_BYTES:
         raise refusal("ART-02.too_large", f"The JSON has {len(content):,} bytes; the limit is {MAX_BYTES:,}.", place)
+    if sum(map(content.count, _SEPARATORS)) > _MAX_VALUES:
+        raise refusal("ART-02.too_large", f"The JSON has more than {_MAX_VALUES:,} values, the limit.", place)
     try:
         value = json.loads(
             content.decode("utf-8"),
@@ -66,8 +73,7 @@ def _check_text(text: str, place: str) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise ValueError(f"the key {shown(twice)} stands twice")
     return value
 

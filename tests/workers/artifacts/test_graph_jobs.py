@@ -52,7 +52,7 @@ def inspected(folder: Path, path: Path, *, signature: dict[str, Any] | None, acc
 def test_without_a_word_it_is_held_back_and_not_loaded(
     graph: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(inspection_job, "load_model")
+    monkeypatch.delattr(inspection_job, "try_to_load")
     value = inspected(tmp_path, upload(tmp_path / graph), signature=stated(), accepted=False)
     assert (value["verdict"], value["rewritten"], value["signature"]) == ("quarantined", None, None)
     (finding,) = value["findings"]

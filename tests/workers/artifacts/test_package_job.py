@@ -1,20 +1,19 @@
-"""The inspection job on model packages: sources for a reviewer, a recipe of its own, code in the sandbox only."""
+"""The inspection job on model packages: sources to review, facts of its own, and no code that runs."""
 
 from __future__ import annotations
 
-import re
-import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import packages
-from tests.workers.child_folders import finish, lay, run_dispatched, start
+from tests import packages, tiny_models
 from tests.workers.job_folders import job
 from workers.artifacts import job as inspection
-from workers.protocol import ProtocolError, Result, digest_of_bytes
+from workers.frameworks.weights import digest_of_weights
+from workers.protocol import digest_of_bytes
 
 ACCEPTED = ["ART-03.package", "ART-03.package_import"]
 SOURCES = {
@@ -27,12 +26,25 @@ SOURCES = {
 def run(tmp_path: Path) -> Callable[..., tuple[dict[str, Any], Path]]:
     """Inspect the PyTorch package in this process; keywords change what is stated or its entries."""
 
-    def inspect(*, accepted: list[str] = ACCEPTED, stated: Any = None, sources: Any = None, **changes: Any) -> Any:
+    def inspect(
+        *,
+        accepted: list[str] = ACCEPTED,
+        stated: Any = None,
+        signature: Any = None,
+        sources: Any = None,
+        **changes: Any,
+    ) -> Any:
         context = job(
             tmp_path / "job",
             kind="model_inspection",
             inputs={"artifact": packages.pytorch(tmp_path / "package.zip", **changes)},
-            parameters={"filename": "package.zip", "stated_recipe": stated, "accepted": accepted, "sources": sources},
+            parameters={
+                "filename": "package.zip",
+                "stated_recipe": stated,
+                "stated_signature": signature,
+                "accepted": accepted,
+                "sources": sources,
+            },
         )
         return inspection.run(context), context.folder / "outputs"
 
@@ -47,14 +59,25 @@ def test_a_quarantined_package_leaves_its_sources_to_read_and_nothing_to_load(ru
     assert (value["signature"], value["weights_digest"]) == (None, "")
 
 
-def test_an_accepted_package_is_loaded_and_says_what_it_is(run: Any) -> None:
-    value, outputs = run()
+def test_an_accepted_package_is_measured_and_not_loaded(run: Any) -> None:
+    value, outputs = run(model=packages.MODEL + "\nraise SystemExit('the code ran')\n")
     assert (value["verdict"], value["rewritten"]) == ("registered", "rewritten.package")
     assert {path.name for path in outputs.iterdir()} == {"source_1.txt", "source_2.txt", "rewritten.package"}
     assert value["parameter_count"] == 6
+    weights = {"answer.weight": tiny_models.LINEAR_WEIGHTS, "answer.bias": tiny_models.LINEAR_BIAS}
+    assert value["weights_digest"] == digest_of_weights(weights)
+    assert value["layers"] == []
     assert value["signature"]["inputs"][0]["columns"] == packages.COLUMNS
     assert value["signature"]["outputs"][0]["classes"] == packages.CLASSES
     assert (value["recipe"]["loss"], value["recipe"]["epochs"]) == ("model:loss", 2)
+    assert not [name for name in sys.modules if name.startswith("assay_package")]
+
+
+def test_a_stated_signature_may_not_contradict_the_one_of_the_package(run: Any) -> None:
+    value, outputs = run(signature=tiny_models.signature(inputs=3))
+    assert (value["verdict"], value["rewritten"]) == ("rejected", None)
+    assert "has shape [-1, 2] in the artefact, 'features' has [-1, 3] as stated" in value["reason"]
+    assert not (outputs / "rewritten.package").exists()
 
 
 def test_what_is_stated_beside_a_package_may_not_contradict_it(run: Any) -> None:
@@ -80,12 +103,6 @@ def test_a_model_without_a_package_has_no_loss_of_its_own(tmp_path: Path, pt2_fi
     assert [finding["id"] for finding in value["findings"]] == ["SIG-01.recipe"]
 
 
-def test_a_factory_that_breaks_is_a_rejection_with_its_line(run: Any) -> None:
-    value, _ = run(model=packages.MODEL.replace("    return Classifier(outputs)", "    raise ValueError('nine')"))
-    assert (value["verdict"], value["findings"][-1]["id"]) == ("rejected", "SIG-01.load")
-    assert "nine (model.py, line 19)" in value["reason"]
-
-
 @pytest.mark.parametrize("change", [{"model.py": "sha256:" + "0" * 64}, {"more.py": SOURCES["model.py"]}])
 def test_a_package_that_a_training_wrote_has_the_sources_that_were_released(run: Any, change: dict[str, str]) -> None:
     value, _ = run(sources={**SOURCES, **change})
@@ -97,74 +114,50 @@ def test_the_sources_that_were_released_pass(run: Any) -> None:
     assert run(sources=SOURCES)[0]["verdict"] == "registered"
 
 
-# --------------------------------------------------------------------------------------------- in the sandbox
+# ---------------------------------------------------------------------------------------------- of Keras
 @pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        server.settimeout(0.2)
-        yield server
+def run_keras(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Inspect a Keras package around a ``.keras``; the code of the package is not needed for any of it."""
+
+    def inspect(name: str, model: Path, *, signature: Any = None, **changes: Any) -> dict[str, Any]:
+        path = packages.write(tmp_path / f"{name}.zip", packages.keras_entries(model, **changes))
+        context = job(
+            tmp_path / name,
+            kind="model_inspection",
+            inputs={"artifact": path},
+            parameters={"filename": path.name, "stated_signature": signature, "accepted": ACCEPTED},
+        )
+        return inspection.run(context)
+
+    return inspect
 
 
-ATTEMPTS = """
-import os, pathlib, socket
-tried = {{}}
-for name, act in {{
-    "write": lambda: pathlib.Path({outside!r}, "planted").touch(),
-    "read": lambda: pathlib.Path({outside!r}, "secret").read_text(),
-    "connect": lambda: socket.create_connection(("127.0.0.1", {port}), 2),
-    "run": lambda: os.posix_spawn("/bin/true", ["true"], {{}}),
-}}.items():
-    try:
-        act()
-    except Exception as error:
-        tried[name] = type(error).__name__
-    else:
-        tried[name] = "done"
-raise ImportError("tried " + repr(tried))
-"""
+def test_a_keras_package_has_one_digest_for_the_same_weights(tmp_path: Path, run_keras: Any) -> None:
+    from tests.workers.artifacts.test_keras import keras
+
+    model = keras().saving.load_model(tiny_models.mlp(tmp_path / "model.keras", dropout=0.1), compile=False)
+    model.compile("adam", "mse")
+    digests = {}
+    for name in ("first", "seeded", "trained", "changed"):
+        if name == "seeded":
+            for variable in model.non_trainable_variables + [v for v in model.variables if "seed" in v.path]:
+                variable.assign(variable + 1)
+        if name == "trained":
+            model.optimizer.build(model.trainable_variables)
+            model.optimizer.iterations.assign(9)
+        if name == "changed":
+            model.weights[0].assign(model.weights[0] + 1)
+        model.save(tmp_path / f"{name}.keras")
+        value = run_keras(name, tmp_path / f"{name}.keras", assay=packages.KERAS_TOML.partition("[[sig")[0])
+        assert value["verdict"] == "registered", value["reason"]
+        assert value["parameter_count"] == model.count_params()
+        digests[name] = value["weights_digest"]
+    assert digests["first"] == digests["seeded"] == digests["trained"] != digests["changed"]
 
 
-def test_what_the_code_tries_at_import_is_contained(tmp_path: Path, listener: socket.socket) -> None:
-    outside = tmp_path / "home"
-    outside.mkdir()
-    (outside / "secret").write_text("the key")
-    code = ATTEMPTS.format(outside=str(outside), port=listener.getsockname()[1])
-    path = packages.pytorch(tmp_path / "package.zip", model=packages.MODEL + code)
-    folder = tmp_path / "job"
-    spec = lay(
-        folder,
-        runner="workers.artifacts.job:run",
-        inputs={"artifact": path.read_bytes()},
-        limits={"file_bytes": 64 * 1024**2},
-        filename="package.zip",
-        accepted=ACCEPTED,
-    )
-    result, _ = run_dispatched(spec, folder)
-    assert result.value is not None, result.error
-    assert result.value["verdict"] == "rejected"
-    told = result.value["findings"][-1]["detail"]
-    tried = dict(re.findall(r"'(\w+)': '(\w+)'", told))
-    assert set(tried) == {"write", "read", "connect", "run"}, told
-    # Where the job has a view of the file system of its own, what lies outside is not even there.
-    assert set(tried.values()) <= {"PermissionError", "FileNotFoundError"}, told
-    assert not (outside / "planted").exists()
-    with pytest.raises(TimeoutError):
-        listener.accept()
-
-
-def test_code_that_never_ends_ends_with_its_job(tmp_path: Path) -> None:
-    path = packages.pytorch(tmp_path / "package.zip", model=packages.MODEL + "\nwhile True:\n    pass\n")
-    folder = tmp_path / "job"
-    spec = lay(
-        folder,
-        runner="workers.artifacts.job:run",
-        inputs={"artifact": path.read_bytes()},
-        limits={"cpu_seconds": 5},
-        filename="package.zip",
-        accepted=ACCEPTED,
-    )
-    assert finish(start(spec, folder)) != 0
-    with pytest.raises(ProtocolError, match="no result"):
-        Result.read(folder)
+def test_a_keras_package_without_a_signature_has_the_stated_one_or_none_yet(tmp_path: Path, run_keras: Any) -> None:
+    model = packages.keras_model(tmp_path / "model.keras")
+    without = packages.KERAS_TOML.partition("[[sig")[0]
+    stated = tiny_models.signature()
+    assert run_keras("none", model, assay=without)["signature"] is None
+    assert run_keras("stated", model, assay=without, signature=stated)["signature"] == stated

@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from os import SEEK_END
-from typing import BinaryIO
 
 from workers.artifacts.findings import RefusalError, refusal
 from workers.artifacts.limits import Limits
+from workers.artifacts.region import RandomAccess
 
 #: The address of what is not there.
 UNDEFINED = 0xFFFF_FFFF_FFFF_FFFF
@@ -22,7 +22,7 @@ class FileMap:
     Claims that touch are kept as one, so that the map of a densely packed file stays small.
     """
 
-    def __init__(self, stream: BinaryIO, place: str, limits: Limits) -> None:
+    def __init__(self, stream: RandomAccess, place: str, limits: Limits) -> None:
         self.size_bytes = stream.seek(0, SEEK_END)
         self.limits = limits
         self._stream = stream

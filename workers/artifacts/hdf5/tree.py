@@ -7,7 +7,6 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import BinaryIO
 
 from workers.artifacts.findings import shown
 from workers.artifacts.hdf5 import object_headers
@@ -19,6 +18,7 @@ from workers.artifacts.hdf5.groups import SymbolEntry, read_group
 from workers.artifacts.hdf5.object_headers import Message, read_messages
 from workers.artifacts.hdf5.superblock import read_root_entry
 from workers.artifacts.limits import Limits
+from workers.artifacts.region import RandomAccess
 
 #: Ways to store an array that are refused.
 _LAYOUTS = {
@@ -80,7 +80,7 @@ class Tree:
         return {member.path: member for member in self.members if isinstance(member, Group)}
 
 
-def read_tree(stream: BinaryIO, place: str, limits: Limits) -> Tree:
+def read_tree(stream: RandomAccess, place: str, limits: Limits) -> Tree:
     """Parse a file to its end; no array is read.
 
     Args:
@@ -94,7 +94,7 @@ def read_tree(stream: BinaryIO, place: str, limits: Limits) -> Tree:
     return Tree(tuple(_Walk(file).members()))
 
 
-def array_pieces(stream: BinaryIO, array: Array) -> Iterator[bytes]:
+def array_pieces(stream: RandomAccess, array: Array) -> Iterator[bytes]:
     """Yield the bytes of an array from the stream that the tree was read from."""
     return FileMap(stream, "", Limits()).pieces(array.offset, array.size_bytes)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
 
 from workers.artifacts.findings import refusal, shown
 from workers.artifacts.hdf5.datatypes import RAW_2
 from workers.artifacts.hdf5.tree import Array, Group, Tree, read_tree
 from workers.artifacts.hdf5.writing import write_members
 from workers.artifacts.limits import Limits
+from workers.artifacts.region import RandomAccess
 
 _BFLOAT16 = b"bfloat16"
 
 
-def read_weights(stream: BinaryIO, place: str, limits: Limits) -> Tree:
+def read_weights(stream: RandomAccess, place: str, limits: Limits) -> Tree:
     """Return the tree of a file of weights; no array is read.
 
     Raises:
@@ -50,7 +50,7 @@ def refused(why: str, place: str, member: Array | Group) -> Exception:
     return refusal("ART-02.hdf5", why, f"{place}: {member.path or '/'}" if place else member.path or "/")
 
 
-def rewrite_weights(stream: BinaryIO, tree: Tree, target: Path) -> None:
+def rewrite_weights(stream: RandomAccess, tree: Tree, target: Path) -> None:
     """Write a new file with the groups and arrays of a tree, and nothing else."""
     notes = {array.path: {"dtype": _BFLOAT16} for array in tree.arrays.values() if array.datatype.name == RAW_2}
     write_members(stream, tree.members, target, notes)

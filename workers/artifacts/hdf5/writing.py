@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from workers.artifacts.hdf5.datatypes import RAW_2
 from workers.artifacts.hdf5.tree import Array, Group, array_pieces
+from workers.artifacts.region import RandomAccess
 
 #: The value of an attribute to write: a text, or a list of texts.
 Value = bytes | list[bytes]
 
 
 def write_members(
-    source: BinaryIO,
+    source: RandomAccess,
     members: Iterable[Group | Array],
     target: Path,
     attributes: Mapping[str, Mapping[str, Value]],

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any
 
 from workers.artifacts import strict_json
 from workers.artifacts.canonical import CanonicalArchive
@@ -20,10 +20,11 @@ from workers.artifacts.hdf5.weights import read_weights, rewrite_weights
 from workers.artifacts.keras import assets
 from workers.artifacts.keras.assets import Vocabulary
 from workers.artifacts.keras.config import check_config
-from workers.artifacts.source import Container, Source
+from workers.artifacts.region import RandomAccess, Region
+from workers.artifacts.source import Source
 
-_METADATA, _CONFIG, _WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
-_ENTRIES = (_METADATA, _CONFIG, _WEIGHTS)
+_METADATA, _CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+_ENTRIES = (_METADATA, _CONFIG, WEIGHTS)
 _MAX_METADATA_BYTES = 64 * 1024
 
 
@@ -49,14 +50,14 @@ class KerasFile:
         """Write the canonical file: the weights array by array, the vocabularies word by word."""
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             rewritten = Path(folder, "rewritten.h5")
-            with _extracted(source.entries) as weights:
+            with open_weights(source) as weights:
                 rewrite_weights(weights, self.weights, rewritten)
             with CanonicalArchive(target) as out, rewritten.open("rb") as weights:
                 metadata = {"keras_version": self.version, "date_saved": "1980-01-01@00:00:00"}
                 out.add(_METADATA, json.dumps(metadata).encode())
                 out.add(_CONFIG, json.dumps(self.config, allow_nan=False).encode())
                 pieces = iter(lambda: weights.read(1024 * 1024), b"")
-                out.add_stream(_WEIGHTS, rewritten.stat().st_size, pieces)
+                out.add_stream(WEIGHTS, rewritten.stat().st_size, pieces)
                 for vocabulary in self.vocabularies:
                     out.add(vocabulary.name, vocabulary.content)
 
@@ -80,16 +81,24 @@ def read_keras(source: Source, custom: Mapping[str, str] = MappingProxyType({}))
     # What a config says that is rejected anyhow is not looked into further.
     is_rejected = verdict_of(findings) == "rejected"
     vocabularies = () if is_rejected else assets.read_vocabularies(archive, config, source.limits.json_bytes)
-    with _extracted(archive) as stream:
-        weights = read_weights(stream, _WEIGHTS, source.limits)
+    with open_weights(source) as stream:
+        weights = read_weights(stream, WEIGHTS, source.limits)
     return KerasFile(version, config, weights, vocabularies, findings)
 
 
 @contextmanager
-def _extracted(archive: Container) -> Iterator[BinaryIO]:
-    """Unpack the weights, in which the HDF5 reader jumps back and forth."""
+def open_weights(source: Source) -> Iterator[RandomAccess]:
+    """Open the weights, in which the HDF5 reader jumps back and forth: where they lie, or unpacked if they are packed.
+
+    Keras stores them as they are. Their checksum was compared when the archive was read.
+    """
+    archive = source.entries
+    offset = archive.offset_of(WEIGHTS)
+    if offset is not None:
+        yield Region(source.stream, offset, archive.entries[WEIGHTS].size_bytes)
+        return
     with tempfile.TemporaryFile() as stream:
-        for piece in archive.chunks(_WEIGHTS):
+        for piece in archive.chunks(WEIGHTS):
             stream.write(piece)
         yield stream
 

@@ -63,7 +63,7 @@ class Package:
         """Write the canonical package: ``assay.toml`` and payload written anew, the sources byte for byte."""
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             rewritten = Path(folder, "payload")
-            with _inner(source, self.manifest.payload) as inner:
+            with open_payload(source, self.manifest.payload) as inner:
                 self.payload.write(inner, rewritten)
             contents = {name: found.content for name, found in self.sources.items()}
             write_package(target, self.manifest.canonical(), contents, rewritten)
@@ -95,7 +95,7 @@ def read_package(source: Source) -> Package:
         if name not in sources and name not in (assay_toml.NAME, manifest.payload):
             raise _stranger(name)
     _check_code(manifest, sources)
-    with _inner(source, manifest.payload) as inner:
+    with open_payload(source, manifest.payload) as inner:
         payload = _read_payload(manifest, sources, inner)
     inside = (replace(entry, place=_inside(manifest.payload, entry.place)) for entry in payload.findings)
     findings = (*_findings(manifest, sources), *inside)[:MAX_FINDINGS]
@@ -180,8 +180,8 @@ def _what(kind: str | None) -> str:
 
 
 @contextmanager
-def _inner(source: Source, name: str) -> Iterator[Source]:
-    """Unpack an entry and open it as an upload of its own."""
+def open_payload(source: Source, name: str) -> Iterator[Source]:
+    """Unpack the weights or the ``.keras`` of a package and open them as an upload of their own."""
     with tempfile.TemporaryFile() as stream:
         for piece in source.entries.chunks(name):
             stream.write(piece)

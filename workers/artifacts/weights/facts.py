@@ -18,28 +18,33 @@ _MAX_NAME = 300
 
 
 def facts_of_weights(path: Path, limits: Limits) -> dict[str, Any]:
-    """Return ``layers``, ``parameter_count`` and ``weights_digest`` of a canonical file of weights.
+    """Return ``layers``, ``parameter_count`` and ``weights_digest`` of a canonical file of weights."""
+    with path.open("rb") as stream:
+        return facts_of_tensors(Source(stream, limits), str(path.parent))
+
+
+def facts_of_tensors(source: Source, folder: str) -> dict[str, Any]:
+    """Return ``layers``, ``parameter_count`` and ``weights_digest`` of an opened safetensors file.
 
     A layer is a group of tensors whose names differ in the last part alone. The digest follows the convention of
-    ``workers.frameworks.weights``: the same tensors under the same names have it in every format.
+    ``workers.frameworks.weights``: the same tensors under the same names have it in every format. ``folder`` is for
+    temporary files.
     """
     digest = WeightsDigest()
     groups: dict[str, int] = {}
-    with path.open("rb") as stream:
-        source = Source(stream, limits)
-        tensors = read_safetensors(source).tensors
-        with TensorBytes(source, str(path.parent)) as content:
-            for name in sorted(tensors):
-                tensor = tensors[name]
-                digest.add(
-                    name,
-                    dtype=tensor.dtype,
-                    shape=tensor.shape,
-                    size_bytes=tensor.size_bytes,
-                    pieces=content.pieces(tensor),
-                )
-                group = name.rpartition(".")[0] or name
-                groups[group] = groups.get(group, 0) + tensor.count
+    tensors = read_safetensors(source).tensors
+    with TensorBytes(source, folder) as content:
+        for name in sorted(tensors):
+            tensor = tensors[name]
+            digest.add(
+                name,
+                dtype=tensor.dtype,
+                shape=tensor.shape,
+                size_bytes=tensor.size_bytes,
+                pieces=content.pieces(tensor),
+            )
+            group = name.rpartition(".")[0] or name
+            groups[group] = groups.get(group, 0) + tensor.count
     return {
         "layers": [_layer(group, count) for group, count in groups.items()] if len(groups) <= _MAX_GROUPS else [],
         "parameter_count": sum(groups.values()),
