@@ -5,8 +5,8 @@ nothing but the folder of the corpus. Reads a JSON list of ``{id, path, loader}`
 empty for a file that bit, and else what the loader said.
 
 A file bites in one of the ways of ``trusting.loader.Harm``. What exhausts a loader does so within ``MEMORY_BYTES``
-more than the process had before and ``SECONDS`` of its time: a harmless file of the same kind needs a small part of
-either, which ``test_teeth`` shows.
+more than the process had before and ``SECONDS`` of its time: a harmless file of the same kind needs less than a
+quarter of that memory, which ``test_teeth`` shows.
 """
 
 from __future__ import annotations
@@ -36,22 +36,31 @@ MEMORY_BYTES: Mapping[Framework, int] = {"torch": 48 * 1024**2, "tensorflow": 10
 SECONDS = 1
 _EXHAUSTED = "exhausted"
 #: A process that ends by one of these used up its time or its stack, or was ended by the file.
-_FATAL = (signal.SIGXCPU, signal.SIGALRM, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGKILL)
+_FATAL = (signal.SIGXCPU, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGKILL)
 #: What libraries in C++ say where Python would raise ``MemoryError`` or ``RecursionError``.
 _TELLS = ("can't allocate memory", "bad_alloc", "ResourceExhausted", "Unable to allocate", "recursion", "OOM when")
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 60
 _GRACE_SECONDS = 2.0
+_AT_A_TIME = 2
 _CEILING_BYTES = 4 * 1024**3
 _ROOT = Path(__file__).parents[2]
 _IMPORTED: Mapping[str, tuple[str, ...]] = {
-    "torch": ("torch", "h5py", "numpy"),
+    "torch": ("torch", "h5py", "numpy", "sympy"),
     "tensorflow": ("tensorflow", "keras"),
 }
 
 
-def bites(framework: Framework, paths: Mapping[str, Path], loaders: Mapping[str, str]) -> dict[str, str]:
-    """Load files unsafely in a child; return what was said where nothing happened, and nothing where a file bit."""
-    requests = [{"id": name, "path": str(path), "loader": loaders[name]} for name, path in paths.items()]
+def bites(
+    framework: Framework, paths: Mapping[str, Path], loaders: Mapping[str, str], *, narrower: int = 1
+) -> dict[str, str]:
+    """Load files unsafely in a child; return what was said where nothing happened, and nothing where a file bit.
+
+    Args:
+        narrower: divides the memory of loaders that are to be exhausted.
+    """
+    requests = [
+        {"id": name, "path": str(path), "loader": loaders[name], "narrower": narrower} for name, path in paths.items()
+    ]
     child = subprocess.run(
         [sys.executable, "-m", "tests.corpus.biting", framework],
         input=json.dumps(requests),
@@ -65,20 +74,41 @@ def bites(framework: Framework, paths: Mapping[str, Path], loaders: Mapping[str,
     return json.loads(child.stdout)  # type: ignore[no-any-return]
 
 
-def _load(path: Path, loader: Loader) -> str:
-    """Fork, load and wait; return what was said, if anything."""
-    said = path.parent / "said"
+def _start(request: Mapping[str, Any]) -> int:
+    """Fork and load in the child, whose number is returned."""
     child = os.fork()
     if child == 0:
-        _in_the_child(path, loader, said)
-    _, status = os.waitpid(child, 0)
+        path = Path(request["path"])
+        _in_the_child(path, LOADERS[request["loader"]], path.parent / "said", request["narrower"])
+    return child
+
+
+def _said(request: Mapping[str, Any], status: int) -> str:
+    """Return what a child left that has ended."""
+    said = Path(request["path"]).parent / "said"
     if os.WIFSIGNALED(status):
         ended_by = signal.Signals(os.WTERMSIG(status))
-        return _EXHAUSTED if loader.harm == "exhausts" and ended_by in _FATAL else f"it ended by {ended_by.name}"
+        exhausted = LOADERS[request["loader"]].harm == "exhausts" and ended_by in _FATAL
+        return _EXHAUSTED if exhausted else f"it ended by {ended_by.name}"
     return said.read_text() if said.exists() else NOTHING
 
 
-def _in_the_child(path: Path, loader: Loader, said: Path) -> None:
+def _load_all(requests: list[dict[str, Any]]) -> dict[str, str]:
+    """Load all files, two at a time, and return what was said of each."""
+    running: dict[int, dict[str, Any]] = {}
+    said = {}
+    for request in [*requests, None]:
+        while running and (request is None or len(running) == _AT_A_TIME):
+            child, status = os.wait()
+            if child in running:
+                ended = running.pop(child)
+                said[ended["id"]] = _said(ended, status)
+        if request is not None:
+            running[_start(request)] = request
+    return said
+
+
+def _in_the_child(path: Path, loader: Loader, said: Path, narrower: int) -> None:
     """Load the file and end, whatever comes of it."""
     try:
         os.chdir(path.parent)
@@ -86,7 +116,7 @@ def _in_the_child(path: Path, loader: Loader, said: Path) -> None:
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
         warnings.simplefilter("ignore")
-        _limit(loader)
+        _limit(loader, narrower)
         answer = loader.load(path)
         if loader.harm == "disagrees" and disagree(answer):
             touch(path)
@@ -96,13 +126,12 @@ def _in_the_child(path: Path, loader: Loader, said: Path) -> None:
         os._exit(0)
 
 
-def _limit(loader: Loader) -> None:
+def _limit(loader: Loader, narrower: int) -> None:
     """Set the time of every loader, and the narrow limits of those that are to be exhausted."""
+    signal.alarm(_PATIENCE_SECONDS)
     if loader.harm != "exhausts":
-        signal.alarm(_PATIENCE_SECONDS)
         return
-    signal.alarm(_PATIENCE_SECONDS // 4)
-    memory = _data_bytes() + MEMORY_BYTES[loader.framework]
+    memory = _data_bytes() + MEMORY_BYTES[loader.framework] // narrower
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     used = SECONDS * (1 if loader.framework == "torch" else 10)
     resource.setrlimit(resource.RLIMIT_CPU, (used, used + 1))
@@ -131,7 +160,7 @@ def _marker_is_there(folder: Path) -> bool:
 
 def _outcomes(requests: list[dict[str, Any]]) -> dict[str, str]:
     """Load all files, and wait for processes that payloads started: they may be slower than the loader."""
-    said = {request["id"]: _load(Path(request["path"]), LOADERS[request["loader"]]) for request in requests}
+    said = _load_all(requests)
     waiting = {request["id"]: Path(request["path"]).parent for request in requests if said[request["id"]] != _EXHAUSTED}
     ends = time.monotonic() + _GRACE_SECONDS
     while waiting and time.monotonic() < ends:

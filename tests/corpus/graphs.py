@@ -142,9 +142,7 @@ _ENTRY = ("ART-02.unknown_entry", "ART-01.native_code")
 _VARIABLES = ("ART-02.checkpoint", "ART-02.checksum", "ART-02.missing_entry", "ART-02.unknown_entry")
 #: A file beside the model is told and left out of the copy, and the model is read; nobody has accepted it yet.
 _LEFT_OUT = ("ART-03.saved_model", "ART-03.torchscript")
-_NOT_REGISTERED = "The operator is in no library that this process has loaded."
-_NOT_READ = "TensorFlow does not read it; another tool, or a later version, does."
-_TWO_READINGS = "Nothing runs: two readers of the file would see two models."
+_NOT_REGISTERED = "It is of a compiled library that registers it, and only such a library could show what it does."
 
 
 def _case(
@@ -245,7 +243,6 @@ _SCRIPT_RULES = (
     "ART-02.too_large",
     "ART-02.missing_entry",
 )
-_IN_CPP = "torch.jit.load reads pickles in C++, which calls no Python; Python tools that open the entry do."
 
 
 def _jit(name: str, says: str, make: Callable[[Workshop], Path], bite: str | None = "torch.jit", why: str = "") -> Case:
@@ -335,7 +332,7 @@ CASES: tuple[Case, ...] = (
         _changed(_damaged_index, "plain"),
         _VARIABLES,
         None,
-        "No reader takes it.",
+        "TensorFlow compares the checksum of every block of the index, and no other reader of it is here.",
     ),
     _jit("writes", "The forward method makes a file.", _script("Writes")),
     _jit("inside", "A module of the module makes a file.", _script("WritesInside")),

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tests.corpus.case import Case, Workshop
 from tests.corpus.checkpoints import zip_entries
-from tests.corpus.gadgets import bytecode, shell
+from tests.corpus.gadgets import bytecode, code, shell
+from tests.corpus.graphs import protobuf_number
 from tests.corpus.native import library
 from tests.corpus.pickles import assemble, call, plain
 from tests.corpus.zips import zip_bytes
@@ -57,6 +58,18 @@ def _picture(shop: Workshop) -> bytes:
     return picture + zip_bytes(zip_entries(plain(call("os:system", shell(shop))), shop.rng), offset=len(picture))
 
 
+def _message(*named: tuple[int, bytes]) -> bytes:
+    """Return a protobuf message of fields that are counted bytes."""
+    return b"".join(bytes([key << 3 | 2]) + protobuf_number(len(content)) + content for key, content in named)
+
+
+def onnx(shop: Workshop, place: str) -> bytes:
+    """Return a model in ONNX' format, one of whose tensors lies in another file."""
+    location = _message((1, b"location"), (2, place.encode()))
+    tensor = _message((8, shop.word().encode()), (13, location))
+    return b"\x08\x08" + _message((2, b"pytorch"), (7, _message((5, tensor))))
+
+
 def _database(shop: Workshop) -> bytes:
     path = shop.folder / "tables"
     with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -80,15 +93,15 @@ _KINDS: dict[str, tuple[str, Callable[[Workshop], bytes], str | None, str]] = {
     "windows": ("A Windows program.", _begins(b"MZ\x90\0"), None, _NO_READER),
     "script": ("A shell script.", lambda shop: f"#!/bin/sh\n{shell(shop)}\n".encode(), "shell", ""),
     "python": ("Python source.", lambda shop: f"import os\nos.system({shell(shop)!r})\n".encode(), "python", ""),
-    "bytecode": ("Compiled Python.", bytecode, "python", ""),
+    "bytecode": ("Compiled Python.", lambda shop: bytecode(code(shop)), "python", ""),
     "markup": ("A page with a script.", lambda shop: f"<html><script>{shop.word()}</script>".encode(), "markup", ""),
     "database": ("A database.", _database, "sqlite", ""),
     "image": ("A picture with something behind it.", _picture, "zip.directory", ""),
     "onnx": (
-        "A model of a format that is not taken.",
-        lambda shop: b"\x08\x08\x12\x07pytorch" + shop.rng.randbytes(80),
-        None,
-        _NO_READER,
+        "A model of a format that is not taken, one of whose tensors lies in a file of the host.",
+        lambda shop: onnx(shop, str(shop.decoy)),
+        "onnx",
+        "",
     ),
     "gguf": (
         "Another one, whose first key is longer than any memory.",

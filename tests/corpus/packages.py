@@ -186,7 +186,7 @@ _WEIGHTS = (
     "ART-02.truncated",
 )
 _ENTRY = ("ART-02.unknown_entry", "ART-01.native_code", "ART-02.entry_name")
-_INCOMPLETE = "Nothing is done by what is missing, or by a key that no loader knows: whoever reads on has to guess."
+_INCOMPLETE = "Nothing is done by what is missing: whoever reads on has to guess."
 
 
 def _case(name: str, says: str, change: Change, rules: tuple[str, ...], bite: str | None = None) -> Case:
@@ -211,7 +211,11 @@ CASES: tuple[Case, ...] = (
     _case("deep_source", "An expression that exhausts the parser.", _deep_source, _SOURCE, "package.parse"),
     _case("library", "A compiled library.", _entry("@.so", lambda shop: library(shop.marker)), _ENTRY, "each.library"),
     _case(
-        "bytecode", "Compiled Python.", _entry("__pycache__/model.cpython-311.pyc", bytecode), _ENTRY, "import.folder"
+        "bytecode",
+        "Compiled Python.",
+        _entry("__pycache__/model.cpython-311.pyc", lambda shop: bytecode(code(shop))),
+        _ENTRY,
+        "import.folder",
     ),
     _case(
         "path_file",
@@ -256,7 +260,11 @@ CASES: tuple[Case, ...] = (
         "no_signature", "The outputs are missing.", _manifest("[[signature.outputs]]", "[[signature.others]]"), _TOML
     ),
     _case(
-        "unknown_key", "A key that the format does not have.", _manifest("[package]", '[package]\ncommand = "@"'), _TOML
+        "unknown_key",
+        "A key that the format has, in capitals, which readers without case take for it.",
+        _manifest('"weights.safetensors"', '"weights.safetensors"\nEntry_Point = "@:build"'),
+        _TOML,
+        "toml.two",
     ),
     _case(
         "framework",

@@ -17,8 +17,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from tests.corpus.case import DECOY
 from tests.corpus.trusting.archives import Unpickler, unpacked
-from tests.corpus.trusting.loader import Loader, reading
+from tests.corpus.trusting.documents import inside
+from tests.corpus.trusting.loader import REFUSED, Loader, reading, touch
 
 
 def _each(path: Path, *endings: str) -> Iterator[Path]:
@@ -113,6 +115,16 @@ def _gguf(path: Path) -> None:
     bytearray(int.from_bytes(content[24:32], "little"))
 
 
+_GRAPH, _INITIALIZER, _EXTERNAL, _VALUE = 7, 5, 13, 2
+
+
+def _read_external_tensors(path: Path) -> None:
+    """Read the tensors of an ONNX model that lie in other files, from wherever it says; the decoy is told."""
+    for place in inside(path.read_bytes(), _GRAPH, _INITIALIZER, _EXTERNAL, _VALUE):
+        if DECOY in (path.parent / place.decode()).read_bytes():
+            touch(path)
+
+
 class _Scripts(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -143,8 +155,13 @@ def _weights(path: Path) -> Any:
 
 
 def _against_the_name(read: Callable[[Path], Any]) -> Loader:
-    """Return a loader that reads a file by its content, and as the checkpoint that its name may say it is."""
-    return Loader(lambda path: {"content": reading(read, path), "name": reading(_weights, path)}, "disagrees")
+    """Return a loader that reads a file by its content, if it can, and as the checkpoint that its name says."""
+
+    def two(path: Path) -> dict[str, Any]:
+        content, name = reading(read, path), reading(_weights, path)
+        return {"content": name if content == REFUSED else content, "name": name}
+
+    return Loader(two, "disagrees")
 
 
 LOADERS = {
@@ -160,6 +177,7 @@ LOADERS = {
     "library": Loader(_load_library),
     "joblib": Loader(_load_with_joblib),
     "tar.pickle": Loader(_unpickle_members),
+    "onnx": Loader(_read_external_tensors),
     "gguf": Loader(_gguf, "exhausts"),
     "markup": _against_the_name(_tags),
     "sqlite": _against_the_name(_tables),

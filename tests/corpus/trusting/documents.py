@@ -65,11 +65,12 @@ def _manifest(path: Path) -> bytes:
 
 
 def _toml(text: str) -> Any:
-    return tomllib.loads(text)["package"]
+    """Return what ``[package]`` says under the names that the format knows, all of which are in small letters."""
+    return {key: value for key, value in tomllib.loads(text)["package"].items() if key.islower()}
 
 
 def _lines(text: str) -> Any:
-    """Read ``[package]`` line by line, as readers of ini files do; the last of equal keys counts."""
+    """Read ``[package]`` line by line, as readers of ini files do; the last of keys that differ by case counts."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.read_string(text)
     return {key: ast.literal_eval(value) for key, value in parser["package"].items()}
@@ -120,6 +121,13 @@ def fields(content: bytes) -> Iterator[tuple[int, Any]]:
         size = number() if kind == 2 else {1: 8, 5: 4}[kind]
         yield key >> 3, content[place : place + size]
         place += size
+
+
+def inside(content: bytes, *keys: int) -> Iterator[bytes]:
+    """Return all values at the end of a path of fields, each in a message of the one before."""
+    for key, value in fields(content):
+        if keys and key == keys[0]:
+            yield from inside(value, *keys[1:]) if len(keys) > 1 else (value,)
 
 
 def by_field(content: bytes, *, choose: Callable[[Any, Any], Any]) -> dict[int, Any]:

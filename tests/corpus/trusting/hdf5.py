@@ -16,7 +16,7 @@ from tests.corpus.trusting.loader import Loader, reading, touch
 
 _NUMBERS = "biuf"
 #: Attributes that Keras writes.
-_KNOWN = {"backend", "keras_version", "layer_names", "model_config", "training_config", "weight_names"}
+_KNOWN = {"backend", "keras_version", "layer_names", "model_config", "name", "training_config", "weight_names"}
 _TEXT = re.compile(rb"[\x20-\x7e]{24,}")
 
 

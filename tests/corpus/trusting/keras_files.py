@@ -134,21 +134,26 @@ def _two_resolutions(path: Path) -> dict[str, Any]:
     return {"import": reading(_reached_by_import, path), "Keras": set() if by_keras != REFUSED else REFUSED}
 
 
-def _words_of_the_config(path: Path) -> list[str]:
-    return next(
-        item["config"]["vocabulary"] or []
-        for item in _objects(_config(path))
-        if item.get("class_name") == "StringLookup"
-    )
-
-
 def _words_of_the_model(path: Path) -> list[str]:
     layer = next(layer for layer in _model(path).layers if hasattr(layer, "get_vocabulary"))
     return list(layer.get_vocabulary(include_special_tokens=False))
 
 
+def _words_of_the_archive(path: Path) -> list[str]:
+    """Return the words of a file of words, or of the config where there is none, as readers of the archive do."""
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith("vocabulary.txt"):
+                return archive.read(name).decode().splitlines()
+    return next(
+        item["config"]["vocabulary"]
+        for item in _objects(_config(path))
+        if item.get("class_name") in ("StringLookup", "TextVectorization")
+    )
+
+
 def _two_vocabularies(path: Path) -> dict[str, Any]:
-    return {"config": reading(_words_of_the_config, path), "model": reading(_words_of_the_model, path)}
+    return {"archive": reading(_words_of_the_archive, path), "model": reading(_words_of_the_model, path)}
 
 
 LOADERS = {

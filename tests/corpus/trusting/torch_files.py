@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.corpus.case import DECOY
+from tests.corpus.pt2_files import FRESH
 from tests.corpus.trusting.archives import Unpickler, entries_by_directory
 from tests.corpus.trusting.loader import Loader, reading, touch
 
@@ -80,6 +81,18 @@ def _export(path: Path) -> None:
     sys.path.insert(0, str(path.parent))
     module = torch.export.load(path).module()
     module(torch.zeros(2, 4))
+
+
+def _export_after_a_secret(path: Path) -> None:
+    """Load a model and call it after another request, whose memory was given back; its content touches the marker."""
+    import torch
+
+    module = torch.export.load(path).module()
+    secret = torch.frombuffer(bytearray(DECOY), dtype=torch.float32)
+    others = [secret.repeat(FRESH, FRESH // len(secret)) for _ in range(50)]
+    del others
+    if DECOY in module(torch.zeros(2, 4)).detach().numpy().tobytes():
+        touch(path)
 
 
 def _all_exports(path: Path) -> None:
@@ -210,12 +223,12 @@ def _jit_with_a_library(path: Path) -> None:
 
 
 LOADERS = {
-    "pickle": Loader(_unpickle),
     "pickles": Loader(_unpickle_all),
     "pickle.copy": Loader(_unpickle_and_copy, "exhausts"),
     "torch": Loader(_torch),
     "torch.copy": Loader(_load_and_copy, "exhausts"),
     "torch.export": Loader(_export),
+    "torch.export.memory": Loader(_export_after_a_secret),
     "torch.export.all": Loader(_all_exports),
     "sympy": Loader(_evaluate_expressions),
     "sympy.limited": Loader(_evaluate_expressions, "exhausts"),
