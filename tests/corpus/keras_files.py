@@ -246,13 +246,9 @@ def _module(shop: Workshop) -> tuple[str, bytes]:
     return f"{shop.word()}.py", payload_code(shop).encode()
 
 
-def _asset(shop: Workshop) -> tuple[str, bytes]:
-    return "assets/layers/string_lookup/vocabulary.txt", f"{shop.word()}\n{shop.word()}_2".encode()
-
-
 def _with_asset(shop: Workshop) -> Path:
-    name, content = _asset(shop)
-    return written(shop, entries_of(shop.samples / "lookup.keras") | {name: content})
+    words = {"assets/layers/string_lookup/vocabulary.txt": f"{shop.word()}\n{shop.word()}_2".encode()}
+    return written(shop, entries_of(shop.samples / "lookup.keras") | words)
 
 
 def _arrays(shop: Workshop) -> tuple[str, bytes]:

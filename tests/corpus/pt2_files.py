@@ -17,7 +17,7 @@ from tests.corpus.pickles import assemble
 from tests.corpus.zips import Entry, write_zip, zip_bytes
 
 _MODEL = "models/model.json"
-_WEIGHTS = "data/weights/model_weights_config.json"
+WEIGHTS = "data/weights/model_weights_config.json"
 _CONSTANTS = "data/constants/model_constants_config.json"
 _SAMPLE = "data/sample_inputs/model.pt"
 
@@ -41,7 +41,9 @@ def _with(changes: Callable[[Workshop], Mapping[str, bytes]]) -> Callable[[Works
     return lambda shop: _written(shop, {**_entries(shop), **changes(shop)})
 
 
-def _changed(change: Change, name: str = _MODEL) -> Callable[[Workshop], Path]:
+def changed(change: Change, name: str = _MODEL) -> Callable[[Workshop], Path]:
+    """Return a maker that changes one document of a real export."""
+
     def make(shop: Workshop) -> Path:
         entries = _entries(shop)
         document = json.loads(entries[name])
@@ -82,10 +84,10 @@ def _sample(shop: Workshop) -> Mapping[str, bytes]:
 
 
 def _pickled_weights(shop: Workshop) -> Mapping[str, bytes]:
-    config = json.loads(_entries(shop)[_WEIGHTS])
+    config = json.loads(_entries(shop)[WEIGHTS])
     entry = shop.rng.choice(list(config["config"].values()))
     entry["use_pickle"] = True
-    return {_WEIGHTS: json.dumps(config).encode(), f"data/weights/{entry['path_name']}": _payload(shop)}
+    return {WEIGHTS: json.dumps(config).encode(), f"data/weights/{entry['path_name']}": _payload(shop)}
 
 
 def _symbols(document: Any) -> list[Any]:
@@ -210,26 +212,6 @@ def _unknown_key(document: Any, shop: Workshop) -> None:
     place[key] = [shop.word()]
 
 
-def _metadata(document: Any, shop: Workshop) -> None:
-    document["graph_module"]["metadata"] = {"code": f"open({str(shop.marker)!r}, 'w')"}
-
-
-def _weight(key: str, value: Any, axes: int | None = None) -> Callable[[Workshop], Path]:
-    """Return a maker that changes what is said of one weight, of so many axes if that matters."""
-
-    def change(document: Any, shop: Workshop) -> None:
-        stated = [weight["tensor_meta"] for weight in document["config"].values()]
-        shop.rng.choice([meta for meta in stated if axes in (None, len(meta["sizes"]))])[key] = value
-
-    return _changed(change, _WEIGHTS)
-
-
-def _path_of_weights(document: Any, shop: Workshop) -> None:
-    first, second = shop.rng.sample(list(document["config"].values()), 2)
-    first["path_name"] = shop.rng.choice([f"../../../../{shop.decoy.name}", str(shop.decoy)])
-    second["path_name"] = shop.rng.choice(["../weights/weight_1", "model_weights_config.json"])
-
-
 def _second_root(shop: Workshop) -> Path:
     entries = [Entry(f"a/{name}", content) for name, content in _entries(shop).items()]
     hostile = dict(_entries(shop)) | _sample(shop)
@@ -258,7 +240,7 @@ def _second_model(shop: Workshop) -> Path:
     entries, name = _entries(shop), shop.word()
     document = json.loads(entries[_MODEL])
     _guard(document, shop)
-    copies = {path.replace("/model", f"/{name}"): entries[path] for path in (_WEIGHTS, _CONSTANTS, _SAMPLE)}
+    copies = {path.replace("/model", f"/{name}"): entries[path] for path in (WEIGHTS, _CONSTANTS, _SAMPLE)}
     return _written(shop, entries | copies | {f"models/{name}.json": json.dumps(document).encode()})
 
 
@@ -268,7 +250,7 @@ _EXPRESSION = ("ART-01.expression", "ART-02.schema", "ART-02.json")
 _NO_CLASS = "The class is of a compiled library that registers it: torch 2.13 looks it up when a node uses the object."
 
 
-def _case(
+def case(
     name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: str | None, why: str = ""
 ) -> Case:
     return Case(f"pt2/{name}", says, make, rules, "pt2", bite, why)
@@ -276,137 +258,102 @@ def _case(
 
 _BITES: str = "torch.export"
 CASES: tuple[Case, ...] = (
-    _case("sample", "The sample inputs are a hostile pickle.", _with(_sample), _PICKLE, _BITES),
-    _case("pickled_weights", "A weight is a hostile pickle.", _with(_pickled_weights), _PICKLE, _BITES),
-    _case("size", "A size is an expression that runs code.", _changed(_size), _EXPRESSION, _BITES),
-    _case("stride", "A stride is an expression that runs code.", _changed(_stride), _EXPRESSION, _BITES),
-    _case("offset", "An offset is an expression that runs code.", _changed(_offset), _EXPRESSION, "sympy"),
-    _case(
+    case("sample", "The sample inputs are a hostile pickle.", _with(_sample), _PICKLE, _BITES),
+    case("pickled_weights", "A weight is a hostile pickle.", _with(_pickled_weights), _PICKLE, _BITES),
+    case("size", "A size is an expression that runs code.", changed(_size), _EXPRESSION, _BITES),
+    case("stride", "A stride is an expression that runs code.", changed(_stride), _EXPRESSION, _BITES),
+    case("offset", "An offset is an expression that runs code.", changed(_offset), _EXPRESSION, "sympy"),
+    case(
         "power",
         "An expression that never ends.",
-        _changed(_power),
+        changed(_power),
         _EXPRESSION,
         "sympy.limited",
     ),
-    _case("guard", "A guard runs code when the model is called.", _changed(_guard), ("ART-01.guard",), _BITES),
-    _case("range", "A range of something that is no size.", _changed(_range), _EXPRESSION, "sympy"),
-    _case("from_file", "A node makes a file of the host.", _changed(_from_file), ("ART-01.operator",), _BITES),
-    _case(
+    case("guard", "A guard runs code when the model is called.", changed(_guard), ("ART-01.guard",), _BITES),
+    case("range", "A range of something that is no size.", changed(_range), _EXPRESSION, "sympy"),
+    case("from_file", "A node makes a file of the host.", changed(_from_file), ("ART-01.operator",), _BITES),
+    case(
         "operator",
         "A node calls what is no operator of a model.",
-        _changed(_other_operator),
+        changed(_other_operator),
         ("ART-01.operator",),
         "graph",
     ),
-    _case(
+    case(
         "memory",
         "A node reads memory that it did not write.",
-        _changed(_beside_memory),
+        changed(_beside_memory),
         ("ART-01.operator",),
         "torch.export.memory",
     ),
-    _case("name", "A name becomes part of generated code.", _changed(_name_is_code), _NAME, _BITES),
-    _case("argument", "An argument's name becomes part of code.", _changed(_argument_is_code), _NAME, "torch.export"),
-    _case(
+    case("name", "A name becomes part of generated code.", changed(_name_is_code), _NAME, _BITES),
+    case("argument", "An argument's name becomes part of code.", changed(_argument_is_code), _NAME, "torch.export"),
+    case(
         "tree",
         "A tree of outputs names a module to import.",
-        _changed(_tree_imports),
+        changed(_tree_imports),
         _NAME,
         "torch.export",
     ),
-    _case(
+    case(
         "custom_object",
         "The graph has an object of somebody's class.",
-        _changed(_custom_object),
+        changed(_custom_object),
         ("ART-01.custom_object",),
         None,
         _NO_CLASS,
     ),
-    _case(
+    case(
         "unknown_key",
         "The graph has a key twice for readers that do not look at case.",
-        _changed(_unknown_key),
+        changed(_unknown_key),
         ("ART-02.schema",),
         "json.case",
     ),
-    _case("key_twice", "The guards are stated twice.", _key_twice, ("ART-02.json",), _BITES),
-    _case(
+    case("key_twice", "The guards are stated twice.", _key_twice, ("ART-02.json",), _BITES),
+    case(
         "aotinductor",
         "Compiled code of AOTInductor.",
         _with(lambda shop: {f"data/aotinductor/{shop.word()}/model.so": library(shop.marker)}),
         ("ART-01.native_code",),
         "each.library",
     ),
-    _case(
+    case(
         "library",
         "A compiled library.",
         _with(lambda shop: {f"{shop.word()}.so": library(shop.marker)}),
         ("ART-01.native_code",),
         "each.library",
     ),
-    _case(
+    case(
         "custom_entry",
         "A stored object of somebody's class.",
         _with(lambda shop: {"data/constants/custom_obj_0": _payload(shop)}),
         ("ART-01.custom_object",),
         "each.pickle",
     ),
-    _case(
+    case(
         "opaque_entry",
         "A stored object that only code can rebuild.",
         _with(_opaque_object),
         ("ART-01.custom_object",),
         "torch.export",
     ),
-    _case("second_model", "A second graph.", _second_model, ("ART-02.unknown_entry",), "torch.export.all"),
-    _case(
+    case("second_model", "A second graph.", _second_model, ("ART-02.unknown_entry",), "torch.export.all"),
+    case(
         "module",
         "A Python module.",
         _with(lambda shop: {f"{shop.word()}.py": code(shop).encode()}),
         ("ART-02.unknown_entry",),
         "each.source",
     ),
-    _case(
+    case(
         "second_root",
         "A second, hostile model under another root.",
         _second_root,
         ("ART-02.unknown_entry",),
         "each.checkpoint",
-    ),
-    _case(
-        "weight_path",
-        "A weight lies outside of the archive.",
-        _changed(_path_of_weights, _WEIGHTS),
-        ("ART-02.weights", "ART-02.schema", "ART-02.entry_name"),
-        "weights.path",
-    ),
-    _case(
-        "weight_offset",
-        "A weight is read beside its bytes.",
-        _weight("storage_offset", {"as_int": 8}),
-        ("ART-02.weights",),
-        "weights.two",
-    ),
-    _case(
-        "weight_strides",
-        "A weight's strides reach beside it.",
-        _weight("strides", [{"as_int": 9}, {"as_int": 1}], 2),
-        ("ART-02.weights", "ART-02.schema"),
-        "weights.two",
-    ),
-    _case(
-        "weight_sizes",
-        "A weight of 4 TiB.",
-        _weight("sizes", [{"as_int": 2**20}, {"as_int": 2**20}]),
-        ("ART-02.weights", "ART-02.schema"),
-        "weights.room",
-    ),
-    _case(
-        "weight_dtype",
-        "A weight is of another type than the graph says.",
-        _weight("dtype", 8),
-        ("ART-02.weights", "ART-02.schema"),
-        "weights.two",
     ),
 )
 

@@ -17,6 +17,7 @@ from tests.corpus.trusting.loader import Loader, reading, touch
 
 _SCHEMA_VERSION, _META_GRAPHS = 1, 2
 _NODES, _METADATA = 1, 5
+_SHARDS = 1
 #: So many tokens of Python functions are in use in a process that serves several models.
 _TOKENS = 8
 
@@ -144,11 +145,10 @@ def _two_variables(path: Path) -> dict[str, Any]:
 
 
 def _shards_of_the_index(path: Path) -> Any:
-    """Return the shards that the index names: the one entry without a key begins with their number."""
-    import tensorflow as tf
-
-    tf.train.load_checkpoint(str(_unpacked(path) / "variables" / "variables"))
-    return {"variables.data-00000-of-00001"}
+    """Return the files that the index counts: its first entry, which has no key, says how many there are."""
+    content = (_unpacked(path) / "variables" / "variables.index").read_bytes()
+    count = by_field(content[3 : 3 + content[2]], choose=lambda first, later: later)[_SHARDS]
+    return {f"variables.data-{number:05}-of-{count:05}" for number in range(count)}
 
 
 def _shards_of_the_folder(path: Path) -> Any:

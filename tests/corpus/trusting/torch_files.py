@@ -69,8 +69,11 @@ def _unpickle_and_copy(path: Path) -> None:
 
 
 class _Copier(pickle.Pickler):
+    """Python's own pickler, which leaves the content of storages out."""
+
     def persistent_id(self, obj: Any) -> Any:
-        return repr(obj) if type(obj).__name__.endswith("Storage") else None
+        kind = type(obj).__name__
+        return kind if kind.endswith("Storage") else None
 
 
 # ------------------------------------------------------------------------------------------------------ exports
