@@ -8,6 +8,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def _by_numpy(path: Path, name: str) -> Array:
         return array.dtype.str.lstrip("<|"), array.shape, array.tobytes("A")
 
 
-def _by_hand(content: bytes) -> Array:
+def _by_hand(content: bytes, _: Path) -> Array:
     """Read an array as small C++ readers do (cnpy): to the end of the header's line, in 64 bits, unchecked.
 
     ``content`` begins with the array and goes on to the end of the file, as it does for who reads from a file.
@@ -69,8 +70,8 @@ def _two_arrays(path: Path) -> dict[str, Any]:
             lengths = struct.unpack_from("<2H", content, entry.header_offset + 26)
             begins = entry.header_offset + 30 + sum(lengths)
             rest = archive.read(entry) if entry.compress_type else content[begins:]
-            by_numpy[entry.filename] = reading(lambda file, name=entry.filename: _by_numpy(file, name), path)
-            by_hand[entry.filename] = reading(lambda _, rest=rest: _by_hand(rest), path)
+            by_numpy[entry.filename] = reading(partial(_by_numpy, name=entry.filename), path)
+            by_hand[entry.filename] = reading(partial(_by_hand, rest), path)
     return {"numpy": by_numpy, "by hand": by_hand}
 
 
@@ -78,10 +79,7 @@ def _two_arrays(path: Path) -> dict[str, Any]:
 def _by_library(path: Path) -> dict[str, Array]:
     import safetensors
 
-    try:
-        read = safetensors.deserialize(path.read_bytes())
-    except safetensors.SafetensorError as error:
-        raise ValueError(str(error)) from error
+    read: list[tuple[str, dict[str, Any]]] = safetensors.deserialize(path.read_bytes())
     return {name: (stated["dtype"], tuple(stated["shape"]), bytes(stated["data"])) for name, stated in read}
 
 
