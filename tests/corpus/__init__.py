@@ -2,6 +2,7 @@
 
 ``cases.CASES`` are the hostile ones, ``cases.BENIGN`` the others. Each is made from a seed, which renames, moves and
 rotates what can be renamed, moved and rotated, so that no rule is written against one spelling. A payload only touches
-a marker file. ``biting`` shows that a file does its harm where a framework loads it as it comes; ``inspecting``
-measures what the inspection says of it, and in what time and memory.
+a marker file. ``biting`` shows that a file does its harm to the loaders of ``trusting``, which take it as it comes, and
+``twins`` that it is the file which does it; ``inspecting`` measures what the inspection says of it, and in what time
+and memory.
 """

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.corpus.case import Benign, Case, Loader, Workshop
-from tests.corpus.gadgets import GADGETS
+from tests.corpus.case import Benign, Case, Workshop
+from tests.corpus.gadgets import GADGETS, code
 from tests.corpus.pickles import assemble
 from tests.corpus.zips import Entry, write_zip, zip_bytes
 
@@ -61,6 +61,14 @@ def _said(
     return lambda shop: _npy(header, content, version=version, length=length)
 
 
+def _two_arrays(shop: Workshop) -> bytes:
+    return _npy(_header("'<f4'", "(1,)"), bytes(4)) + _pickled("'|O'")(shop)
+
+
+def _header_of_code(shop: Workshop) -> bytes:
+    return _npy(_header("'<f4'", f"({code(shop)} and 1,)"), bytes(4))
+
+
 def _deep_header(shop: Workshop) -> bytes:
     return _npy(_header("'<f4'", "(" * 4000 + ")" * 4000), b"", version=2)
 
@@ -88,11 +96,10 @@ _ARRAY = (
     "ART-01.pickle",
     "ART-02.unknown_entry",
 )
-_REFUSED = "numpy refuses it or reads what is there; a scanner or a loader that trusts the header allocates by it."
 
 
-def _npz_case(name: str, says: str, make: Callable[[Workshop], bytes], bite: Loader | None = None) -> Case:
-    return Case(f"npz/{name}", says, _npz(make), _ARRAY, "npz", bite, "" if bite else _REFUSED)
+def _npz_case(name: str, says: str, make: Callable[[Workshop], bytes], bite: str = "npy.two") -> Case:
+    return Case(f"npz/{name}", says, _npz(make), _ARRAY, "npz", bite)
 
 
 def tensors_file(header: str, content: bytes = b"", *, length: int | None = None) -> bytes:
@@ -106,7 +113,7 @@ def _entry(begin: int, end: int, shape: list[int] | None = None, dtype: str = "F
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
-def _safetensors(header: Any, content: bytes = bytes(16), **options: Any) -> Callable[[Workshop], Path]:
+def _safetensors(header: Any, content: bytes = bytes(range(16)), **options: Any) -> Callable[[Workshop], Path]:
     """Return a maker; a name ``@`` in the header becomes a word of the seed."""
 
     def write(shop: Workshop) -> Path:
@@ -140,13 +147,13 @@ _TENSORS = (
     "ART-02.name_and_content",
     "ART-02.not_a_model",
 )
-_NO_CODE = "The format runs no code: two readers disagree about the arrays, or read beside them."
 
 
-def _tensors_case(name: str, says: str, make: Callable[[Workshop], Path]) -> Case:
-    return Case(f"safetensors/{name}", says, make, _TENSORS, "safetensors", None, _NO_CODE)
+def _tensors_case(name: str, says: str, make: Callable[[Workshop], Path], bite: str = "safetensors.two") -> Case:
+    return Case(f"safetensors/{name}", says, make, _TENSORS, "safetensors", bite)
 
 
+_HEADER = "safetensors.header"
 _TWICE = '{"@":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"@":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}'
 _ESCAPED = (
     '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"\\u0061":{"dtype":"F32","shape":[2],"data_offsets":[8,16]}}'
@@ -172,21 +179,21 @@ CASES: tuple[Case, ...] = (
         _other_member,
         (*_ARRAY, "ART-02.name_and_content"),
         "npz",
-        None,
-        "Only who looks for it loads it.",
+        "each.pickle",
     ),
-    _npz_case("member", "A member is a pickle under the name of an array.", _member_is_a_pickle),
-    _npz_case("shape_bomb", "The shape needs terabytes.", _said(_header("'<f8'", f"({_LARGE},)"))),
+    _npz_case("member", "A member is a pickle under the name of an array.", _member_is_a_pickle, "each.array"),
+    _npz_case("shape_bomb", "The shape needs terabytes.", _said(_header("'<f8'", f"({_LARGE},)")), "numpy.room"),
     _npz_case("overflow", "The size overflows 64 bits.", _said(_header("'<f8'", f"({_LARGE}, {_LARGE})"))),
     _npz_case("negative", "A size is negative.", _said(_header("'<f4'", "(-2,)"))),
-    _npz_case("short", "The content is shorter than its shape.", _said(_header("'<f4'", "(1000,)"))),
-    _npz_case("long", "The content is longer than its shape.", _said(_header("'<f4'", "(1,)"), bytes(400))),
+    _npz_case("short", "The content is shorter than its shape.", _said(_header("'<f4'", "(20,)"))),
+    _npz_case("long", "The content goes on behind its shape, with objects.", _two_arrays, "each.array"),
     _npz_case(
         "header_twice",
         "The header has a key twice.",
-        _said("{'descr': '<f4', 'descr': '|O', 'fortran_order': False, 'shape': (2,)}"),
+        lambda shop: _npy("{'descr': '<f4', 'descr': '|O', 'fortran_order': False, 'shape': (1,)}", _objects(shop)),
+        "numpy",
     ),
-    _npz_case("header_code", "The header is an expression.", _said(_header("'<f4'", "(__import__('os').getpid(),)"))),
+    _npz_case("header_code", "The header is an expression.", _header_of_code, "npy.eval"),
     _npz_case(
         "header_length",
         "The header is said to be longer than the file.",
@@ -194,20 +201,24 @@ CASES: tuple[Case, ...] = (
     ),
     _npz_case("header_depth", "The header nests 4,000 brackets.", _deep_header),
     _npz_case("version", "A format version that does not exist.", _said(_header("'<f4'", "(2,)"), version=9)),
-    _npz_case("dtype", "Elements of 2 GiB each.", _said(_header("'|S2147483647'", "(1000,)"))),
+    _npz_case("dtype", "Elements of 2 GiB each.", _said(_header("'|S2147483647'", "(1000,)")), "numpy.room"),
     _tensors_case("overlap", "Two tensors share bytes.", _safetensors({"a": _entry(0, 16), "@": _entry(8, 16)})),
     _tensors_case("gap", "Bytes that belong to no tensor.", _safetensors({"a": _entry(0, 4), "@": _entry(12, 16)})),
     _tensors_case("behind", "Bytes behind the last tensor.", _safetensors({"@": _entry(0, 8)})),
     _tensors_case("beside", "A tensor ends behind the file.", _safetensors({"@": _entry(0, 4096)})),
-    _tensors_case("backwards", "A tensor ends before it begins.", _safetensors({"@": _entry(16, 0, [4])})),
+    _tensors_case("backwards", "A tensor ends before it begins.", _safetensors({"@": _entry(16, 15, [4])})),
     _tensors_case("negative", "An offset is negative.", _safetensors({"@": _entry(-16, 0, [4])})),
     _tensors_case("shape", "The shape needs more than the bytes.", _safetensors({"@": _entry(0, 16, [5])})),
     _tensors_case("shape_bomb", "The shape overflows.", _safetensors({"@": _entry(0, 16, [_LARGE, _LARGE])})),
     _tensors_case("dtype", "A dtype that does not exist.", _safetensors({"@": _entry(0, 16, dtype="OBJECT")})),
     _tensors_case("twice", "A name stands twice.", _safetensors(_TWICE)),
     _tensors_case("escaped", "A name stands twice, once escaped.", _safetensors(_ESCAPED)),
-    _tensors_case("length", "The header is longer than the file.", _safetensors({"@": _entry(0, 16)}, length=2**20)),
-    _tensors_case("depth", "The header nests 50,000 lists.", _safetensors('{"@":' + "[" * 50_000 + "]" * 50_000 + "}")),
+    _tensors_case(
+        "length", "The header is longer than the file.", _safetensors({"@": _entry(0, 16)}, length=_LARGE), _HEADER
+    ),
+    _tensors_case(
+        "depth", "The header nests 50,000 lists.", _safetensors('{"@":' + "[" * 50_000 + "]" * 50_000 + "}"), _HEADER
+    ),
     _tensors_case(
         "number",
         "A size is no whole number.",
@@ -224,9 +235,11 @@ CASES: tuple[Case, ...] = (
         _safetensors({"@": _entry(0, 16), "__metadata__": {"a": {"b": 1}}}),
     ),
     _tensors_case(
-        "key", "A tensor has a key that readers ignore.", _safetensors({"@": _entry(0, 16) | {"use_pickle": True}})
+        "key",
+        "A tensor has a key in capitals, which readers without case take for the one that they know.",
+        _safetensors({"@": _entry(0, 8) | {"DATA_OFFSETS": [8, 16]}, "last": _entry(8, 16)}),
     ),
-    _tensors_case("polyglot", "The file is a zip archive, too.", _polyglot),
+    _tensors_case("polyglot", "The file is a zip archive, too.", _polyglot, "zip.directory"),
 )
 
 

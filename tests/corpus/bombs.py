@@ -111,7 +111,7 @@ def _deep_pickle(shop: Workshop) -> Path:
 
 
 def _marks(shop: Workshop) -> Path:
-    return bare_pickle(shop, plain(Raw(b"(" * 5_000_000 + b"t")))
+    return bare_pickle(shop, plain(Raw(b"(" * 8_000_000 + b"t")))
 
 
 def _bytearray(shop: Workshop) -> Path:
@@ -165,53 +165,67 @@ _SIZE = ("ART-02.too_large",)
 _PICKLE = ("ART-01.pickle", "ART-02.pickle", "ART-02.too_large", "ART-02.truncated", "ART-02.tensors", "ART-02.weights")
 _TEXT = ("ART-02.json", "ART-02.too_large", "ART-02.schema")
 _TENSORS = (*_TEXT, "ART-02.tensors", "ART-02.weights", "ART-02.safetensors")
-_MEMORY = "A bomb: a loader that trusts it runs out of memory."
-_TIME = "A bomb: a loader that trusts it does not come to an end, or runs out of stack."
 
 
 def _case(
-    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], format: str, why: str = _MEMORY
+    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], format: str, bite: str
 ) -> Case:
-    return Case(f"bomb/{name}", says, make, rules, format, None, why)
+    return Case(f"bomb/{name}", says, make, rules, format, bite)
 
 
 _LYING = (*_SIZE, "ART-02.checksum", "ART-02.header_mismatch")
 CASES: tuple[Case, ...] = (
-    _case("ratio", "1 GiB that says it is 1 MiB.", _inside_keras(_zeros(1024), _MIB), _LYING, "keras"),
+    _case("ratio", "1 GiB that says it is 1 MiB.", _inside_keras(_zeros(1024), _MIB), _LYING, "keras", "zip.inflate"),
     _case(
         "stated",
         "An entry that says it is 4 GiB.",
         _inside_keras(_zeros(4), 4 * _GIB - 2),
         (*_LYING, "ART-02.archive"),
         "keras",
+        "zip.room",
     ),
-    _case("total", "Three entries of 4 GiB.", _total, _SIZE, "state_dict"),
-    _case("many", "100,000 entries.", _many, (*_SIZE, "ART-02.archive"), "", _TIME),
-    _case("deep_json", "Tens of thousands of brackets.", _deep_json, _TEXT, "keras", _TIME),
-    _case("wide_json", "17 million numbers.", _wide_json, _TEXT, "keras"),
-    _case("long_number", "A number of a million digits.", _long_number, _TEXT, "keras", _TIME),
-    _case("long_text", "A version of a million digits.", _long_text, _TEXT, "keras"),
-    _case("text", "A text of 4 GiB that is not there.", _stated_text(b"X", 2**32 - 1), _PICKLE, "state_dict"),
-    _case("bytes", "Bytes of 8 EiB that are not there.", _stated_text(b"\x8e", 2**63 - 1), _PICKLE, "state_dict"),
+    _case("total", "Three entries of 4 GiB.", _total, _SIZE, "state_dict", "zip.room"),
+    _case("many", "100,000 entries.", _many, (*_SIZE, "ART-02.archive"), "", "zip.list"),
+    _case("deep_json", "Tens of thousands of brackets.", _deep_json, _TEXT, "keras", "json"),
+    _case("wide_json", "17 million numbers.", _wide_json, _TEXT, "keras", "json"),
+    _case("long_number", "A number of a million digits.", _long_number, _TEXT, "keras", "json"),
+    _case("long_text", "A version of a million digits.", _long_text, _TEXT, "keras", "json"),
+    _case(
+        "text",
+        "A text of 4 GiB that is not there.",
+        _stated_text(b"X", 2**32 - 1),
+        _PICKLE,
+        "state_dict",
+        "pickle.copy",
+    ),
+    _case(
+        "bytes",
+        "Bytes of 1 TiB that are not there.",
+        _stated_text(b"\x8e", 2**40),
+        _PICKLE,
+        "state_dict",
+        "pickle.copy",
+    ),
     _case(
         "bytearray_opcode",
         "A bytearray of 1 TiB that is not there.",
         _stated_text(b"\x96", 2**40),
         _PICKLE,
         "state_dict",
+        "pickle.copy",
     ),
-    _case("memo", "A memo of 16 GiB.", _stated_memo, _PICKLE, "state_dict"),
-    _case("laughs", "A key whose hash takes for ever.", _laughs, _PICKLE, "state_dict", _TIME),
-    _case("deep_pickle", "Lists in one another, 100,000 deep.", _deep_pickle, _PICKLE, "state_dict", _TIME),
-    _case("marks", "5 million marks.", _marks, (*_PICKLE, "ART-03.format"), "state_dict"),
-    _case("bytearray", "A call that makes 1 TiB.", _bytearray, _PICKLE, "state_dict"),
-    _case("array_shape", "An array of 8 TiB.", _array_shape, _PICKLE, "state_dict"),
-    _case("encoded", "Bytes that a codec unpacks.", _encoded, _PICKLE, "state_dict"),
-    _case("expanded", "One number, expanded to 4 TiB.", _expanded_tensor, _PICKLE, "state_dict"),
-    _case("storage", "A storage of 4 TiB that is not there.", _beside_storage, _PICKLE, "state_dict"),
-    _case("integer", "An integer of 3 million digits.", _integer, _PICKLE, "state_dict", _TIME),
-    _case("header", "A shape of 4 million sizes.", _header, _TENSORS, "safetensors"),
-    _case("many_tensors", "300,000 tensors.", _many_tensors, _TENSORS, "safetensors"),
+    _case("memo", "A memo of 16 GiB.", _stated_memo, _PICKLE, "state_dict", "pickle.copy"),
+    _case("laughs", "A key whose hash takes for ever.", _laughs, _PICKLE, "state_dict", "pickle.copy"),
+    _case("deep_pickle", "Lists in one another, 100,000 deep.", _deep_pickle, _PICKLE, "state_dict", "pickle.copy"),
+    _case("marks", "8 million marks.", _marks, (*_PICKLE, "ART-03.format"), "state_dict", "pickle.copy"),
+    _case("bytearray", "A call that makes 1 TiB.", _bytearray, _PICKLE, "state_dict", "torch.copy"),
+    _case("array_shape", "An array of 8 TiB.", _array_shape, _PICKLE, "state_dict", "torch.copy"),
+    _case("encoded", "Bytes that a codec unpacks.", _encoded, _PICKLE, "state_dict", "torch.copy"),
+    _case("expanded", "One number, expanded to 4 TiB.", _expanded_tensor, _PICKLE, "state_dict", "torch.copy"),
+    _case("storage", "A storage of 4 TiB that is not there.", _beside_storage, _PICKLE, "state_dict", "pickle.copy"),
+    _case("integer", "An integer of 3 million digits.", _integer, _PICKLE, "state_dict", "pickle.copy"),
+    _case("header", "A shape of 4 million sizes.", _header, _TENSORS, "safetensors", "safetensors.header"),
+    _case("many_tensors", "300,000 tensors.", _many_tensors, _TENSORS, "safetensors", "safetensors.header"),
 )
 
 

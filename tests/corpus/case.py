@@ -9,10 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-#: What loads a file without asking: a name of ``biting.LOADERS``.
-Loader = Literal[
-    "pickle", "torch", "torch.export", "torch.jit", "numpy", "zipfile", "h5py", "import", "keras", "saved_model"
-]
 _WORDS = ("encoder", "head", "block", "stem", "tower", "mixer", "gate", "probe", "router", "bridge", "fusion", "token")
 
 
@@ -65,7 +61,7 @@ class Case:
         make: writes the file and returns its path.
         rules: the ids of which a finding that decides must be one.
         format: the format whose reader has to judge it; while that reader is missing, ``ART-03.format`` is as good.
-        bite: what loads the file so that it does its harm.
+        bite: what opens the file so that it does its harm: a name of ``trusting.LOADERS``.
         toothless: why the file has no bite here, where it has none: what it shows instead.
         verdict: ``quarantined`` where the file is what only somebody's word lets in, and nothing in it decides.
     """
@@ -75,7 +71,7 @@ class Case:
     make: Callable[[Workshop], Path]
     rules: tuple[str, ...]
     format: str = ""
-    bite: Loader | None = None
+    bite: str | None = None
     toothless: str = ""
     verdict: Literal["rejected", "quarantined"] = "rejected"
 

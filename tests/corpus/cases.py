@@ -18,6 +18,7 @@ from tests.corpus import (
     ordinary,
     packages,
     pt2_files,
+    pt2_weights,
 )
 from tests.corpus.case import Benign, Case, Workshop
 
@@ -28,6 +29,7 @@ _MODULES = (
     keras_files,
     hdf5_files,
     pt2_files,
+    pt2_weights,
     graphs,
     packages,
     bombs,

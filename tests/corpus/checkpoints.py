@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from tests.corpus.case import Benign, Case, Loader, Workshop
+from tests.corpus.case import Benign, Case, Workshop
 from tests.corpus.gadgets import GADGETS, Gadget
 from tests.corpus.pickles import Call, Persistent, Raw, Spelling, assemble, call, named, plain
 from tests.corpus.zips import Entry, write_zip
@@ -211,15 +211,13 @@ def _subclass_of_array(shop: Workshop) -> Path:
     return zip_checkpoint(shop, {"a": value, "b": _payload(shop)})
 
 
-def _tar_trick(name: str, says: str, rules: tuple[str, ...], *, bites: bool) -> Case:
+def _tar_trick(name: str, says: str, rules: tuple[str, ...], bite: str = "torch") -> Case:
     def make(shop: Workshop) -> Path:
-        path = tar_checkpoint(shop, [_payload(shop)] if bites else {shop.word(): 1})
+        path = tar_checkpoint(shop, [_payload(shop)] if bite == "torch" else {shop.word(): 1})
         _TAR_TRICKS[name](path, shop)
         return path
 
-    bite: Loader | None = "torch" if bites else None
-    toothless = "" if bites else "What is written outside is the extracting reader's harm; torch takes three members."
-    return Case(f"tar/{name}", says, make, rules, "state_dict", bite, toothless)
+    return Case(f"tar/{name}", says, make, rules, "state_dict", bite)
 
 
 def _append(path: Path, *, name: str, kind: bytes = tarfile.REGTYPE, link: str = "", content: bytes = b"") -> None:
@@ -227,6 +225,11 @@ def _append(path: Path, *, name: str, kind: bytes = tarfile.REGTYPE, link: str =
         information = tarfile.TarInfo(name)
         information.type, information.linkname, information.size = kind, link, len(content)
         archive.addfile(information, io.BytesIO(content))
+
+
+def _at_decoy(shop: Workshop) -> str:
+    """Return where the host's decoy lies, seen from the folder that an archive is unpacked in."""
+    return f"../../{shop.decoy.name}"
 
 
 def _harmless_first(path: Path, shop: Workshop) -> None:
@@ -240,14 +243,15 @@ def _harmless_first(path: Path, shop: Workshop) -> None:
     _append(path, name="pickle", content=hostile)
 
 
+_DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
 _TAR_TRICKS = {
     "pickle": lambda path, shop: None,
     "twice": _harmless_first,
-    "link": lambda path, shop: _append(path, name=shop.word(), kind=tarfile.SYMTYPE, link="/etc/passwd"),
-    "hard_link": lambda path, shop: _append(path, name=shop.word(), kind=tarfile.LNKTYPE, link="../../etc/passwd"),
-    "traversal": lambda path, shop: _append(path, name=f"../../{shop.word()}", content=b"x"),
-    "absolute": lambda path, shop: _append(path, name=f"/tmp/{shop.word()}", content=b"x"),
-    "device": lambda path, shop: _append(path, name=shop.word(), kind=tarfile.CHRTYPE),
+    "link": lambda path, shop: _append(path, name=shop.word(), kind=tarfile.SYMTYPE, link=_at_decoy(shop)),
+    "hard_link": lambda path, shop: _append(path, name=shop.word(), kind=tarfile.LNKTYPE, link=_at_decoy(shop)),
+    "traversal": lambda path, shop: _append(path, name="../../marker", content=b"x"),
+    "absolute": lambda path, shop: _append(path, name=str(shop.marker), content=b"x"),
+    "device": lambda path, shop: _append(path, name=shop.word(), kind=shop.rng.choice(_DEVICES)),
     "behind_the_end": lambda path, shop: path.write_bytes(path.read_bytes() + b"hidden" * 100),
 }
 
@@ -267,7 +271,7 @@ _TAR_RULES = (
 )
 
 
-def _case(name: str, says: str, make: Any, bite: Loader = "torch", rules: tuple[str, ...] = _PICKLE_ITSELF) -> Case:
+def _case(name: str, says: str, make: Any, bite: str = "torch", rules: tuple[str, ...] = _PICKLE_ITSELF) -> Case:
     return Case(name, says, make, rules, "state_dict", bite)
 
 
@@ -297,8 +301,7 @@ CASES: tuple[Case, ...] = (
         _two_pickles,
         _BARE,
         "",
-        None,
-        "pickle.load reads the first one only; others read on.",
+        "pickles",
     ),
     _case("pickle/cut_off", "The pickle is cut off behind the payload.", _cut_after_the_payload, rules=_DAMAGED),
     _case("pickle/unknown_opcode", "An unknown opcode follows the payload.", _unknown_opcode_behind_the_payload),
@@ -309,14 +312,14 @@ CASES: tuple[Case, ...] = (
     _case("pickle/argument", "The payload is an argument of a harmless call.", _argument_of_a_harmless_call),
     _case("pickle/state", "The payload is in the state of a harmless object.", _state_of_a_harmless_object),
     _case("pickle/array_class", "An array is made of a class that writes files.", _subclass_of_array),
-    _tar_trick("pickle", "A tar checkpoint runs its pickle.", _TAR_RULES, bites=True),
-    _tar_trick("twice", "The member that is loaded stands behind a harmless one.", _TAR_RULES, bites=True),
-    _tar_trick("link", "A member is a link out of the archive.", _TAR_RULES, bites=False),
-    _tar_trick("hard_link", "A member is a hard link out of the archive.", _TAR_RULES, bites=False),
-    _tar_trick("traversal", "The name of a member leaves the folder.", _TAR_RULES, bites=False),
-    _tar_trick("absolute", "The name of a member is absolute.", _TAR_RULES, bites=False),
-    _tar_trick("device", "A member is a device.", _TAR_RULES, bites=False),
-    _tar_trick("behind_the_end", "Data follows the end of the archive.", _TAR_RULES, bites=True),
+    _tar_trick("pickle", "A tar checkpoint runs its pickle.", _TAR_RULES),
+    _tar_trick("twice", "The member that is loaded stands behind a harmless one.", _TAR_RULES),
+    _tar_trick("link", "A member is a link out of the archive.", _TAR_RULES, "tarfile"),
+    _tar_trick("hard_link", "A member is a hard link out of the archive.", _TAR_RULES, "tarfile"),
+    _tar_trick("traversal", "The name of a member leaves the folder.", _TAR_RULES, "tarfile"),
+    _tar_trick("absolute", "The name of a member is absolute.", _TAR_RULES, "tarfile"),
+    _tar_trick("device", "A device or a pipe is among the members, which torch passes over.", _TAR_RULES),
+    _tar_trick("behind_the_end", "Data follows the end of the archive.", _TAR_RULES),
 )
 
 

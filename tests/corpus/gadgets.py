@@ -5,7 +5,11 @@ Source: the deny-lists of picklescan 1.0.5, fickling and modelscan, and what the
 
 from __future__ import annotations
 
+import base64
+import importlib.util
+import marshal
 import pickle
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -318,6 +322,19 @@ def _timer(shop: Workshop) -> Any:
 
 def _resolves(shop: Workshop) -> Any:
     return Call(call("pkgutil:resolve_name", "os:system"), (shell(shop),))
+
+
+def bytecode(source: str) -> bytes:
+    """Return what Python compiles a source to, under a head that says that no source need be asked."""
+    compiled = marshal.dumps(compile(source, "model.py", "exec"))
+    return importlib.util.MAGIC_NUMBER + struct.pack("<IQ", 1, 0) + compiled
+
+
+def stored_code(shop: Workshop) -> dict[str, Any]:
+    """Return a function that runs code and returns what it was given, as Keras stores one that has no name."""
+    source = f"lambda *given, **named: [{code(shop)}, given[0]][1]"
+    raw = marshal.dumps(eval(source).__code__)
+    return {"code": base64.encodebytes(raw).decode(), "defaults": None, "closure": None}
 
 
 GADGETS: dict[str, Gadget] = {

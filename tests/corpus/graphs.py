@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import tarfile
 import zipfile
@@ -10,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.corpus import samples
-from tests.corpus.case import Benign, Case, Loader, Workshop
-from tests.corpus.gadgets import shell
+from tests.corpus.case import Benign, Case, Workshop
+from tests.corpus.gadgets import shell, stored_code
+from tests.corpus.native import library
 from tests.corpus.pickles import assemble, call
 from tests.corpus.zips import Entry, write_zip
 
@@ -74,9 +76,18 @@ def _custom_operator(files: Files, shop: Workshop) -> None:
     files["saved_model.pb"] = files["saved_model.pb"].replace(b"WriteFile", b"Write_Fil")
 
 
+def protobuf_number(value: int) -> bytes:
+    """Return a number as protobuf writes lengths."""
+    written = b""
+    while value > 0x7F:
+        written += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return written + bytes([value])
+
+
 def _repeated_field(files: Files, shop: Workshop) -> None:
     # `saved_model_schema_version`, a field that may occur once, a second time.
-    files["saved_model.pb"] += b"\x08\x01"
+    files["saved_model.pb"] += b"\x08\x02"
 
 
 def _unknown_field(files: Files, shop: Workshop) -> None:
@@ -93,11 +104,13 @@ def _text_beside(files: Files, shop: Workshop) -> None:
 
 
 def _library(files: Files, shop: Workshop) -> None:
-    files[f"assets.extra/{shop.word()}.so"] = b"\x7fELF" + bytes(60)
+    files[f"assets.extra/{shop.word()}.so"] = library(shop.marker)
 
 
 def _keras_metadata(files: Files, shop: Workshop) -> None:
-    files["keras_metadata.pb"] = b"\x0a\x10" + b"Lambda in Python"
+    metadata = json.dumps({"class_name": "Lambda", "config": {"function": stored_code(shop)}}).encode()
+    node = b"\x2a" + protobuf_number(len(metadata)) + metadata
+    files["keras_metadata.pb"] = b"\x0a" + protobuf_number(len(node)) + node
 
 
 def _pickle(files: Files, shop: Workshop) -> None:
@@ -129,20 +142,18 @@ _ENTRY = ("ART-02.unknown_entry", "ART-01.native_code")
 _VARIABLES = ("ART-02.checkpoint", "ART-02.checksum", "ART-02.missing_entry", "ART-02.unknown_entry")
 #: A file beside the model is told and left out of the copy, and the model is read; nobody has accepted it yet.
 _LEFT_OUT = ("ART-03.saved_model", "ART-03.torchscript")
-_NOT_REGISTERED = "The operator is in no library that this process has loaded."
-_NOT_READ = "TensorFlow does not read it; another tool, or a later version, does."
-_TWO_READINGS = "Nothing runs: two readers of the file would see two models."
+_NOT_REGISTERED = "It is of a compiled library that registers it, and only such a library could show what it does."
 
 
 def _case(
-    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: Loader | None, why: str = ""
+    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: str | None, why: str = ""
 ) -> Case:
     return Case(f"saved_model/{name}", says, make, rules, "saved_model", bite, why)
 
 
-def _beside(name: str, says: str, change: Callable[[Files, Workshop], None]) -> Case:
+def _beside(name: str, says: str, change: Callable[[Files, Workshop], None], bite: str) -> Case:
     return Case(
-        f"saved_model/{name}", says, _changed(change, "plain"), _LEFT_OUT, "saved_model", None, _NOT_READ, "quarantined"
+        f"saved_model/{name}", says, _changed(change, "plain"), _LEFT_OUT, "saved_model", bite, verdict="quarantined"
     )
 
 
@@ -201,12 +212,12 @@ def _custom_class(entries: list[Entry], shop: Workshop) -> None:
 
 def _unknown_operator(entries: list[Entry], shop: Workshop) -> None:
     entry = _code_of(entries)
-    entry.content = entry.content.replace(b"    return ", b"    _0 = ops.assay.write_file(rows)\n    return ", 1)
+    entry.content = entry.content.replace(b"    return ", b"    rows = ops.assay.write_file(rows)\n    return ", 1)
 
 
 def _library_entry(entries: list[Entry], shop: Workshop) -> None:
     root = entries[0].name.partition("/")[0]
-    entries.append(Entry(f"{root}/extra/{shop.word()}.so", b"\x7fELF" + bytes(60)))
+    entries.append(Entry(f"{root}/extra/{shop.word()}.so", library(shop.marker)))
 
 
 def _extra_pickle(entries: list[Entry], shop: Workshop) -> None:
@@ -232,12 +243,9 @@ _SCRIPT_RULES = (
     "ART-02.too_large",
     "ART-02.missing_entry",
 )
-_IN_CPP = "torch.jit.load reads pickles in C++, which calls no Python; Python tools that open the entry do."
 
 
-def _jit(
-    name: str, says: str, make: Callable[[Workshop], Path], bite: Loader | None = "torch.jit", why: str = ""
-) -> Case:
+def _jit(name: str, says: str, make: Callable[[Workshop], Path], bite: str | None = "torch.jit", why: str = "") -> Case:
     return Case(f"torchscript/{name}", says, make, _SCRIPT_RULES, "torchscript", bite, why)
 
 
@@ -259,8 +267,7 @@ CASES: tuple[Case, ...] = (
         "An operator calls Python.",
         _graph("python"),
         _OPERATOR,
-        None,
-        "Its function is known to the process that made it only.",
+        "saved_model.python",
     ),
     _case(
         "tar",
@@ -282,47 +289,42 @@ CASES: tuple[Case, ...] = (
         "A field that occurs once occurs twice.",
         _changed(_repeated_field, "plain"),
         _PROTOBUF,
-        None,
-        _TWO_READINGS,
+        "saved_model.parse",
     ),
     _case(
         "unknown",
         "A field that the format does not have.",
         _changed(_unknown_field, "plain"),
         _PROTOBUF,
-        None,
-        _TWO_READINGS,
+        "saved_model.parse",
     ),
     _case(
         "second_graph",
         "A second graph, which writes.",
         _changed(_second_graph, "plain"),
         _PROTOBUF,
-        None,
-        _TWO_READINGS,
+        "saved_model.last",
     ),
-    _case("cut", "The graph is cut off.", _changed(_cut_graph, "plain"), _PROTOBUF, None, "No reader takes it."),
+    _case("cut", "The graph is cut off.", _changed(_cut_graph, "plain"), _PROTOBUF, "saved_model.parse"),
     _case(
-        "text_beside", "The graph a second time, as text.", _changed(_text_beside, "plain"), _ENTRY, None, _TWO_READINGS
+        "text_beside", "The graph a second time, as text.", _changed(_text_beside, "plain"), _ENTRY, "saved_model.text"
     ),
-    _beside("library", "A compiled library.", _library),
-    _beside("keras_metadata", "Keras 2's metadata, which Keras 2 runs.", _keras_metadata),
-    _beside("pickle", "A pickle among the assets.", _pickle),
+    _beside("library", "A compiled library.", _library, "each.library"),
+    _beside("keras_metadata", "Keras 2's metadata, which Keras 2 runs.", _keras_metadata, "saved_model.metadata"),
+    _beside("pickle", "A pickle among the assets.", _pickle, "each.pickle"),
     _case(
         "cut_variables",
         "The variables are cut off.",
         _changed(_cut_variables, "plain"),
         _VARIABLES,
-        None,
-        "No reader takes it.",
+        "variables",
     ),
     _case(
         "more_variables",
         "Variables that no index lists.",
         _changed(_more_variables, "plain"),
         _VARIABLES,
-        None,
-        _TWO_READINGS,
+        "variables.shards",
     ),
     _case(
         "damaged_index",
@@ -330,7 +332,7 @@ CASES: tuple[Case, ...] = (
         _changed(_damaged_index, "plain"),
         _VARIABLES,
         None,
-        "No reader takes it.",
+        "TensorFlow compares the checksum of every block of the index, and no other reader of it is here.",
     ),
     _jit("writes", "The forward method makes a file.", _script("Writes")),
     _jit("inside", "A module of the module makes a file.", _script("WritesInside")),
@@ -338,8 +340,8 @@ CASES: tuple[Case, ...] = (
     _jit("function", "A function beside the module makes a file.", _script("WritesInAFunction")),
     _jit("loaded", "Loading makes a file, before anything is called.", _script("WritesWhenLoaded")),
     _jit("saves", "A tensor is saved to the host.", _script("Saves")),
-    _jit("constants", "The constants are a hostile pickle.", _script_with(_hostile_constants), None, _IN_CPP),
-    _jit("data", "The data are a hostile pickle.", _script_with(_hostile_data), None, _IN_CPP),
+    _jit("constants", "The constants are a hostile pickle.", _script_with(_hostile_constants), "zip.directory"),
+    _jit("data", "The data are a hostile pickle.", _script_with(_hostile_data), "zip.directory"),
     Case(
         "torchscript/no_constants",
         "Only seems to be a script; torch.load unpickles it.",
@@ -350,7 +352,7 @@ CASES: tuple[Case, ...] = (
     ),
     _jit("custom_class", "A class of somebody's library.", _script_with(_custom_class), None, _NOT_REGISTERED),
     _jit(
-        "unknown_operator", "An operator of somebody's library.", _script_with(_unknown_operator), None, _NOT_REGISTERED
+        "unknown_operator", "An operator of somebody's library.", _script_with(_unknown_operator), "torch.jit.library"
     ),
     Case(
         "torchscript/library",
@@ -358,12 +360,11 @@ CASES: tuple[Case, ...] = (
         _script_with(_library_entry),
         _LEFT_OUT,
         "torchscript",
-        None,
-        _NOT_READ,
-        "quarantined",
+        "each.library",
+        verdict="quarantined",
     ),
-    _jit("extra_pickle", "A pickle that torch did not write.", _script_with(_extra_pickle), None, _IN_CPP),
-    _jit("deep_code", "30,000 brackets.", _script_with(_deep_code), None, "It exhausts the stack of parsers."),
+    _jit("extra_pickle", "A pickle that torch did not write.", _script_with(_extra_pickle), "zip.directory"),
+    _jit("deep_code", "30,000 brackets.", _script_with(_deep_code), "torch.jit.limited"),
 )
 
 

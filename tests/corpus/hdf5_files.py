@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from tests.corpus.case import DECOY, Benign, Case, Loader, Workshop
+from tests.corpus.case import DECOY, Benign, Case, Workshop
+from tests.corpus.checkpoints import zip_entries
+from tests.corpus.gadgets import shell
 from tests.corpus.keras_files import entries_of, stored_function, written
+from tests.corpus.pickles import call, plain
+from tests.corpus.zips import zip_bytes
 
 #: Spoils one file of weights.
 Trick = Callable[[h5py.File, Workshop], Any]
@@ -66,10 +71,14 @@ def _contiguous_bomb(file: h5py.File, shop: Workshop) -> None:
 
 
 def _compressed_bomb(file: h5py.File, shop: Workshop) -> None:
-    zeros = np.zeros(2_000_000, "<f4")
-    _group(file, shop).create_dataset(
-        shop.word(), data=zeros, chunks=(1_000_000,), compression="gzip", compression_opts=9
+    # 256 MiB: one chunk of zeros that is compressed once and written many times.
+    chunk, count = 2**20, 64
+    dataset = _group(file, shop).create_dataset(
+        shop.word(), (chunk * count,), "<f4", chunks=(chunk,), compression="gzip", compression_opts=9
     )
+    packed = zlib.compress(bytes(chunk * 4), 9)
+    for number in range(count):
+        dataset.id.write_direct_chunk((number * chunk,), packed)
 
 
 def _filter(file: h5py.File, shop: Workshop) -> None:
@@ -105,7 +114,7 @@ def _named_type(file: h5py.File, shop: Workshop) -> None:
 
 def _deep(file: h5py.File, shop: Workshop) -> None:
     group = _group(file, shop)
-    for _ in range(shop.rng.randint(300, 500)):
+    for _ in range(shop.rng.randint(1_200, 1_500)):
         group = group.create_group("g")
 
 
@@ -129,25 +138,25 @@ def _free_space(file: h5py.File, shop: Workshop) -> None:
     del group[name]
 
 
-_TRICKS: dict[str, tuple[str, Trick, Loader | None]] = {
+_TRICKS: dict[str, tuple[str, Trick, str]] = {
     "external_storage": ("An array's bytes lie in a file of the host.", _external_storage, "h5py"),
     "external_link": ("A member is a member of another file.", _external_link, "h5py"),
     "virtual": ("An array is put together from another file.", _virtual, "h5py"),
-    "soft_link": ("A member is a name of another one.", _soft_link, None),
-    "shape_bomb": ("An array of 4 TiB without a byte.", _shape_bomb, None),
-    "contiguous_bomb": ("The same in one piece.", _contiguous_bomb, None),
-    "compressed_bomb": ("An array that is compressed 1,000 to 1.", _compressed_bomb, None),
-    "filter": ("An array passes filters.", _filter, None),
-    "reference": ("An array of references.", _reference, None),
-    "variable_text": ("Texts of any length, in a heap.", _variable_text, None),
-    "compound": ("An array of records.", _compound, None),
-    "hard_link": ("A group holds the root: a walk never ends.", _hard_link, None),
-    "two_names": ("One array has two names.", _two_names, None),
-    "named_type": ("A member is a type.", _named_type, None),
-    "deep": ("Hundreds of groups in one another.", _deep, None),
-    "attribute": ("An attribute that Keras does not write.", _attribute, None),
-    "name": ("A name with control characters.", _name, None),
-    "free_space": ("Bytes that belong to nothing.", _free_space, None),
+    "soft_link": ("A member is a name of another one.", _soft_link, "h5py.two"),
+    "shape_bomb": ("An array of 4 TiB without a byte.", _shape_bomb, "h5py.all"),
+    "contiguous_bomb": ("The same in one piece.", _contiguous_bomb, "h5py.all"),
+    "compressed_bomb": ("An array that is compressed 1,000 to 1.", _compressed_bomb, "h5py.all"),
+    "filter": ("An array passes filters.", _filter, "h5py.two"),
+    "reference": ("An array of references.", _reference, "h5py.two"),
+    "variable_text": ("Texts of any length, in a heap.", _variable_text, "h5py.two"),
+    "compound": ("An array of records.", _compound, "h5py.two"),
+    "hard_link": ("A group holds the root: a walk never ends.", _hard_link, "h5py.all"),
+    "two_names": ("One array has two names.", _two_names, "h5py.two"),
+    "named_type": ("A member is a type.", _named_type, "h5py.two"),
+    "deep": ("More than a thousand groups in one another.", _deep, "h5py.all"),
+    "attribute": ("An attribute that Keras does not write.", _attribute, "h5py.attributes"),
+    "name": ("A name with control characters.", _name, "h5py.names"),
+    "free_space": ("Bytes that belong to nothing.", _free_space, "h5py.texts"),
 }
 _RULES = (
     "ART-02.hdf5",
@@ -157,7 +166,6 @@ _RULES = (
     "ART-02.duplicate_name",
     "ART-02.weights",
 )
-_NO_CODE = "Nothing runs: it exhausts memory or time, or two readers disagree about what is there."
 
 
 def _in_keras(trick: Trick) -> Callable[[Workshop], Path]:
@@ -191,16 +199,19 @@ def _copied(shop: Workshop, sample: str) -> Path:
 
 def _behind(shop: Workshop) -> Path:
     path = _copied(shop, "model.weights.h5")
-    path.write_bytes(path.read_bytes() + b"behind the end of the file" * 10)
+    content = path.read_bytes()
+    hidden = zip_entries(plain(call("os:system", shell(shop))), shop.rng)
+    path.write_bytes(content + zip_bytes(hidden, offset=len(content)))
     return path
 
 
 def _user_block(shop: Workshop) -> Path:
     path = shop.path(".weights.h5")
-    with h5py.File(path, "w", userblock_size=512) as file:
+    with h5py.File(path, "w", userblock_size=1024) as file:
         file.create_group("layers").create_dataset("0", data=np.ones(4, "<f4"))
     content = path.read_bytes()
-    path.write_bytes(b"#!/bin/sh\n" + content[10:])
+    script = f"#!/bin/sh\n{shell(shop)}\nexit\n".encode()
+    path.write_bytes(script + content[len(script) :])
     return path
 
 
@@ -240,9 +251,10 @@ def _lambda(document: Any, shop: Workshop) -> None:
 
 def _foreign_class(document: Any, shop: Workshop) -> None:
     name, module = shop.rng.choice(
-        [("TFOpLambda", None), ("SlicingOpLambda", None), ("system", "os"), (shop.word(), None)]
+        [("TFOpLambda", None), ("SlicingOpLambda", None), ("system", "os"), ("Popen", "subprocess")]
     )
     _layer(document).update(class_name=name, module=module)
+    _layer(document)["config"]["function"] = "io.write_file"
 
 
 def _foreign_function(document: Any, shop: Workshop) -> None:
@@ -251,10 +263,11 @@ def _foreign_function(document: Any, shop: Workshop) -> None:
 
 
 def _not_json(shop: Workshop) -> Path:
-    path = _copied(shop, "lambda.h5")
+    path = _legacy(_lambda)(shop)
     with h5py.File(path, "r+") as file:
-        file.attrs["model_config"] = file.attrs["model_config"].replace(
-            '"class_name": ', '"class_name": "Dense", "class_name": '
+        stated = file.attrs["model_config"]
+        file.attrs["model_config"] = stated.replace(
+            '"class_name": "Lambda"', '"class_name": "Dense", "class_name": "Lambda"'
         )
     return path
 
@@ -268,23 +281,28 @@ _CONFIG = (
     "ART-02.hdf5",
     "ART-02.hdf5_structure",
 )
-_REFUSED = "Keras 3.15 looks up its own names only; Keras 2 built what the config names."
 
 CASES: tuple[Case, ...] = (
     *(
-        Case(f"{family}/{name}", says, make(trick), _RULES, format, bite, "" if bite else _NO_CODE)
+        Case(f"{family}/{name}", says, make(trick), _RULES, format, bite)
         for family, format, make in (("keras_weights", "keras", _in_keras), ("hdf5", "weights_h5", _alone))
         for name, (says, trick, bite) in _TRICKS.items()
     ),
-    Case("hdf5/behind", "Data behind the end.", _behind, (*_RULES, "ART-02.suffix_data"), "weights_h5", None, _NO_CODE),
+    Case(
+        "hdf5/behind",
+        "A zip archive behind the end.",
+        _behind,
+        (*_RULES, "ART-02.suffix_data"),
+        "weights_h5",
+        "zip.directory",
+    ),
     Case(
         "hdf5/user_block",
         "A script in front of the file.",
         _user_block,
         (*_RULES, "ART-02.name_and_content", "ART-02.prefix_data"),
         "weights_h5",
-        None,
-        _NO_CODE,
+        "shell",
     ),
     Case(
         "hdf5/cut",
@@ -293,18 +311,17 @@ CASES: tuple[Case, ...] = (
         (*_RULES, "ART-02.truncated"),
         "weights_h5",
         None,
-        "No reader takes it.",
+        "HDF5 compares the end that a file states with its length, and no other reader of the format is here.",
     ),
     Case("h5/lambda", "A Lambda layer, where Keras has no safe mode.", _legacy(_lambda), _CONFIG, "h5", "keras"),
-    Case("h5/foreign_class", "A class that is none of Keras'.", _legacy(_foreign_class), _CONFIG, "h5", None, _REFUSED),
+    Case("h5/foreign_class", "A class that is none of Keras'.", _legacy(_foreign_class), _CONFIG, "h5", "keras.names"),
     Case(
         "h5/foreign_function",
         "A function that is none of Keras'.",
         _legacy(_foreign_function),
         _CONFIG,
         "h5",
-        None,
-        _REFUSED,
+        "keras.names",
     ),
     Case(
         "h5/key_twice",
@@ -312,8 +329,7 @@ CASES: tuple[Case, ...] = (
         _not_json,
         _CONFIG,
         "h5",
-        None,
-        "The Lambda behind the key is a harmless one.",
+        "keras",
     ),
 )
 

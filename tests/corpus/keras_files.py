@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import json
-import marshal
-import pickle
 import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.corpus.case import Benign, Case, Loader, Workshop
+import numpy as np
+
+from tests.corpus.case import Benign, Case, Workshop
 from tests.corpus.gadgets import code as payload_code
-from tests.corpus.gadgets import shell
+from tests.corpus.gadgets import shell, stored_code
 from tests.corpus.graphs import placed_graph
 from tests.corpus.pickles import assemble, call
 from tests.corpus.zips import Entry, write_zip
@@ -38,10 +38,7 @@ def written(shop: Workshop, entries: dict[str, bytes]) -> Path:
 
 def stored_function(shop: Workshop) -> dict[str, Any]:
     """Return Python code as Keras stores a function that has no name."""
-    source = f"lambda *given, **named: [{payload_code(shop)}, given[0]][1]"
-    raw = marshal.dumps(eval(source).__code__)
-    stated = {"code": base64.encodebytes(raw).decode(), "defaults": None, "closure": None}
-    return {"class_name": "__lambda__", "config": stated}
+    return {"class_name": "__lambda__", "config": stored_code(shop)}
 
 
 def stored_value(shop: Workshop) -> dict[str, Any]:
@@ -122,14 +119,18 @@ def _class(module: str, name: str, **more: Any) -> Change:
 
 def _foreign_class(document: Any, shop: Workshop) -> None:
     module, name = shop.rng.choice(
-        [("os", "system"), ("subprocess", "Popen"), ("builtins", "eval"), (shop.word(), "Layer"), ("tests", "Layer")]
+        [("os", "system"), ("subprocess", "Popen"), ("builtins", "eval"), ("shutil", "rmtree"), ("pdb", "Pdb")]
     )
     _class(module, name)(document, shop)
 
 
 def _attribute_path(document: Any, shop: Workshop) -> None:
     module = shop.rng.choice(
-        ["keras.src.utils.file_utils.os", "keras.layers.os", "keras.src.layers.core.lambda_layer.inspect.os"]
+        [
+            "keras.src.utils.file_utils.os",
+            "keras.src.saving.saving_lib.os",
+            "keras.src.layers.core.lambda_layer.inspect.os",
+        ]
     )
     _class(module, "system")(document, shop)
 
@@ -151,7 +152,9 @@ def _foreign_function(document: Any, shop: Workshop) -> None:
 
 
 def _function_name(document: Any, shop: Workshop) -> None:
-    layer_of(document, "Dense")["config"]["activation"] = f"{shop.word()}>{shop.word()}"
+    name = f"{shop.word()}>{shop.word()}"
+    stated = {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
+    layer_of(document, "Dense")["config"]["activation"] = stated
 
 
 def _registered(document: Any, shop: Workshop) -> None:
@@ -189,15 +192,15 @@ def _weights_of_words(document: Any, shop: Workshop) -> None:
 
 
 def _build_config(document: Any, shop: Workshop) -> None:
-    layer_of(document, "Dense")["build_config"] = {"input_shape": [None, 8], "vocabulary": str(shop.decoy)}
+    layer_of(document, "Dense")["build_config"] = {"input_shape": [None, 2**40], "vocabulary": str(shop.decoy)}
 
 
 def _unknown_key(document: Any, shop: Workshop) -> None:
-    layer_of(document, "Dense")[shop.word()] = {"path": str(shop.decoy)}
+    layer_of(document, "Dense")[shop.rng.choice(["Config", "CLASS_NAME", "Module"])] = {"path": str(shop.decoy)}
 
 
 def _value_dtype(document: Any, shop: Workshop) -> None:
-    stated = {"class_name": "__numpy__", "config": {"value": [1.0], "dtype": "object"}}
+    stated = {"class_name": "__numpy__", "config": {"value": [""], "dtype": f"S{2**31 - 1}"}}
     layer_of(document, "Dense")["config"]["bias_initializer"] = stated
 
 
@@ -243,15 +246,18 @@ def _module(shop: Workshop) -> tuple[str, bytes]:
     return f"{shop.word()}.py", payload_code(shop).encode()
 
 
-def _asset(shop: Workshop) -> tuple[str, bytes]:
-    return f"assets/layers/{shop.word()}/vocabulary.txt", b"a\nb\n"
+def _with_asset(shop: Workshop) -> Path:
+    words = {"assets/layers/string_lookup/vocabulary.txt": f"{shop.word()}\n{shop.word()}_2".encode()}
+    return written(shop, entries_of(shop.samples / "lookup.keras") | words)
 
 
 def _arrays(shop: Workshop) -> tuple[str, bytes]:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("a.npy", pickle.dumps(1))
-    return "model.weights.npz", buffer.getvalue()
+    hostile = np.array(None, dtype=object)
+    np.lib.format.write_array_header_1_0(buffer, np.lib.format.header_data_from_array_1_0(hostile))
+    with zipfile.ZipFile(archived := io.BytesIO(), "w") as archive:
+        archive.writestr("a.npy", buffer.getvalue() + _hostile_pickle(shop))
+    return "model.weights.npz", archived.getvalue()
 
 
 _CLASS = ("ART-01.keras_class",)
@@ -260,16 +266,11 @@ _LAMBDA = ("ART-01.lambda",)
 _CODE_CLASS = ("ART-01.lambda", "ART-01.keras_class", "ART-03.keras_class")
 _FILE = ("ART-01.file_name", "ART-02.schema")
 _ENTRY = ("ART-02.unknown_entry",)
-_KERAS_REFUSES = (
-    "Keras 3.15 looks up its own names only; Keras before 3.9 imported what a config names (CVE-2025-1550)."
-)
-_NO_INITIALIZER = "Keras 3.15 takes no function without a name for an initializer."
-_LATER = "Called in training, not when the model is loaded."
-_IGNORED = "Keras 3.15 does not read it; what does (an unpacker, a later version) is handed a surprise."
+_IGNORED = "Keras 3.15 refuses the value, safe mode or not, and nothing else here gives it a meaning."
 
 
 def _case(
-    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: Loader | None, why: str = ""
+    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: str | None, why: str = ""
 ) -> Case:
     return Case(f"keras/{name}", says, make, rules, "keras", bite, why)
 
@@ -302,65 +303,57 @@ CASES: tuple[Case, ...] = (
         "An initializer is Python code.",
         _changed("model.keras", _function_as("kernel_initializer")),
         _LAMBDA,
-        None,
-        _NO_INITIALIZER,
+        "keras.parts",
     ),
     _case(
         "constraint",
         "A constraint is Python code.",
         _changed("model.keras", _function_as("kernel_constraint")),
         _LAMBDA,
-        None,
-        _LATER,
+        "keras.parts",
     ),
-    _case("loss", "The loss is Python code.", _changed("model.keras", _loss), _LAMBDA, None, _LATER),
+    _case("loss", "The loss is Python code.", _changed("model.keras", _loss), _LAMBDA, "keras.fit"),
     _case(
         "foreign_class",
         "A class of another module.",
         _changed("model.keras", _foreign_class),
         _CLASS,
-        None,
-        _KERAS_REFUSES,
+        "keras.names",
     ),
     _case(
         "attribute_path",
         "A class behind attributes of a module.",
         _changed("model.keras", _attribute_path),
         _CLASS,
-        None,
-        _KERAS_REFUSES,
+        "keras.names",
     ),
     _case(
         "foreign_function",
         "A function that is no part of a model.",
         _changed("model.keras", _foreign_function),
         _FUNCTION,
-        None,
-        _KERAS_REFUSES,
+        "keras.names",
     ),
     _case(
         "function_name",
         "An activation by the name of a custom object.",
         _changed("model.keras", _function_name),
         _FUNCTION,
-        None,
-        _KERAS_REFUSES,
+        "keras.registered",
     ),
     _case(
         "registered",
         "One of Keras' classes, registered by another.",
         _changed("model.keras", _registered),
         _CLASS,
-        None,
-        _KERAS_REFUSES,
+        "keras.registered",
     ),
     _case(
         "called",
         "A function called with a node's arguments.",
         _changed("model.keras", _called_with_arguments),
         _FUNCTION,
-        None,
-        _KERAS_REFUSES,
+        "keras.names",
     ),
     _case(
         "torch_module",
@@ -387,27 +380,24 @@ CASES: tuple[Case, ...] = (
     ),
     _case(
         "build_config",
-        "The build config names a file.",
+        "The build config asks for terabytes, and names a file.",
         _changed("model.keras", _build_config),
         ("ART-02.schema",),
-        None,
-        _IGNORED,
+        "keras.room",
     ),
     _case(
         "unknown_key",
-        "An object has a key that Keras does not write.",
+        "An object has a key twice for readers that do not look at case.",
         _changed("model.keras", _unknown_key),
         ("ART-02.schema",),
-        None,
-        _IGNORED,
+        "json.case",
     ),
     _case(
         "value_dtype",
-        "A value is of Python objects.",
+        "A value is of texts of 2 GiB.",
         _changed("model.keras", _value_dtype),
         ("ART-02.schema",),
-        None,
-        _IGNORED,
+        "keras.parts.room",
     ),
     _case(
         "value",
@@ -449,17 +439,16 @@ CASES: tuple[Case, ...] = (
         "keras",
     ),
     _case("two_configs", "Two configs; Keras reads the last one.", _two_configs, ("ART-02.duplicate_name",), "keras"),
-    _case("module", "A Python module in the archive.", _with_entry(_module), _ENTRY, None, _IGNORED),
+    _case("module", "A Python module in the archive.", _with_entry(_module), _ENTRY, "each.source"),
     _case(
         "pickle",
         "A pickle in the archive.",
         _with_entry(lambda shop: (f"{shop.word()}.pkl", _hostile_pickle(shop))),
         _ENTRY,
-        None,
-        _IGNORED,
+        "each.pickle",
     ),
-    _case("asset", "An asset of a layer that has none.", _with_entry(_asset), _ENTRY, None, _IGNORED),
-    _case("arrays", "A second file of weights.", _with_entry(_arrays), _ENTRY, None, _IGNORED),
+    _case("asset", "Words of a layer, beside others in its config.", _with_asset, _ENTRY, "keras.words"),
+    _case("arrays", "A second file of weights.", _with_entry(_arrays), _ENTRY, "each.array"),
 )
 
 

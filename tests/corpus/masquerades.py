@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
+import sqlite3
 import struct
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.corpus.case import Case, Workshop
-from tests.corpus.gadgets import shell
-from tests.corpus.pickles import assemble, call
+from tests.corpus.checkpoints import zip_entries
+from tests.corpus.gadgets import bytecode, code, shell
+from tests.corpus.graphs import protobuf_number
+from tests.corpus.native import library
+from tests.corpus.pickles import assemble, call, plain
+from tests.corpus.zips import zip_bytes
 
 _SUFFIXES = (".pt", ".pth", ".keras", ".pt2", ".h5", ".safetensors", ".npz", ".bin", ".zip")
 _RULES = (
@@ -46,26 +52,65 @@ def _tar(shop: Workshop) -> bytes:
     return buffer.getvalue()
 
 
-_KINDS: dict[str, tuple[str, Callable[[Workshop], bytes]]] = {
-    "7z": ("A 7z archive, which picklescan does not unpack as installed.", _begins(b"7z\xbc\xaf\x27\x1c\0\4")),
-    "rar": ("A RAR archive.", _begins(b"Rar!\x1a\7\1\0")),
-    "gzip": ("A pickle in gzip.", lambda shop: gzip.compress(_pickle(shop))),
-    "tar": ("A pickle in a tar archive.", _tar),
-    "elf": ("A compiled library.", _begins(b"\x7fELF\2\1\1")),
-    "windows": ("A Windows program.", _begins(b"MZ\x90\0")),
-    "script": ("A shell script.", lambda shop: f"#!/bin/sh\n{shell(shop)}\n".encode()),
-    "python": ("Python source.", lambda shop: f"import os\nos.system({shell(shop)!r})\n".encode()),
-    "bytecode": ("Compiled Python.", _begins(b"\xa7\r\r\n\0\0\0\0")),
-    "markup": ("A page with a script.", lambda shop: f"<html><script>{shop.word()}</script>".encode()),
-    "database": ("A database.", _begins(b"SQLite format 3\0")),
-    "image": ("A picture with something behind it.", _begins(b"\x89PNG\r\n\x1a\n")),
-    "onnx": (
-        "A model of a format that is not taken.",
-        lambda shop: b"\x08\x08\x12\x07pytorch" + shop.rng.randbytes(80),
+def _picture(shop: Workshop) -> bytes:
+    """Return a picture with a checkpoint behind it."""
+    picture = b"\x89PNG\r\n\x1a\n" + shop.rng.randbytes(shop.rng.randint(100, 400))
+    return picture + zip_bytes(zip_entries(plain(call("os:system", shell(shop))), shop.rng), offset=len(picture))
+
+
+def _message(*named: tuple[int, bytes]) -> bytes:
+    """Return a protobuf message of fields that are counted bytes."""
+    return b"".join(bytes([key << 3 | 2]) + protobuf_number(len(content)) + content for key, content in named)
+
+
+def onnx(shop: Workshop, place: str) -> bytes:
+    """Return a model in ONNX' format, one of whose tensors lies in another file."""
+    location = _message((1, b"location"), (2, place.encode()))
+    tensor = _message((8, shop.word().encode()), (13, location))
+    return b"\x08\x08" + _message((2, b"pytorch"), (7, _message((5, tensor))))
+
+
+def _database(shop: Workshop) -> bytes:
+    path = shop.folder / "tables"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"CREATE TABLE {shop.word()} (secret TEXT)")
+    return path.read_bytes()
+
+
+_NO_READER = "Nothing in this environment opens it by its content: it waits for a program that does."
+#: name: what it is, its bytes, and what bites or why nothing does.
+_KINDS: dict[str, tuple[str, Callable[[Workshop], bytes], str | None, str]] = {
+    "7z": (
+        "A 7z archive, which picklescan does not unpack as installed.",
+        _begins(b"7z\xbc\xaf\x27\x1c\0\4"),
+        None,
+        _NO_READER,
     ),
-    "gguf": ("Another one.", lambda shop: b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + shop.rng.randbytes(80)),
-    "tflite": ("A third one.", lambda shop: b"\x1c\0\0\0TFL3" + shop.rng.randbytes(80)),
-    "noise": ("Noise.", lambda shop: b"\x01" + shop.rng.randbytes(300)),
+    "rar": ("A RAR archive.", _begins(b"Rar!\x1a\7\1\0"), None, _NO_READER),
+    "gzip": ("A pickle in gzip.", lambda shop: gzip.compress(_pickle(shop)), "joblib", ""),
+    "tar": ("A pickle in a tar archive.", _tar, "tar.pickle", ""),
+    "elf": ("A compiled library.", lambda shop: library(shop.marker), "library", ""),
+    "windows": ("A Windows program.", _begins(b"MZ\x90\0"), None, _NO_READER),
+    "script": ("A shell script.", lambda shop: f"#!/bin/sh\n{shell(shop)}\n".encode(), "shell", ""),
+    "python": ("Python source.", lambda shop: f"import os\nos.system({shell(shop)!r})\n".encode(), "python", ""),
+    "bytecode": ("Compiled Python.", lambda shop: bytecode(code(shop)), "python", ""),
+    "markup": ("A page with a script.", lambda shop: f"<html><script>{shop.word()}</script>".encode(), "markup", ""),
+    "database": ("A database.", _database, "sqlite", ""),
+    "image": ("A picture with something behind it.", _picture, "zip.directory", ""),
+    "onnx": (
+        "A model of a format that is not taken, one of whose tensors lies in a file of the host.",
+        lambda shop: onnx(shop, str(shop.decoy)),
+        "onnx",
+        "",
+    ),
+    "gguf": (
+        "Another one, whose first key is longer than any memory.",
+        lambda shop: b"GGUF" + struct.pack("<IQQQ", 3, 1, 1, 2**62) + shop.rng.randbytes(80),
+        "gguf",
+        "",
+    ),
+    "tflite": ("A third one.", lambda shop: b"\x1c\0\0\0TFL3" + shop.rng.randbytes(80), None, _NO_READER),
+    "noise": ("Noise.", lambda shop: b"\x01" + shop.rng.randbytes(300), None, "No program takes it for anything."),
 }
 
 
@@ -79,14 +124,6 @@ def _named(content: Callable[[Workshop], bytes]) -> Callable[[Workshop], Path]:
 
 
 CASES: tuple[Case, ...] = tuple(
-    Case(
-        f"masquerade/{name}",
-        says,
-        _named(make),
-        _RULES,
-        "",
-        None,
-        "No loader of models takes it; whoever opens it by its content is surprised.",
-    )
-    for name, (says, make) in _KINDS.items()
+    Case(f"masquerade/{name}", says, _named(make), _RULES, "", bite, toothless)
+    for name, (says, make, bite, toothless) in _KINDS.items()
 )

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.corpus.arrays import tensors_file
-from tests.corpus.case import Benign, Case, Loader, Workshop
+from tests.corpus.case import Benign, Case, Workshop
 from tests.corpus.checkpoints import zip_entries
-from tests.corpus.gadgets import code, shell
+from tests.corpus.gadgets import bytecode, code, shell
+from tests.corpus.native import library
 from tests.corpus.pickles import call, plain
 from tests.corpus.zips import Entry, write_zip, zip_bytes
 
@@ -84,7 +85,7 @@ def _helper(entries: dict[str, bytes], shop: Workshop) -> None:
 
 
 def _shadow(entries: dict[str, bytes], shop: Workshop) -> None:
-    name = shop.rng.choice(["typing", "dataclasses", "enum", "abc", "math"])
+    name = shop.rng.choice(["typing", "dataclasses", "enum", "abc", "random"])
     entries[f"{name}.py"] = code(shop).encode()
     entries["model.py"] = f"import {name}\n".encode() + entries["model.py"]
 
@@ -109,8 +110,23 @@ def _form_feed(entries: dict[str, bytes], shop: Workshop) -> None:
     entries["model.py"] = b"x = 1\r" + code(shop).encode() + b"\r\n" + entries["model.py"]
 
 
-def _entry(name: str, content: bytes = b"\x7fELF" + bytes(80)) -> Change:
-    return lambda entries, shop: entries.update({name.replace("@", shop.word()): content})
+def _entry(name: str, content: Callable[[Workshop], bytes]) -> Change:
+    return lambda entries, shop: entries.update({name.replace("@", shop.word()): content(shop)})
+
+
+def _wheel(shop: Workshop) -> bytes:
+    return zip_bytes([Entry(f"{shop.word()}.py", code(shop).encode())])
+
+
+def _beside_the_package(change: Callable[[str], Change]) -> Change:
+    """Return a change that names a module which lies beside the upload, where somebody else put it."""
+
+    def place(entries: dict[str, bytes], shop: Workshop) -> None:
+        name = shop.word()
+        (shop.folder / f"{name}.py").write_text(code(shop))
+        change(name)(entries, shop)
+
+    return place
 
 
 def _manifest(old: str, new: str) -> Change:
@@ -119,6 +135,10 @@ def _manifest(old: str, new: str) -> Change:
         entries["assay.toml"] = _MANIFEST.replace(old, new.replace("@", shop.word())).encode()
 
     return change
+
+
+def _weights_outside(entries: dict[str, bytes], shop: Workshop) -> None:
+    _manifest("weights.safetensors", f"../{shop.decoy.name}")(entries, shop)
 
 
 def _pickled_weights(entries: dict[str, bytes], shop: Workshop) -> None:
@@ -166,11 +186,11 @@ _WEIGHTS = (
     "ART-02.truncated",
 )
 _ENTRY = ("ART-02.unknown_entry", "ART-01.native_code", "ART-02.entry_name")
-_NOT_LOADED = "Nothing of it runs by itself: it waits for whoever unpacks or imports it."
+_INCOMPLETE = "Nothing is done by what is missing: whoever reads on has to guess."
 
 
-def _case(name: str, says: str, change: Change, rules: tuple[str, ...], bite: Loader | None = None) -> Case:
-    return Case(f"package/{name}", says, _changed(change), rules, "package", bite, "" if bite else _NOT_LOADED)
+def _case(name: str, says: str, change: Change, rules: tuple[str, ...], bite: str | None = None) -> Case:
+    return Case(f"package/{name}", says, _changed(change), rules, "package", bite, "" if bite else _INCOMPLETE)
 
 
 def _reviewed(name: str, says: str, change: Change) -> Case:
@@ -183,40 +203,85 @@ CASES: tuple[Case, ...] = (
     _reviewed("built", "Building the model runs code.", _runs_when_built),
     _reviewed("hidden_names", "Code puts together the names that it uses.", _hides_names),
     _reviewed("helper", "A module of the package runs code.", _helper),
-    _case("shadow", "A module has the name of one of Python's.", _shadow, _SOURCE),
-    _case("never_imported", "A source that no other imports.", _never_imported, _SOURCE),
+    _case("shadow", "A module has the name of one of Python's.", _shadow, _SOURCE, "import.folder"),
+    _case("never_imported", "A source that no other imports.", _never_imported, _SOURCE, "import.all"),
     _case("encoding", "A source in an encoding that hides a line.", _other_encoding, _SOURCE, "import"),
     _case("directions", "A source that is shown in another order.", _two_directions, _SOURCE, "import"),
     _case("line_ends", "Lines that end as an editor does not show.", _form_feed, _SOURCE, "import"),
-    _case("deep_source", "An expression that exhausts the parser.", _deep_source, _SOURCE),
-    _case("library", "A compiled library.", _entry("@.so"), _ENTRY),
-    _case("bytecode", "Compiled Python.", _entry("__pycache__/model.cpython-311.pyc"), _ENTRY),
-    _case("path_file", "A file that Python runs at start.", _entry("@.pth", b"import os\n"), _ENTRY),
-    _case("pickle", "A pickle beside the weights.", _entry("@.pkl", b"\x80\x04N."), _ENTRY),
-    _case("wheel", "A nested archive that Python imports from.", _entry("@.whl", b"PK\x03\x04"), _ENTRY),
-    _case("pickled_weights", "The weights are a hostile pickle.", _pickled_weights, _WEIGHTS),
-    _case("damaged_weights", "The weights are cut off.", _damaged_weights, _WEIGHTS),
+    _case("deep_source", "An expression that exhausts the parser.", _deep_source, _SOURCE, "package.parse"),
+    _case("library", "A compiled library.", _entry("@.so", lambda shop: library(shop.marker)), _ENTRY, "each.library"),
     _case(
-        "entry_elsewhere", "The entry point is no module of the package.", _manifest("model:build", "os:system"), _TOML
+        "bytecode",
+        "Compiled Python.",
+        _entry("__pycache__/model.cpython-311.pyc", lambda shop: bytecode(code(shop))),
+        _ENTRY,
+        "import.folder",
+    ),
+    _case(
+        "path_file",
+        "A file that Python runs at start.",
+        _entry("@.pth", lambda shop: f"import os; {code(shop)}\n".encode()),
+        _ENTRY,
+        "each.path_file",
+    ),
+    _case(
+        "pickle",
+        "A pickle beside the weights.",
+        _entry("@.pkl", lambda shop: plain(call("os:system", shell(shop)))),
+        _ENTRY,
+        "each.pickle",
+    ),
+    _case("wheel", "A nested archive that Python imports from.", _entry("@.whl", _wheel), _ENTRY, "each.wheel"),
+    _case("pickled_weights", "The weights are a hostile pickle.", _pickled_weights, _WEIGHTS, "package.checkpoint"),
+    _case("damaged_weights", "The weights are cut off.", _damaged_weights, _WEIGHTS, "package.safetensors"),
+    _case(
+        "entry_elsewhere",
+        "The entry point is no module of the package.",
+        _manifest("model:build", "os:abort"),
+        _TOML,
+        "entry",
     ),
     _case(
         "entry_attribute",
         "The entry point is an attribute's attribute.",
-        _manifest("model:build", "model:torch.hub.load"),
+        _manifest("model:build", "model:torch.os.abort"),
         _TOML,
+        "entry",
     ),
-    _case("entry_path", "The entry point leaves the package.", _manifest("model:build", "../@:build"), _TOML),
-    _case("weights_elsewhere", "The weights lie outside.", _manifest('"weights.safetensors"', '"../../@"'), _TOML),
+    _case(
+        "entry_path",
+        "The entry point leaves the package.",
+        _beside_the_package(lambda name: _manifest("model:build", f"../{name}:build")),
+        _TOML,
+        "entry.path",
+    ),
+    _case("weights_elsewhere", "The weights lie outside.", _weights_outside, _TOML, "package.weights"),
     _case(
         "no_signature", "The outputs are missing.", _manifest("[[signature.outputs]]", "[[signature.others]]"), _TOML
     ),
     _case(
-        "unknown_key", "A key that the format does not have.", _manifest("[package]", '[package]\ncommand = "@"'), _TOML
+        "unknown_key",
+        "A key that the format has, in capitals, which readers without case take for it.",
+        _manifest('"weights.safetensors"', '"weights.safetensors"\nEntry_Point = "@:build"'),
+        _TOML,
+        "toml.two",
     ),
-    _case("framework", "A framework that does not exist.", _manifest('"pytorch"', '"@"'), _TOML),
-    _case("key_twice", "A key is stated twice.", _manifest("[package]", '[package]\nframework = "keras"'), _TOML),
-    _case("deep_toml", "5,000 brackets.", _deep_toml, _TOML),
-    _case("not_text", "A manifest in UTF-16.", _not_text, _TOML),
+    _case(
+        "framework",
+        "A framework that does not exist.",
+        _beside_the_package(lambda name: _manifest('"pytorch"', f'"{name}"')),
+        _TOML,
+        "package.framework",
+    ),
+    _case(
+        "key_twice",
+        "A key is stated twice.",
+        _manifest("[package]", '[package]\nframework = "keras"'),
+        _TOML,
+        "toml.two",
+    ),
+    _case("deep_toml", "5,000 brackets.", _deep_toml, _TOML, "toml"),
+    _case("not_text", "A manifest in UTF-16.", _not_text, _TOML, "toml.two"),
 )
 
 BENIGN: tuple[Benign, ...] = (
