@@ -65,6 +65,14 @@ def parquet(**columns: Any) -> bytes:
     return stream.getvalue()
 
 
+def arrow(**columns: Any) -> bytes:
+    stream = io.BytesIO()
+    table = pa.table(columns)
+    with pa.ipc.new_file(stream, table.schema) as writer:
+        writer.write_table(table)
+    return stream.getvalue()
+
+
 def npz(**arrays: Any) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, **arrays)
@@ -84,6 +92,8 @@ BAD_DATA: list[tuple[str, bytes, dict[str, Any] | None, str, str]] = [
     ("cut.parquet", parquet(a=list(range(100)))[:-9], None, "parquet_cut", "byte"),
     ("objects.npz", npz(a=np.array([{}], dtype=object)), None, "object_array", "'a'"),
     ("cut.npz", npz(a=np.arange(100))[:-30], None, "npz_cut", "byte"),
+    ("cut.arrow", arrow(a=list(range(100)))[:-9], None, "arrow_cut", "without its end mark"),
+    ("big.parquet", parquet(a=np.array([1, 2**63], np.uint64)), None, "value_does_not_fit_type", "Row 1"),
     ("renamed.csv", parquet(a=[1]), None, "not_what_its_name_says", "those of Parquet"),
     ("lacking.csv", b"a\n1\n2\n", LACKING, "column_missing", "'b'"),
 ]

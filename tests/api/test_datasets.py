@@ -51,6 +51,18 @@ def test_a_schema_that_is_none_is_told(address, alice_api):
     assert not DatasetVersion.objects.exists()
 
 
+def test_a_schema_with_two_targets_is_told_with_their_names(address, alice_api):
+    columns = {"age": {"role": "target", "type": "integer"}, "default": {"role": "target", "type": "boolean"}}
+    body = form(ROWS, name="applicants.csv", schema=json.dumps({"modality": "tabular", "columns": columns}))
+
+    response = alice_api.post(address, body, format="multipart")
+
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert "'age', 'default' all have the role target" in error["detail"]
+    assert not DatasetVersion.objects.exists()
+
+
 def test_a_data_set_that_is_another_persons_takes_no_upload(address, dave_api):
     response = dave_api.post(address, form(ROWS, name="applicants.csv"), format="multipart")
 

@@ -71,8 +71,8 @@ def _value_bytes(data_type: pa.DataType) -> int:
     if is_tensor(data_type):
         return math.prod(data_type.shape) * _value_bytes(data_type.value_type)
     if pa.types.is_fixed_size_list(data_type):
-        return data_type.list_size * _value_bytes(data_type.value_type)
+        return int(data_type.list_size) * _value_bytes(data_type.value_type)
     try:
-        return max(1, data_type.bit_width // 8)
+        return max(1, int(data_type.bit_width) // 8)
     except ValueError:  # what Arrow says of a type whose values differ in size
         return _TEXT_BYTES

@@ -38,7 +38,7 @@ class _Tally:
     def add(self, reading: cells.Reading, texts: pa.Array, first_row: int) -> int:
         """Count the cells of a reading; return how many fit."""
         values, wrong = reading
-        fitting = len(values) - values.null_count
+        fitting: int = len(values) - values.null_count
         self.fitting += fitting
         if self.misfit is None and wrong.any():
             self._tell(int(np.argmax(wrong)), texts, first_row)

@@ -24,13 +24,15 @@ from workers.datasets.canonical import (
 #: The output of a job in which the digest tree of its table is kept, to tell where two versions differ.
 TREE_FILE = "tree.json"
 MAX_TREE_ENTRIES = 200_000
+#: A larger chunk is finished before the next one is gathered, so that one of them is in memory.
+_PIPELINED_BYTES = 128 * 1024**2
 
 
 class TableWriter:
     """Takes batches of any size and writes row groups of 65,536 rows, which are the chunks of the digest as well.
 
     The same content gives the same bytes, whatever the batches were, with the same version of Arrow. While one chunk is
-    encoded and hashed, the next one is gathered; two chunks are in memory at most. Used in a ``with`` block; when that
+    encoded and hashed, the next one is gathered: two chunks are in memory at most, and one of large rows. Used in a ``with`` block; when that
     ends with an error, the file is removed. Digest and tree are whole after the block.
 
     Args:
@@ -122,6 +124,8 @@ class TableWriter:
         self._written = self._encoding.submit(self._file.write_table, chunk, CHUNK_ROWS)
         empty = [pa.array([], pa.null())]
         self._leaves = [self._hashing.submit(leaf_digest, column.chunks or empty) for column in chunk.columns]
+        if chunk.nbytes > _PIPELINED_BYTES:
+            self._settle()
 
     def _settle(self) -> None:
         for name, leaf in zip(self._tree, self._leaves, strict=False):
