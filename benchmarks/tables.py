@@ -5,8 +5,8 @@ stated for). The digest of a table in memory is taken in turns with one SHA-256 
 upload strictly, finds types, casts, writes canonical Parquet, digests and profiles; beside it, Arrow reads the same
 file as it infers it and writes Parquet with the same compression. Each way runs in a process of its own, in turns;
 medians of the times on the clock and the most memory (``VmHWM``) are printed, and the processor time too, since other
-work on the machine changes the clock only. It fails when an import takes more than 2 GiB, or the digest hashes less than
-500 MiB in a second of one processor.
+work on the machine changes the clock only. It fails when an import takes more than 2 GiB, or the digest hashes less
+than 500 MiB in a second of one processor.
 """
 
 from __future__ import annotations

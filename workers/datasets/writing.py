@@ -32,8 +32,8 @@ class TableWriter:
     """Takes batches of any size and writes row groups of 65,536 rows, which are the chunks of the digest as well.
 
     The same content gives the same bytes, whatever the batches were, with the same version of Arrow. While one chunk is
-    encoded and hashed, the next one is gathered: two chunks are in memory at most, and one of large rows. Used in a ``with`` block; when that
-    ends with an error, the file is removed. Digest and tree are whole after the block.
+    encoded and hashed, the next one is gathered: two chunks are in memory at most, and one of large rows. Used in a
+    ``with`` block; when that ends with an error, the file is removed. Digest and tree are whole after the block.
 
     Args:
         path: where the Parquet goes.
