@@ -69,7 +69,7 @@ def rows_of_batch(bytes_of_row: int) -> int:
 
 def _value_bytes(data_type: pa.DataType) -> int:
     if is_tensor(data_type):
-        return math.prod(data_type.shape) * _value_bytes(data_type.value_type)
+        return int(math.prod(data_type.shape)) * _value_bytes(data_type.value_type)
     if pa.types.is_fixed_size_list(data_type):
         return int(data_type.list_size) * _value_bytes(data_type.value_type)
     try:

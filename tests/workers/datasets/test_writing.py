@@ -13,7 +13,7 @@ import pytest
 
 from workers.datasets.arrays import read_table, write_table
 from workers.datasets.canonical import CHUNK_ROWS, canonical_schema, content_digest, digest_tree, tensor_array
-from workers.datasets.reading import read_batches
+from workers.datasets.reading import read_batches, row_bytes, rows_of_batch
 from workers.datasets.writing import MAX_TREE_ENTRIES, TableWriter
 from workers.protocol import JobError
 
@@ -138,6 +138,13 @@ def test_a_column_is_read_alone_though_others_begin_with_its_name(tmp_path: Path
     for place, name in enumerate(names, start=1):
         batch = next(read_batches(tmp_path / "table.parquet", columns=[name]))
         assert batch.to_pydict() == {name: [place]}
+
+
+def test_batches_are_smaller_where_rows_are_large() -> None:
+    narrow = pa.schema([("n", pa.int64()), ("text", pa.string())])
+    wide = pa.schema([(f"c{number}", pa.float64()) for number in range(1_000)])
+    pictures = pa.schema([("picture", pa.fixed_shape_tensor(pa.uint8(), [1024, 1024]))])
+    assert [rows_of_batch(row_bytes(schema)) for schema in (narrow, wide, pictures)] == [CHUNK_ROWS, 8_388, 64]
 
 
 @pytest.mark.parametrize(("columns", "code"), [(["m"], "column_missing"), (None, "table_damaged")])
