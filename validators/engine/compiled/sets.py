@@ -1,0 +1,117 @@
+"""Rules about sets of values: each value of a column in a set, and its distinct values against a set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from validators.engine.compiled.arguments import Arguments, is_number
+from validators.engine.compiled.columns import Column, literal
+from validators.engine.compiled.rows import column_rule
+from validators.engine.compiled.rules import Declined, Judgement, Rule, TableRule, Values, where
+
+#: Distinct values that Great Expectations lists beside a result.
+_LISTED = 20
+
+
+def in_set(arguments: Arguments) -> Rule:
+    arguments.only("column", "value_set")
+    column = arguments.column()
+    members = _members(arguments, column)
+    return column_rule(arguments, column, where(f"NOT ({column.sql} IN ({members}))"))
+
+
+def not_in_set(arguments: Arguments) -> Rule:
+    arguments.only("column", "value_set")
+    column = arguments.column()
+    return column_rule(arguments, column, where(f"{column.sql} IN ({_members(arguments, column)})"))
+
+
+def distinct_in_set(arguments: Arguments) -> Rule:
+    return _distinct(arguments, lambda unexpected, missing: not unexpected, tells=("unexpected",))
+
+
+def distinct_contain_set(arguments: Arguments) -> Rule:
+    return _distinct(arguments, lambda unexpected, missing: not missing, tells=("missing",))
+
+
+def distinct_equal_set(arguments: Arguments) -> Rule:
+    return _distinct(
+        arguments, lambda unexpected, missing: not (unexpected or missing), tells=("unexpected", "missing")
+    )
+
+
+def _distinct(arguments: Arguments, succeeds: Callable[[int, int], bool], tells: tuple[str, ...]) -> Rule:
+    arguments.only("column", "value_set")
+    column = arguments.column()
+    members = _members(arguments, column)
+    size = len(set(arguments.kwargs["value_set"]))
+    rows = "TRUE" if arguments.condition is None else arguments.condition
+    is_member = f"{column.sql} IN ({members})"
+
+    def judge(values: Values) -> Judgement:
+        unexpected, present, examples = values
+        details: dict[str, Any] = {}
+        if "missing" in tells:
+            details["missing_count"] = size - present
+        if "unexpected" in tells:
+            details["partial_unexpected_list"] = examples or []
+        return Judgement(
+            succeeds(unexpected, size - present),
+            unexpected_count=unexpected if "unexpected" in tells else None,
+            details=details,
+        )
+
+    return TableRule(
+        judge,
+        (
+            f"count(DISTINCT {column.sql}) FILTER (WHERE ({rows}) AND NOT {is_member})",
+            f"count(DISTINCT {column.sql}) FILTER (WHERE ({rows}) AND {is_member})",
+            f"min(DISTINCT {column.sql}, {_LISTED}) FILTER (WHERE ({rows}) AND NOT {is_member})",
+        ),
+    )
+
+
+def most_common(arguments: Arguments) -> Rule:
+    arguments.only("column", "value_set", "ties_okay")
+    column, ties = arguments.column(), arguments.kwargs.get("ties_okay") or False
+    if not isinstance(ties, bool) or arguments.condition is not None:
+        raise Declined
+    _members(arguments, column)
+    wanted = set(arguments.kwargs["value_set"])
+
+    def judge(values: Values) -> Judgement:
+        modes = values[0] or []
+        met = len(wanted.intersection(modes))
+        return Judgement(met > 0 if ties else len(modes) == 1 and met == 1, observed=modes)
+
+    return TableRule(judge, (modes_of(column, arguments.table.source),))
+
+
+def modes_of(column: Column, source: str) -> str:
+    """Return an aggregate of the values that occur most often, in order."""
+    counted = f"SELECT {column.sql} AS value, count(*) AS times FROM {source} GROUP BY ALL"
+    counted = f"SELECT *, max(times) OVER () AS most FROM ({counted}) WHERE value IS NOT NULL"
+    return f"(SELECT list(value ORDER BY value) FROM ({counted}) WHERE times = most)"
+
+
+def _members(arguments: Arguments, column: Column) -> str:
+    """Return the values of a set as SQL, where they are of the type of the column."""
+    values = arguments.kwargs.get("value_set")
+    if not isinstance(values, list) or not values:
+        raise Declined
+    return ", ".join(member(value, column) for value in values)
+
+
+def member(value: Any, column: Column) -> str:
+    """Return one value as SQL of the type of a column."""
+    match column.kind:
+        case "string" if isinstance(value, str):
+            return literal(value)
+        case "integer" if isinstance(value, int) and is_number(value):
+            return literal(value)
+        case "float" if is_number(value) and abs(value) <= 2**53:
+            return literal(float(value))
+        case "boolean" if isinstance(value, bool):
+            return str(value).upper()
+    raise Declined
