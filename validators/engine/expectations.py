@@ -1,4 +1,4 @@
-"""Run the expectations of a suite on a Parquet file: compiled where that is exact, through Great Expectations otherwise.
+"""Run the expectations of a suite on a Parquet file: compiled where that is exact, else through Great Expectations.
 
 One that cannot be run (an unknown type, a column that is not there, a regular expression that is none or that does not
 come to an end, a crash inside) is an outcome of status ``error`` with its reason, and no other outcome is lost.
@@ -20,6 +20,8 @@ from validators.engine.obstacles import obstacles
 from validators.engine.outcomes import Outcome
 from validators.engine.through_gx import GreatExpectationsOnFile, known_names
 from workers.datasets.duck import connect
+
+__all__ = ["Evaluator", "Outcome"]
 
 #: Told on the way: rows that are done, rows that there are (each once a pass), and what comes.
 Tell = Callable[[int, int, str], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,9 @@ NAMES = (
 FLOATS = (0.0, -0.0, 0.1, -1.5, 2.0, 3.0, 1e-300, 1e300, float("nan"), float("inf"), float("-inf"))
 INTEGERS = (0, 1, 2, 3, -1, 2**31, 2**53, 2**53 + 1, -(2**53) - 1, 2**62, -(2**63), 2**63 - 1)
 TEXTS = (
-    "", "a", "A", "ab", "aab", "a\nb", "a\n", "é", "É", "😀", "it's", '"', "12", "١٢", "1.5", "2020-01-31", "31/01/2020",
-    '{"a": 1}', "null", "[1,", " ", "\t\x0b", "\x00", "x" * 40, "user1@x.org", "user2@x.org", "ß", "K", "nan", "None",
+    "", "a", "A", "ab", "aab", "a\nb", "a\n", "é", "É", "😀", "it's", '"', "12", "١٢", "1.5", "2020-01-31",
+    "31/01/2020", '{"a": 1}', "null", "[1,", " ", "\t\x0b", "\x00",
+    "x" * 40, "user1@x.org", "user2@x.org", "ß", "K", "nan", "None",
 )  # fmt: skip
 PATTERNS = (
     "a", "^a", "a$", "^a.b$", r"^\d+$", r"\w", r"\s", r"\S+", r"^user\d@x\.org$", "(a|b)+$", "[^a-z]", "^$", "(?i)a",
@@ -145,8 +147,7 @@ def _value(draw: Draw, data: pa.Table, name: str) -> Any:
         return int(draw.choice([*range(-3, 12), 2**53, 2**62])) if draw.random() < 0.9 else float(draw.normal())
     if kind == "double":
         choices = [0.0, 0.1, 2.0, -1.5, 10, 9.5, 3, 13.2]
-        value = choices[int(draw.integers(0, len(choices)))]
-        return value
+        return choices[int(draw.integers(0, len(choices)))]
     if kind == "bool":
         return bool(draw.integers(0, 2))
     if kind.startswith("timestamp"):
@@ -165,10 +166,8 @@ _NUMBERS = ("int64", "double")
 
 def _bounds(draw: Draw, make: Callable[[], Any]) -> Kwargs:
     low, high = make(), make()
-    try:
+    with contextlib.suppress(TypeError):
         low, high = min(low, high), max(low, high)
-    except TypeError:
-        pass
     chosen: Kwargs = {}
     which = draw.integers(0, 3)
     if which != 0:

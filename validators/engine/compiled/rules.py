@@ -1,4 +1,4 @@
-"""What a compiled expectation is: which rows it judges and how those that fail are found, or which numbers decide it."""
+"""What a compiled expectation is: which rows it judges and how failing ones are found, or which numbers decide it."""
 
 from __future__ import annotations
 
