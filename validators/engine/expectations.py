@@ -95,19 +95,19 @@ class _Told:
         self._tell = tell
         self._row_count = row_count
         self._others = others
-        self._done = self._total = 0
+        self._passes = self._finished_others = 0
 
     def passes(self, done: int, total: int, message: str) -> None:
-        self._done, self._total = done, total
-        self._say(message)
+        self._passes = total
+        self._say(done, total + self._others, message)
 
     def other(self, kind: str) -> None:
-        """Tell that an expectation is about to go through Great Expectations; some were not known to before."""
-        self._done += 1
-        self._others = max(0, self._others - 1)
-        self._total = max(self._total, self._done)
-        self._say(f"{kind}, through Great Expectations")
+        """Tell that an expectation is about to go through Great Expectations; that of some was not known before."""
+        done = self._passes + self._finished_others
+        self._finished_others += 1
+        total = self._passes + max(self._others, self._finished_others)
+        self._say(done, total, f"{kind}, through Great Expectations")
 
-    def _say(self, message: str) -> None:
+    def _say(self, done: int, total: int, message: str) -> None:
         if self._tell is not None:
-            self._tell(self._done * self._row_count, (self._total + self._others) * self._row_count, message)
+            self._tell(done * self._row_count, total * self._row_count, message)

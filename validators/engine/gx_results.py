@@ -20,7 +20,7 @@ _NOT_RAISED = {"raised_exception": False, "exception_traceback": None, "exceptio
 def result_document(
     suite_name: str, outcomes: Sequence[Outcome], examples: Mapping[int, Sequence[Example]]
 ) -> dict[str, Any]:
-    """Return the document of a suite's outcomes; ``examples`` are the first failing rows, by the place of an outcome."""
+    """Return the document of a suite's outcomes; ``examples`` are first failing rows, by the place of an outcome."""
     successful = sum(outcome.status == "passed" for outcome in outcomes)
     return {
         "success": successful == len(outcomes),

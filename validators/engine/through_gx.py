@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,6 +21,9 @@ from validators.engine.outcomes import ExpectationError, FailingRows, Outcome, p
 from validators.engine.suites import columns_of, is_row_rule, severity_of
 from validators.engine.time_limit import TimeLimitReached, time_limit
 from workers.datasets.canonical import canonical_table, is_tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Seconds for one expectation; what takes longer backtracks, or does not come to an end.
 SECONDS = 600.0

@@ -39,7 +39,7 @@ def distinct_equal_set(arguments: Arguments) -> Rule:
 
 
 def _distinct(arguments: Arguments, *tells: str) -> Rule:
-    """Return a rule that values outside of the set break (``unexpected``), or members that never occur (``missing``)."""
+    """Return a rule broken by values outside of the set (``unexpected``) or members that do not occur (``missing``)."""
     arguments.only("column", "value_set")
     column = arguments.column()
     members = _members(arguments, column)
