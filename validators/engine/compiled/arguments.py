@@ -103,7 +103,7 @@ class Bounds:
             if bound is None:
                 continue
             # Great Expectations makes a float of an integer, which from here on is another number.
-            if isinstance(bound, bool) or not isinstance(bound, types) or not is_plain(bound) or abs(bound) > 2**53:
+            if isinstance(bound, bool) or not isinstance(bound, types) or not is_plain(bound) or abs(bound) >= 2**53:
                 raise Declined
 
     def demand_order(self) -> None:
