@@ -23,11 +23,13 @@ class Column:
     """One column: ``sql`` is its value (NULL where it is missing) and ``kind`` what a rule may do with it.
 
     ``other`` is what only a rule about missing values compiles: arrays, moments with a zone, and what is not canonical.
+    ``is_whole`` says that the file knows of no missing value, so that none has to be looked for.
     """
 
     name: str
     number: int
     kind: Kind
+    is_whole: bool = False
 
     @property
     def sql(self) -> str:
@@ -39,11 +41,11 @@ class Column:
 
     @property
     def is_missing(self) -> str:
-        return f"({self.sql}) IS NULL"
+        return "FALSE" if self.is_whole else f"({self.sql}) IS NULL"
 
     @property
     def is_there(self) -> str:
-        return f"({self.sql}) IS NOT NULL"
+        return "TRUE" if self.is_whole else f"({self.sql}) IS NOT NULL"
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,12 @@ class Table:
     @classmethod
     def of(cls, path: Path) -> Table:
         with pq.ParquetFile(path) as file:
-            schema, row_count = file.schema_arrow, file.metadata.num_rows
-        columns = tuple(Column(field.name, number, _kind(field.type)) for number, field in enumerate(schema))
+            schema, row_count, whole = file.schema_arrow, file.metadata.num_rows, _whole_columns(file.metadata)
+        columns = tuple(
+            Column(field.name, number, kind, is_whole=field.name in whole and kind not in ("float", "other"))
+            for number, field in enumerate(schema)
+            for kind in [_kind(field.type)]
+        )
         return cls(path, columns, row_count, relation_sql(path, schema.names))
 
     @property
@@ -87,6 +93,18 @@ def literal(value: str | float) -> str:
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     return f"'{value}'::BIGINT" if isinstance(value, int) else f"'{value!r}'::DOUBLE"
+
+
+def _whole_columns(metadata: pq.FileMetaData) -> set[str]:
+    """Return the columns of which every row group tells that nothing in it is null."""
+    whole = {metadata.schema.column(number).path for number in range(metadata.num_columns)}
+    for group in range(metadata.num_row_groups):
+        for number in range(metadata.num_columns):
+            column = metadata.row_group(group).column(number)
+            statistics = column.statistics
+            if statistics is None or not statistics.has_null_count or statistics.null_count:
+                whole.discard(column.path_in_schema)
+    return whole
 
 
 def _kind(data_type: pa.DataType) -> Kind:
