@@ -6,6 +6,7 @@ failing rows of each expectation. All of them, with all their reasons, are in th
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -54,17 +55,26 @@ def _result(outcome: Outcome, examples: Sequence[Example]) -> dict[str, Any]:
             "type": expectation["type"],
             "kwargs": expectation["kwargs"],
             "meta": expectation.get("meta") or {},
-            "id": expectation["id"],
             "severity": outcome.severity,
+            **_identity(expectation["id"]),
         },
         "result": {} if outcome.status == "error" else _found(outcome, examples),
-        "meta": {},
+        "meta": {"expectation_id": expectation["id"]},
         "exception_info": _raised(outcome.error) if outcome.status == "error" else _NOT_RAISED,
     }
 
 
+def _identity(identity: str) -> dict[str, str]:
+    """Return the id of an expectation where it is one for Great Expectations, which takes UUIDs only."""
+    try:
+        uuid.UUID(identity)
+    except ValueError:
+        return {}
+    return {"id": identity}
+
+
 def _raised(sentence: str) -> dict[str, Any]:
-    return {"raised_exception": True, "exception_traceback": None, "exception_message": sentence}
+    return {"raised_exception": True, "exception_traceback": "", "exception_message": sentence}
 
 
 def _found(outcome: Outcome, examples: Sequence[Example]) -> dict[str, Any]:

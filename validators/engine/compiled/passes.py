@@ -127,20 +127,20 @@ class Passes:
             for finder in rule.finders:
                 if isinstance(finder, Where):
                     conditions[number] = both(rule.considered, finder.condition(values))
-        found: dict[int, FailingRows] = {}
-        numbers = list(conditions)
-        for start in range(0, len(numbers), MASK_BITS):
+        found: dict[str, FailingRows] = {}
+        distinct = list(dict.fromkeys(conditions.values()))
+        for start in range(0, len(distinct), MASK_BITS):
             self._next_pass("rows that do not meet the conditions")
-            found.update(self._masked({number: conditions[number] for number in numbers[start : start + MASK_BITS]}))
-        return found
+            found.update(self._masked(distinct[start : start + MASK_BITS]))
+        return {number: found[condition] for number, condition in conditions.items() if condition in found}
 
-    def _masked(self, conditions: Mapping[int, str]) -> dict[int, FailingRows]:
+    def _masked(self, conditions: Sequence[str]) -> dict[str, FailingRows]:
         """Find the rows in which one of up to 63 conditions holds, in one statement."""
         import duckdb
 
         bits = " | ".join(
             f"CASE WHEN {condition} THEN {1 << bit}::UBIGINT ELSE 0::UBIGINT END"
-            for bit, condition in enumerate(conditions.values())
+            for bit, condition in enumerate(conditions)
         )
         masked = f"SELECT row, {bits} AS mask FROM {self._table.source}"  # noqa: S608
         try:
@@ -148,14 +148,9 @@ class Passes:
         except duckdb.Error:
             if len(conditions) == 1:
                 return {}
-            numbers = list(conditions)
-            halves = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
-            return {
-                number: rows
-                for half in halves
-                for number, rows in self._masked({number: conditions[number] for number in half}).items()
-            }
-        return {number: FailingRows(rows, masks, bit) for bit, number in enumerate(conditions)}
+            middle = len(conditions) // 2
+            return self._masked(conditions[:middle]) | self._masked(conditions[middle:])
+        return {condition: FailingRows(rows, masks, bit) for bit, condition in enumerate(conditions)}
 
     def _rows_and_masks(self, statement: str) -> tuple[Rows, NDArray[np.uint64]]:
         batches = [(_numbers(batch.column(0)), _numbers(batch.column(1))) for batch in self._batches(statement)]

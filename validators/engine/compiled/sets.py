@@ -2,28 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from validators.engine.compiled.arguments import Arguments, is_number
 from validators.engine.compiled.columns import Column, literal
 from validators.engine.compiled.rows import column_rule
-from validators.engine.compiled.rules import Declined, Judgement, Rule, TableRule, Values, where
+from validators.engine.compiled.rules import (
+    Declined,
+    FindFailing,
+    Judgement,
+    Rule,
+    Scan,
+    TableRule,
+    Values,
+    Where,
+    where,
+)
 
 #: Distinct values that Great Expectations lists beside a result.
 _LISTED = 20
+#: Values of a set that are written into SQL; DuckDB takes seconds to read a hundred thousand.
+_MOST_WRITTEN = 1_000
 
 
 def in_set(arguments: Arguments) -> Rule:
     arguments.only("column", "value_set")
     column = arguments.column()
-    members = _members(arguments, column)
-    return column_rule(arguments, column, where(f"NOT ({column.sql} IN ({members}))"))
+    return column_rule(arguments, column, _membership(arguments, column, fails_inside=False))
 
 
 def not_in_set(arguments: Arguments) -> Rule:
     arguments.only("column", "value_set")
     column = arguments.column()
-    return column_rule(arguments, column, where(f"{column.sql} IN ({_members(arguments, column)})"))
+    return column_rule(arguments, column, _membership(arguments, column, fails_inside=True))
+
+
+def _membership(arguments: Arguments, column: Column, *, fails_inside: bool) -> Where | Scan:
+    members = _members(arguments, column)
+    if len(members) <= _MOST_WRITTEN:
+        is_member = f"{column.sql} IN ({', '.join(members)})"
+        return where(is_member if fails_inside else f"NOT ({is_member})")
+
+    def start() -> FindFailing:
+        wanted: pa.Array | None = None
+
+        def find(arrays: Sequence[pa.Array]) -> NDArray[np.bool_]:
+            nonlocal wanted
+            if wanted is None:
+                wanted = pa.array(arguments.kwargs["value_set"], arrays[0].type)
+            is_member = pc.is_in(arrays[0], wanted).to_numpy(zero_copy_only=False)
+            return np.asarray(is_member == fails_inside)
+
+        return find
+
+    return Scan((column,), start)
 
 
 def distinct_in_set(arguments: Arguments) -> Rule:
@@ -43,9 +81,11 @@ def _distinct(arguments: Arguments, *tells: str) -> Rule:
     arguments.only("column", "value_set")
     column = arguments.column()
     members = _members(arguments, column)
+    if len(members) > _MOST_WRITTEN:
+        raise Declined
     size = len(set(arguments.kwargs["value_set"]))
     rows = "TRUE" if arguments.condition is None else arguments.condition
-    is_member = f"{column.sql} IN ({members})"
+    is_member = f"{column.sql} IN ({', '.join(members)})"
 
     def judge(values: Values) -> Judgement:
         unexpected, present, examples = values
@@ -95,12 +135,12 @@ def modes_of(column: Column, source: str) -> str:
     return f"(SELECT list(value ORDER BY value) FROM ({counted}) WHERE times = most)"  # noqa: S608
 
 
-def _members(arguments: Arguments, column: Column) -> str:
-    """Return the values of a set as SQL, where they are of the type of the column."""
+def _members(arguments: Arguments, column: Column) -> list[str]:
+    """Return each value of a set as SQL, where they are of the type of the column."""
     values = arguments.kwargs.get("value_set")
     if not isinstance(values, list) or not values:
         raise Declined
-    return ", ".join(member(value, column) for value in values)
+    return [member(value, column) for value in values]
 
 
 def member(value: Any, column: Column) -> str:
