@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from validators.engine.compiled.columns import Column, Table
 from validators.engine.compiled.conditions import Condition
@@ -98,12 +98,12 @@ class Bounds:
     strict_high: bool
 
     def demand(self, *types: type) -> None:
-        """Decline bounds that are of other types."""
+        """Decline bounds that are no numbers of these types."""
         for bound in (self.low, self.high):
             if bound is None:
                 continue
             # Great Expectations makes a float of an integer, which from here on is another number.
-            if isinstance(bound, bool) or not isinstance(bound, types) or not is_plain(bound) or abs(bound) >= 2**53:
+            if not isinstance(bound, types) or not is_number(bound) or abs(bound) >= 2**53:
                 raise Declined
 
     def demand_order(self) -> None:
@@ -120,7 +120,7 @@ class Bounds:
         return bool(above and below)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """Tell whether a value is an integer of 64 bits or a finite float, and no boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool) and is_plain(value)
 

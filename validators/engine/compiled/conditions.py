@@ -123,12 +123,9 @@ def _constant(node: ast.expr) -> Any:
 
 
 def _membership(column: Column, values: Any, *, negated: bool) -> str:
-    wanted = int if column.kind == "integer" else (int, float)
-    if column.kind == "string":
-        wanted = str
-    if not isinstance(values, list) or not values or not all(isinstance(value, wanted) for value in values):
+    if not isinstance(values, list) or not values or not all(_compares(column, value) for value in values):
         raise Declined
-    if not all(_compares(column, value) for value in values):
+    if column.kind == "integer" and not all(isinstance(value, int) for value in values):
         raise Declined
     listed = ", ".join(literal(float(value) if column.kind == "float" else value) for value in values)
     sql = f"coalesce({column.sql} IN ({listed}), FALSE)"

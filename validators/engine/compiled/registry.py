@@ -107,3 +107,10 @@ def compile_expectation(expectation: Mapping[str, Any], table: Table) -> Rule | 
         return compiler.compile(Arguments(expectation["kwargs"], table, expectation["type"].startswith(_SIDE_BY_SIDE)))
     except Declined:
         return None
+
+
+def reference_table() -> str:
+    """Return the table of all kinds as Markdown, which ``docs/reference/expectations.md`` holds."""
+    lines = ["| kind | compiled for |", "|---|---|"]
+    lines += [f"| `{kind}` | {compiler.notes} |" for kind, compiler in sorted(COMPILERS.items())]
+    return "\n".join(lines) + "\n"

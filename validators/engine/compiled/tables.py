@@ -36,9 +36,7 @@ def column_count_equals(arguments: Arguments) -> Rule:
 
 def columns_in_order(arguments: Arguments) -> Rule:
     arguments.only("column_list")
-    names, expected = arguments.table.names, arguments.kwargs.get("column_list")
-    if not _are_names(expected):
-        raise Declined
+    names, expected = arguments.table.names, _names(arguments.kwargs.get("column_list"))
     mismatched = [
         {"Expected Column Position": position, "Expected": wanted, "Found": found}
         for position, (wanted, found) in enumerate(zip_longest(expected, names))
@@ -49,9 +47,7 @@ def columns_in_order(arguments: Arguments) -> Rule:
 
 def columns_as_set(arguments: Arguments) -> Rule:
     arguments.only("column_set", "exact_match")
-    names, expected = set(arguments.table.names), arguments.kwargs.get("column_set")
-    if not _are_names(expected):
-        raise Declined
+    names, expected = set(arguments.table.names), _names(arguments.kwargs.get("column_set"))
     exact = arguments.flag("exact_match", default=True)
     found = {"unexpected": sorted(names - set(expected)), "missing": sorted(set(expected) - names)}
     mismatched = {word: listed for word, listed in found.items() if listed}
@@ -91,8 +87,10 @@ def _whole(arguments: Arguments) -> int:
     return value
 
 
-def _are_names(names: Any) -> bool:
-    return isinstance(names, list) and all(isinstance(name, str) for name in names)
+def _names(names: Any) -> list[str]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Declined
+    return names
 
 
 def _details(mismatched: Any) -> dict[str, Any]:

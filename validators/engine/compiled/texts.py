@@ -58,7 +58,7 @@ def strftime_format(arguments: Arguments) -> Rule:
 
 
 def dateutil_parseable(arguments: Arguments) -> Rule:
-    from dateutil.parser import parse
+    from dateutil.parser import parse  # type: ignore[import-untyped]
 
     arguments.only("column")
 
