@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Any
 
-from validators.engine.compiled.arguments import Arguments, is_number
+from validators.engine.compiled.arguments import Arguments, is_plain
 from validators.engine.compiled.rules import Declined, Judgement, Rule, TableRule, Values
 
 
@@ -82,7 +82,7 @@ def _known(judgement: Judgement) -> TableRule:
 
 def _whole(arguments: Arguments) -> int:
     value = arguments.kwargs.get("value")
-    if not isinstance(value, int) or not is_number(value):
+    if not isinstance(value, int) or isinstance(value, bool) or not is_plain(value):
         raise Declined
     return value
 
