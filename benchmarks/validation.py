@@ -55,7 +55,7 @@ def suite() -> dict[str, Any]:
 
 
 def write_table(path: Path, rows: int) -> None:
-    """Write a table of 30 columns as the canonical Parquet of a data set; about one row in two hundred fails a rule."""
+    """Write a table of 30 columns as the canonical Parquet of a data set; about one row in fifteen fails a rule."""
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(path, _chunk(0, 1).schema, compression="zstd", version="2.6") as writer:
@@ -69,7 +69,7 @@ def _chunk(start: int, count: int) -> Any:
 
     draw = np.random.default_rng(start)
     numbers = np.arange(start, start + count)
-    faulty = draw.random((6, count)) < 0.001
+    faulty = draw.random((6, count)) < 0.01
     low = draw.normal(0, 1, count)
     words = np.array(["anna", "boris", "chloe", "dmitri", "élodie"])
     columns: dict[str, Any] = {
