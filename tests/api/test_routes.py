@@ -83,6 +83,8 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
     "validations/": {"get": EVERYBODY, "post": ENGINEERS_AND_AUDITORS},
     "validations/<int:pk>/": {"get": EVERYBODY},
     "validations/<int:pk>/rows/": {"get": EVERYBODY},
+    "validations/<int:pk>/failures/": {"get": EVERYBODY},
+    "validations/<int:pk>/results/": {"get": EVERYBODY},
     "validations/<int:pk>/waive/": {"post": APPROVERS},
     "cleanings/": {"get": EVERYBODY, "post": ENGINEERS},
     "cleanings/<int:pk>/": {"get": EVERYBODY},

@@ -94,7 +94,9 @@ def test_a_recorded_validation_has_a_digest_and_an_event(alice: User) -> None:
     )
     value = {"success": False, "statistics": {"failed": 1}, "results": [{"status": "failed"}], "row_count": 3}
 
-    validations.record_validation(validation.job, value, {"rows.parquet": StoredFileFactory()})
+    validations.record_validation(
+        validation.job, value, {"rows.parquet": StoredFileFactory(), "results.json": StoredFileFactory()}
+    )
 
     kept = Validation.objects.get(pk=validation.pk)
     assert kept.success is False

@@ -12,6 +12,7 @@ from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 
 from governance.api.base import (
     IDEMPOTENCY_KEY,
@@ -25,9 +26,13 @@ from governance.exceptions import StateConflict
 from governance.permissions import Action
 from governance.storage import store
 from validators.api.suites import SuiteField
+from validators.engine.suites import SEVERITIES
 from validators.models import Validation, Waiver
-from validators.rows import unexpected_rows
+from validators.rows import MOST_ROWS, FailureFilter, failures, unexpected_rows
 from validators.services import validations
+
+#: No row and no place in a file is further.
+_LAST = 2**63 - 1
 
 
 class WaiverSerializer(serializers.ModelSerializer[Waiver]):
@@ -99,6 +104,38 @@ class ValidationBody(StrictSerializer):
     suite = SuiteField()
 
 
+class FailureQuery(StrictSerializer):
+    """Which failing rows are asked for."""
+
+    expectation = serializers.CharField(required=False, help_text="The id or the type of an expectation.")
+    column = serializers.CharField(required=False, trim_whitespace=False, help_text="A column that the rule names.")
+    severity = serializers.ChoiceField(choices=SEVERITIES, required=False)
+    from_row = serializers.IntegerField(min_value=0, max_value=_LAST, required=False, help_text="Counted from 0.")
+    to_row = serializers.IntegerField(min_value=0, max_value=_LAST, required=False, help_text="This row included.")
+    limit = serializers.IntegerField(min_value=1, max_value=MOST_ROWS, default=100)
+    cursor = serializers.IntegerField(min_value=0, max_value=_LAST, default=0, help_text="From `next` of an answer.")
+
+
+class FailureSerializer(serializers.Serializer[Any]):
+    """One row that does not meet one rule."""
+
+    row = serializers.IntegerField(help_text="Counted from 0.")
+    expectation_id = serializers.CharField()
+    expectation = serializers.CharField()
+    column = serializers.CharField()
+    value = serializers.CharField(allow_null=True)
+    reason = serializers.CharField()
+    severity = serializers.ChoiceField(choices=SEVERITIES, allow_null=True)
+
+
+class FailurePageSerializer(serializers.Serializer[Any]):
+    """A page of failing rows; pages are read forward only, so that ``previous`` is null."""
+
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = FailureSerializer(many=True)
+
+
 class WaiverBody(StrictSerializer):
     """Why and until when a failed validation does not close the gate."""
 
@@ -120,6 +157,8 @@ class ValidationViewSet(Readable[Validation], StartsWork[Validation]):
         "retrieve": Action.VIEW,
         "create": Action.REQUEST_VALIDATION,
         "rows": Action.VIEW,
+        "failures": Action.VIEW,
+        "results": Action.VIEW,
         "waive": Action.GRANT_WAIVER,
     }
 
@@ -146,6 +185,33 @@ class ValidationViewSet(Readable[Validation], StartsWork[Validation]):
             as_attachment=True,
             filename=f"validation-{validation.pk}-rows.parquet",
             content_type="application/vnd.apache.parquet",
+        )
+
+    @extend_schema(parameters=[FailureQuery], responses={200: FailurePageSerializer})
+    @action(detail=True, methods=["get"], filterset_fields=[], pagination_class=None)
+    def failures(self, request: Request, pk: int) -> Response:
+        """List rows that do not meet a rule, a line a row and rule, in the order of the rows; filtered and by pages."""
+        validation = self.get_object()
+        query = FailureQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        asked = query.validated_data
+        after, limit = asked.pop("cursor"), asked.pop("limit")
+        lines, following = failures(validation, FailureFilter(**asked), after=after, limit=limit)
+        address = None if following is None else replace_query_param(request.build_absolute_uri(), "cursor", following)
+        return Response({"next": address, "previous": None, "results": lines})
+
+    @extend_schema(responses={(200, "application/json"): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get"])
+    def results(self, request: Request, pk: int) -> FileResponse:
+        """Download the result as Great Expectations writes one; its own classes and renderers read it."""
+        validation = self.get_object()
+        if validation.result_file_id is None:
+            raise StateConflict(f"{str(validation).capitalize()} has no result: its job has not ended with one.")
+        return FileResponse(
+            store().open(validation.result_file_id),
+            as_attachment=True,
+            filename=f"validation-{validation.pk}-results.json",
+            content_type="application/json",
         )
 
     @extend_schema(request=WaiverBody, responses={201: WaiverSerializer})

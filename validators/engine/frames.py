@@ -11,15 +11,17 @@ The array column itself says only whether it is there: ``expect_column_values_to
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from workers.datasets.canonical import canonical_array, is_tensor, one_array, tensor_values
 from workers.protocol import JobError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DERIVED = ("minimum", "maximum", "mean", "missing")
 
@@ -50,11 +52,15 @@ def frame_of(table: pa.Table, *, comparable: bool = False) -> pd.DataFrame:
     missing integers: integers and booleans next to missing values become floats there, as long as that changes no
     value.
     """
+    import pandas as pd
+
     columns = {name: _series(one_array(table.column(name)), name, comparable) for name in table.column_names}
     return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows), copy=False)
 
 
 def _series(array: pa.Array, name: str, comparable: bool) -> Any:
+    import pandas as pd
+
     array = canonical_array(array, name=name)
     if is_tensor(array.type):
         present = pc.is_valid(array).to_numpy(zero_copy_only=False)
@@ -80,6 +86,8 @@ def _series(array: pa.Array, name: str, comparable: bool) -> Any:
 
 
 def _as_floats(values: Any, missing: Any) -> pd.Series:
+    import pandas as pd
+
     floats = values.astype(np.float64)
     floats[missing] = np.nan
     return pd.Series(floats)

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from validators.engine.expectations import Evaluator
 from validators.engine.plans import DEFAULT_MAX_FRACTION, Step
 from validators.engine.sentences import sentence_of
+from validators.engine.through_gx import GreatExpectations
 from validators.engine.validation import text_of
 from workers.datasets.canonical import digest_of_rows, is_tensor, missing_rows, one_array
 from workers.protocol import JobError
@@ -72,7 +72,7 @@ def remove(cleaned: Cleaned, steps: list[Step]) -> None:
 
     A row that several steps name leaves by the first of them, and its reason names every one.
     """
-    evaluator = Evaluator(cleaned.table)
+    evaluator = GreatExpectations(cleaned.table)
     reasons: dict[int, list[str]] = {}
     first: dict[int, Step] = {}
     counts = []
@@ -100,7 +100,7 @@ def dedupe(cleaned: Cleaned, step: Step) -> None:
     for name in columns:
         _demand_column(cleaned.table, name)
     if step.get("rule"):
-        places = _failing(Evaluator(cleaned.table), step)
+        places = _failing(GreatExpectations(cleaned.table), step)
     else:
         missing = [missing_rows(one_array(cleaned.table.column(name))) for name in columns]
         places = np.flatnonzero(~np.logical_and.reduce(missing)).astype(np.int64)
@@ -171,12 +171,12 @@ def impute(cleaned: Cleaned, step: Step) -> None:
 
 def flag(cleaned: Cleaned, step: Step) -> None:
     """Count the rows that do not meet a rule and leave them as they are."""
-    count = len(_failing(Evaluator(cleaned.table), step))
+    count = len(_failing(GreatExpectations(cleaned.table), step))
     _demand_fraction(cleaned, step, count, default=None)
     _report(cleaned, step, rows=count, sentence=f"{_rows(count)} flagged and kept; not met: {_rule_sentence(step)}.")
 
 
-def _failing(evaluator: Evaluator, step: Step) -> Rows:
+def _failing(evaluator: GreatExpectations, step: Step) -> Rows:
     outcome = evaluator.evaluate(step["rule"])
     if outcome.status == "error":
         raise JobError(
@@ -191,7 +191,7 @@ def _places(cleaned: Cleaned, step: Step) -> pa.Array:
     """Say for each row that is left whether the step may change it."""
     allowed = np.full(cleaned.table.num_rows, not step.get("rule"))
     if step.get("rule"):
-        allowed[_failing(Evaluator(cleaned.table), step)] = True
+        allowed[_failing(GreatExpectations(cleaned.table), step)] = True
     return pa.array(allowed)
 
 

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
+from validators.engine.cell_texts import text_of, values_as_text
 from validators.engine.expectations import Evaluator, Outcome
+from validators.engine.failing_rows import Example, write_failing_rows
+from validators.engine.gx_results import result_document
 from validators.engine.sentences import sentence_of
-from validators.engine.suites import SEVERITIES, check_suite, columns_of, with_ids
+from validators.engine.suites import SEVERITIES, check_suite, with_ids
 from workers.context import JobContext
-from workers.datasets.arrays import read_table
-from workers.datasets.canonical import is_tensor, one_array
 from workers.protocol import JobError
 
-ROWS_FILE = "rows.parquet"
-ROWS_SCHEMA = pa.schema(
-    [
-        ("row", pa.int64()),
-        *((name, pa.string()) for name in ("expectation_id", "expectation", "column", "value", "reason")),
-    ]
-)
+__all__ = ["run", "text_of", "validate", "values_as_text"]
 
-_EXAMPLES = 3
+ROWS_FILE = "rows.parquet"
+RESULTS_FILE = "results.json"
+
+_SHOWN_EXAMPLES = 3
+
+#: Told on the way: rows that are done, rows that there are (each once a pass), and what comes.
+Told = Callable[[int, int, str], None]
 
 
 def run(context: JobContext) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def run(context: JobContext) -> dict[str, Any]:
 
     Inputs: ``dataset``. Parameters: ``suite`` (JSON), ``schema``. Outputs: ``rows.parquet`` with one line for each row
     and expectation that it does not meet: ``row`` (counted from 0), ``expectation_id``, ``expectation`` (its type),
-    ``column``, ``value`` (as text) and ``reason``.
+    ``column``, ``value`` (as text) and ``reason``; ``results.json`` with the result as Great Expectations writes one.
 
     Returns:
         ``success`` (no expectation of severity critical failed or broke), ``statistics``, ``results`` in the order of
@@ -47,24 +46,60 @@ def run(context: JobContext) -> dict[str, Any]:
     problems = check_suite(suite)
     if problems:
         raise JobError("suite_not_valid", problems[0].detail, place=problems[0].place)
-    evaluator = Evaluator(read_table(context.input("dataset")))
-    outcomes = []
+
+    def told(done: int, total: int, message: str) -> None:
+        context.progress(done, total, "rows", message)
+
+    work = context.folder / "work"
+    try:
+        return validate(
+            context.input("dataset"),
+            suite,
+            context.output(ROWS_FILE),
+            work=work,
+            told=told,
+            results_file=context.output(RESULTS_FILE),
+        )
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def validate(
+    path: Path,
+    suite: Mapping[str, Any],
+    rows_file: Path,
+    *,
+    work: Path,
+    told: Told | None = None,
+    results_file: Path | None = None,
+) -> dict[str, Any]:
+    """Run a suite on the table of a file, write the failing rows, and return the value of a validation: see ``run``.
+
+    Args:
+        work: a folder for what does not fit into memory.
+        results_file: where the result goes as Great Expectations writes one, if it is wanted.
+    """
+    evaluator = Evaluator(path, work=work)
     expectations = with_ids(suite)["expectations"]
-    for number, expectation in enumerate(expectations):
-        sentence = sentence_of(expectation["type"], expectation["kwargs"])
-        context.progress(number, len(expectations), "expectations", sentence)
-        outcomes.append(evaluator.evaluate(expectation))
-    rows = failing_rows(evaluator.table, outcomes)
-    pq.write_table(rows, context.output(ROWS_FILE), compression="zstd")
+    outcomes = evaluator.evaluate_all(expectations, told)
+
+    def tell_rows(done: int) -> None:
+        if told is not None:
+            told(done, evaluator.row_count, "writing the rows that fail")
+
+    written = write_failing_rows(path, outcomes, rows_file, tell_rows)
+    if results_file is not None:
+        document = result_document(suite["name"], outcomes, written.examples)
+        results_file.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False), encoding="utf-8")
     return {
         "success": not any(outcome.severity == "critical" and outcome.status != "passed" for outcome in outcomes),
         "statistics": _statistics(outcomes),
-        "results": [result_of(evaluator.table, outcome) for outcome in outcomes],
-        "row_count": pc.count_distinct(rows.column("row")).as_py(),
+        "results": [result_of(outcome, written.examples.get(number, [])) for number, outcome in enumerate(outcomes)],
+        "row_count": written.row_count,
     }
 
 
-def result_of(table: pa.Table, outcome: Outcome) -> dict[str, Any]:
+def result_of(outcome: Outcome, examples: Sequence[Example]) -> dict[str, Any]:
     """Return one outcome as the record keeps it."""
     expectation = outcome.expectation
     kwargs = expectation["kwargs"]
@@ -79,70 +114,12 @@ def result_of(table: pa.Table, outcome: Outcome) -> dict[str, Any]:
         "element_count": outcome.element_count,
         "unexpected_percent": outcome.unexpected_percent,
         "mostly": kwargs.get("mostly"),
-        "message": _message(table, outcome),
+        "message": _message(outcome, examples),
         "sentence": sentence_of(expectation["type"], kwargs),
     }
 
 
-def failing_rows(table: pa.Table, outcomes: Sequence[Outcome]) -> pa.Table:
-    """Return every row that does not meet a row rule, once for each rule, in the order of the rows.
-
-    A rule that is met by most of its values as asked (``mostly``) names the others here all the same.
-    """
-    parts = [_failing_rows_of(table, outcome) for outcome in outcomes if len(outcome.rows)]
-    rows = pa.concat_tables(parts) if parts else ROWS_SCHEMA.empty_table()
-    order = np.argsort(rows.column("row").to_numpy(), kind="stable")
-    return rows.take(pa.array(order)).combine_chunks()
-
-
-def values_as_text(table: pa.Table, columns: Sequence[str], rows: Any) -> list[str | None]:
-    """Return what stands in the columns of some rows: the value, or ``a = 1, b = 2`` for several columns."""
-    taken = [_texts(table.column(name).take(pa.array(rows))) for name in columns]
-    if len(columns) == 1:
-        return taken[0]
-    return [
-        ", ".join(f"{name} = {'missing' if text is None else text}" for name, text in zip(columns, texts, strict=True))
-        for texts in zip(*taken, strict=True)
-    ]
-
-
-def _failing_rows_of(table: pa.Table, outcome: Outcome) -> pa.Table:
-    expectation, count = outcome.expectation, len(outcome.rows)
-    columns = columns_of(expectation["kwargs"])
-    values = values_as_text(table, columns, outcome.rows) if columns else [None] * count
-    sentence = sentence_of(expectation["type"], expectation["kwargs"])
-    reasons = [f"Expected: {sentence}. Found: {'missing' if value is None else value}." for value in values]
-    columns_text = ", ".join(columns)
-    return pa.table(
-        [
-            outcome.rows,
-            [expectation["id"]] * count,
-            [expectation["type"]] * count,
-            [columns_text] * count,
-            pa.array(values, pa.string()),
-            reasons,
-        ],
-        schema=ROWS_SCHEMA,
-    )
-
-
-def _texts(column: pa.ChunkedArray) -> list[str | None]:
-    array = one_array(column)
-    if is_tensor(array.type):
-        return [None if missing else "array" for missing in pc.is_null(array).to_pylist()]
-    return [None if value is None else text_of(value) for value in array.to_pylist()]
-
-
-def text_of(value: Any) -> str:
-    """Return a value as rows and changes show it."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
-
-
-def _message(table: pa.Table, outcome: Outcome) -> str:
+def _message(outcome: Outcome, examples: Sequence[Example]) -> str:
     if outcome.status == "error":
         return outcome.error
     if outcome.unexpected_count is None or outcome.element_count is None:
@@ -150,15 +127,13 @@ def _message(table: pa.Table, outcome: Outcome) -> str:
         return f"It is {'met' if outcome.status == 'passed' else 'not met'}.{observed}"
     if outcome.unexpected_count == 0:
         return f"All {outcome.element_count:,} rows meet it."
-    columns = columns_of(outcome.expectation["kwargs"])
-    first = outcome.rows[:_EXAMPLES]
-    values = values_as_text(table, columns, first) if columns else [None] * len(first)
-    examples = "; ".join(
-        f"row {row}: {'missing' if value is None else value}" for row, value in zip(first, values, strict=True)
+    shown = "; ".join(
+        f"row {example.row}: {'missing' if example.text is None else example.text}"
+        for example in examples[:_SHOWN_EXAMPLES]
     )
     share = "" if outcome.unexpected_percent is None else f" ({outcome.unexpected_percent:.3g} % of the values)"
-    more = ", ..." if len(outcome.rows) > _EXAMPLES else ""
-    return f"{outcome.unexpected_count:,} of {outcome.element_count:,} rows do not meet it{share}: {examples}{more}"
+    more = ", ..." if outcome.unexpected_count > _SHOWN_EXAMPLES else ""
+    return f"{outcome.unexpected_count:,} of {outcome.element_count:,} rows do not meet it{share}: {shown}{more}"
 
 
 def _statistics(outcomes: Sequence[Outcome]) -> dict[str, Any]:

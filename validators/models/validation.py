@@ -22,6 +22,14 @@ class Validation(models.Model):
     statistics = models.JSONField(default=dict, blank=True, help_text="counts by severity and status")
     results = models.JSONField(default=list, blank=True, help_text="one object an expectation")
     rows = models.ForeignKey("governance.StoredFile", on_delete=models.PROTECT, related_name="+", null=True, blank=True)
+    result_file = models.ForeignKey(
+        "governance.StoredFile",
+        on_delete=models.PROTECT,
+        related_name="+",
+        null=True,
+        blank=True,
+        help_text="the result as Great Expectations writes one",
+    )
     row_count = models.PositiveBigIntegerField(default=0, help_text="how many rows fail at least one expectation")
     digest = models.CharField(max_length=71, blank=True, help_text="digest of the result")
     job = models.OneToOneField("governance.Job", on_delete=models.PROTECT, related_name="validation")

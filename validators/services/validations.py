@@ -63,6 +63,7 @@ def record_validation(job: Job, value: dict[str, Any], files: Mapping[str, Store
     validation.statistics = value["statistics"]
     validation.results = value["results"]
     validation.rows = kept_file(files, "rows.parquet")
+    validation.result_file = kept_file(files, "results.json")
     validation.row_count = value["row_count"]
     validation.digest = digest_of_json(
         {"dataset": validation.dataset_digest, "suite": validation.suite.digest, "value": value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -365,15 +366,21 @@ def test_row_rules_name_their_columns() -> None:
             assert columns_of(entry["kwargs"]), entry["type"]
 
 
-def test_progress_is_told_by_expectation(tmp_path: Path) -> None:
-    write_table(pa.table({"age": [1]}), tmp_path / "table.parquet")
+def test_progress_is_told_in_rows_pass_by_pass(tmp_path: Path) -> None:
+    write_table(pa.table({"age": [1, 2]}), tmp_path / "table.parquet")
+    through_gx = expectation("column_values_to_be_of_type", column="age", type_="int64")
     context = job(
         tmp_path / "job",
         kind="validation",
         inputs={"dataset": tmp_path / "table.parquet"},
-        parameters={"suite": suite_of(*EXPECTATIONS[:3]), "schema": None},
+        parameters={
+            "suite": suite_of(expectation("column_values_to_be_unique", column="age"), through_gx),
+            "schema": None,
+        },
     )
     validation.run(context)
-    lines = (context.folder / "messages").read_text().splitlines()
-    assert len(lines) == 3
-    assert '"id never repeats a value"' in lines[0]
+    told = [json.loads(line) for line in (context.folder / "messages").read_text().splitlines()]
+    assert {line["unit"] for line in told} == {"rows"}
+    assert [(line["done"], line["total"]) for line in told] == [(0, 6), (2, 6), (4, 6), (2, 2)]
+    assert "Great Expectations" in told[2]["message"]
+    assert told[-1]["message"] == "writing the rows that fail"
