@@ -1,4 +1,4 @@
-"""Numbers as reports write them: digits, percent, intervals, a true minus."""
+"""Numbers as people read them: digits, percent, intervals, a true minus."""
 
 from __future__ import annotations
 
