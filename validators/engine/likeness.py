@@ -19,6 +19,9 @@ BLOCK_PAIRS = 2**22
 
 HASH_BITS = 64
 
+#: Neighbouring cells that differ by a smaller share of the range are one flat area, in which noise flips no bit.
+FLAT = 0.05
+
 
 def row_keys(columns: Mapping[str, NDArray[Any]]) -> list[bytes]:
     """Return 16 bytes a row that are the same where all columns are, minus zero being zero.
@@ -81,7 +84,8 @@ def near_images(
     if not len(mine) or not len(other):
         return
     spread = float(max(mine.max(), other.max()) - min(mine.min(), other.min())) or 1.0
-    my_hashes, other_hashes = difference_hashes(mine), difference_hashes(other)
+    margin = FLAT * spread
+    my_hashes, other_hashes = difference_hashes(mine, margin), difference_hashes(other, margin)
     asked = np.arange(len(mine)) if rows is None else rows
     step = max(1, BLOCK_PAIRS // len(other))
     for first in range(0, len(asked), step):
@@ -112,11 +116,14 @@ def grey(images: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(values.mean(axis=axis))
 
 
-def difference_hashes(images: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """Return 64-bit difference hashes of images (rows, height, width): is a cell brighter than the one to its left?"""
+def difference_hashes(images: NDArray[np.float64], margin: float = 0.0) -> NDArray[np.uint64]:
+    """Return 64-bit difference hashes of images (rows, height, width): is a cell brighter than the one to its left?
+
+    It has to be brighter by more than the margin, in the unit of the images.
+    """
     rows, columns = _shrink(images.shape[1], 8), _shrink(images.shape[2], 9)
     small = np.einsum("rh,nhw,cw->nrc", rows, images, columns, optimize=True)
-    bits = (small[:, :, 1:] > small[:, :, :-1]).reshape(len(images), HASH_BITS)
+    bits = (small[:, :, 1:] > small[:, :, :-1] + margin).reshape(len(images), HASH_BITS)
     return np.ascontiguousarray(np.packbits(bits, axis=1)).view(np.uint64)[:, 0]
 
 
