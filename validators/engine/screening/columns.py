@@ -87,9 +87,9 @@ class _Frequent:
 def _most_frequent(data: Screened, names: Sequence[str]) -> Iterator[_Frequent]:
     """Yield the most frequent value of each column, or its absence where that is more frequent."""
     places = [data.place(name) for name in names]
-    modes = data.one(f"SELECT {', '.join(f'mode({place})' for place in places)} FROM {data.relation}")  # noqa: S608
+    modes = data.one(f"SELECT {', '.join(f'mode({place})' for place in places)} FROM {data.relation}")
     counts = ", ".join(f"count(*) FILTER (WHERE {place} = ?), count(*) - count({place})" for place in places)
-    line = data.one(f"SELECT {counts} FROM {data.relation}", modes)  # noqa: S608 - no name is in it
+    line = data.one(f"SELECT {counts} FROM {data.relation}", modes)
     for place, (name, mode) in enumerate(zip(names, modes, strict=True)):
         count, missing = int(line[2 * place]), int(line[2 * place + 1])
         if missing >= count:
@@ -195,14 +195,14 @@ def _holds(data: Screened, first: str, second: str, kind: str, correlation: floa
     if kind == "line":
         finite = f"isfinite(CAST({a} AS DOUBLE)) AND isfinite(CAST({b} AS DOUBLE))"
         found, unlike = data.one(
-            f"SELECT corr(CAST({a} AS DOUBLE), CAST({b} AS DOUBLE)) FILTER (WHERE {finite}), "  # noqa: S608
+            f"SELECT corr(CAST({a} AS DOUBLE), CAST({b} AS DOUBLE)) FILTER (WHERE {finite}), "
             f"count(*) FILTER (WHERE ({a} IS NULL) <> ({b} IS NULL)) FROM {data.relation}"
         )
         return found is not None and abs(found) >= correlation and unlike == 0
     if kind == "same":
         return _are_equal(data, first, second)
     (pairs,), (firsts,), (seconds,) = (
-        data.one(f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM {data.relation})")  # noqa: S608
+        data.one(f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM {data.relation})")
         for columns in (f"{a}, {b}", a, b)
     )
     return bool(pairs == firsts == seconds)
@@ -212,8 +212,7 @@ def _are_equal(data: Screened, first: str, second: str) -> bool:
     if data.described(first).type != data.described(second).type:
         return False
     (unlike,) = data.one(
-        f"SELECT count(*) FILTER (WHERE {data.place(first)} IS DISTINCT FROM {data.place(second)}) "  # noqa: S608
-        f"FROM {data.relation}"
+        f"SELECT count(*) FILTER (WHERE {data.place(first)} IS DISTINCT FROM {data.place(second)}) FROM {data.relation}"
     )
     return bool(unlike == 0)
 
@@ -230,7 +229,7 @@ def _how_alike(data: Screened, first: str, second: str, kind: str) -> str:
 def _line(data: Screened, first: str, second: str) -> tuple[float, float]:
     x, y = (f"CAST({data.place(name)} AS DOUBLE)" for name in (first, second))
     line: tuple[Any, ...] = data.one(
-        f"SELECT regr_slope({y}, {x}), regr_intercept({y}, {x}) FROM {data.relation} "  # noqa: S608
+        f"SELECT regr_slope({y}, {x}), regr_intercept({y}, {x}) FROM {data.relation} "
         f"WHERE isfinite({x}) AND isfinite({y})"
     )
     return float(line[0]), float(line[1])

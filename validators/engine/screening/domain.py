@@ -23,8 +23,8 @@ class TableDrift(Detector):
     """Whether the rows of the two versions can be told apart at all, by all features together.
 
     How: a domain classifier (Lopez-Paz and Oquab, Revisiting Classifier Two-Sample Tests, ICLR 2017): the simple model
-    of the label detector learns which version a row is of; the area under the curve on rows it has not seen is 0.5 where
-    the versions are alike. The interval is DeLong's; equally many rows of each.
+    of the label detector learns which version a row is of; the area under the curve on rows it has not seen is 0.5
+    where the versions are alike. The interval is DeLong's; equally many rows of each.
 
     Signs of high risk: an area well above 0.5 although no single column has moved: columns have changed together.
 

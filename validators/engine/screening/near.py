@@ -82,7 +82,8 @@ class NearDuplicates(Detector):
                 int(our_rows[pair.row]),
                 int(their_rows[pair.other]),
                 1 - pair.pixel_difference,
-                f"hashes {pair.hash_distance} of 64 bits, pixels {100 * pair.pixel_difference:.2g} % of the range apart",
+                f"hashes {pair.hash_distance} of 64 bits apart, "
+                f"pixels {100 * pair.pixel_difference:.2g} % of the range",
             )
             for pair in pairs
             if pair.pixel_difference > 0

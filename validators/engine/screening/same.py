@@ -185,7 +185,7 @@ def _keys(data: Screened, names: Sequence[str], table: str) -> None:
     columns = ", ".join(f"v{place}" for place in range(len(names)))
     data.run(f"DROP TABLE IF EXISTS {table}")
     data.run(
-        f"CREATE TEMP TABLE {table} AS SELECT row, hash({columns}) AS key "  # noqa: S608 - no name is in it
+        f"CREATE TEMP TABLE {table} AS SELECT row, hash({columns}) AS key "
         f"FROM (SELECT row, {_values(data, names)} FROM {data.relation})"
     )
 
@@ -193,7 +193,7 @@ def _keys(data: Screened, names: Sequence[str], table: str) -> None:
 def _repeated(data: Screened, names: Sequence[str], more: str = "") -> str:
     """Return a SELECT of the rows whose hash comes again, with their columns and ``more``."""
     return (
-        f"SELECT row, {_values(data, names)}{more} FROM {data.relation} WHERE row IN "  # noqa: S608
+        f"SELECT row, {_values(data, names)}{more} FROM {data.relation} WHERE row IN "
         "(SELECT row FROM own WHERE key IN (SELECT key FROM own GROUP BY key HAVING count(*) > 1))"
     )
 
@@ -202,7 +202,7 @@ def _twins_within(data: Screened, names: Sequence[str]) -> Twins:
     _keys(data, names, "own")
     columns = ", ".join(f"v{place}" for place in range(len(names)))
     sql = (
-        f"SELECT row, first FROM (SELECT row, min(row) OVER (PARTITION BY {columns}) AS first "  # noqa: S608
+        f"SELECT row, first FROM (SELECT row, min(row) OVER (PARTITION BY {columns}) AS first "
         f"FROM ({_repeated(data, names)})) WHERE row > first ORDER BY row"
     )
     return _fetched(data, sql)
@@ -213,7 +213,7 @@ def _shared_rows(data: Screened, other: Screened, names: Sequence[str], more: tu
     _keys(data, names, "own")
     _keys(other, names, "theirs")
     return (
-        f"SELECT row, false AS is_other, {_values(data, names)}{more[0]} FROM {data.relation} "  # noqa: S608
+        f"SELECT row, false AS is_other, {_values(data, names)}{more[0]} FROM {data.relation} "
         "WHERE row IN (SELECT row FROM own WHERE key IN (SELECT key FROM theirs)) UNION ALL "
         f"SELECT row, true, {_values(other, names)}{more[1]} FROM {other.relation} "
         "WHERE row IN (SELECT row FROM theirs WHERE key IN (SELECT key FROM own))"
@@ -223,7 +223,7 @@ def _shared_rows(data: Screened, other: Screened, names: Sequence[str], more: tu
 def _twins_between(data: Screened, other: Screened, names: Sequence[str]) -> Twins:
     columns = ", ".join(f"v{place}" for place in range(len(names)))
     sql = (
-        "SELECT row, first FROM (SELECT row, is_other, min(row) FILTER (WHERE is_other) "  # noqa: S608
+        "SELECT row, first FROM (SELECT row, is_other, min(row) FILTER (WHERE is_other) "
         f"OVER (PARTITION BY {columns}) AS first FROM ({_shared_rows(data, other, names)})) "
         "WHERE NOT is_other AND first IS NOT NULL ORDER BY row"
     )
@@ -258,7 +258,7 @@ def _conflicts(
         kept = "label IS NOT NULL AND NOT is_other"
     seen = "" if other is None else " FILTER (WHERE is_other)"
     sql = (
-        "SELECT row, label, CASE WHEN label <> low_label THEN low_row ELSE high_row END, "  # noqa: S608
+        "SELECT row, label, CASE WHEN label <> low_label THEN low_row ELSE high_row END, "
         "CASE WHEN label <> low_label THEN low_label ELSE high_label END FROM (SELECT *, "
         f"min(label){seen} OVER same AS low_label, max(label){seen} OVER same AS high_label, "
         f"arg_min({other_row}, label){seen} OVER same AS low_row, "

@@ -118,7 +118,7 @@ class Screened:
         found: dict[str, int] = {}
         for group in blocks(names, BLOCK_COLUMNS):
             counts = ", ".join(f"approx_count_distinct({self.place(name)})" for name in group)
-            found.update(zip(group, self.one(f"SELECT {counts} FROM {self.relation}"), strict=True))  # noqa: S608
+            found.update(zip(group, self.one(f"SELECT {counts} FROM {self.relation}"), strict=True))
         return found
 
     @cached_property
@@ -133,7 +133,7 @@ class Screened:
             return Target(name, {}, f"The target {name!r} is of the type {described.type}, which names no class.")
         place = self.place(name)
         lines = self.all(
-            f"SELECT {place}, count(*) FROM {self.relation} WHERE {place} IS NOT NULL "  # noqa: S608 - no name is in it
+            f"SELECT {place}, count(*) FROM {self.relation} WHERE {place} IS NOT NULL "
             f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {most + 1}"
         )
         counts = {text_of(value): int(count) for value, count in lines}

@@ -82,7 +82,7 @@ class _Univariate(Detector):
     def _keep(self, context: ScreeningContext, bound: Bound) -> None:
         value = f"CAST({context.data.place(bound.column)} AS DOUBLE)"
         sql = (
-            f"SELECT row, {value} AS value FROM {context.data.relation} "  # noqa: S608 - no name is in it
+            f"SELECT row, {value} AS value FROM {context.data.relation} "
             f"WHERE NOT isnan({value}) AND ({value} < ? OR {value} > ?) ORDER BY row"
         )
         for batch in context.data.stream(sql, [bound.lower, bound.upper]):
@@ -206,7 +206,7 @@ def _quantiles(
         value = f"CAST({data.place(name)} AS DOUBLE)"
         measured = value if about is None else f"abs({value} - ?)"
         parts.append(f"quantile_cont({measured}, {shares}) FILTER (WHERE isfinite({value}))")
-    return list(data.one(f"SELECT {', '.join(parts)} FROM {data.relation}", about or []))  # noqa: S608
+    return list(data.one(f"SELECT {', '.join(parts)} FROM {data.relation}", about or []))
 
 
 def _widened(data: Screened, bounds: Sequence[Bound], max_share: float) -> tuple[list[Bound], dict[str, int]]:
@@ -229,7 +229,7 @@ def _counts_outside(data: Screened, bounds: Sequence[Bound]) -> dict[str, int]:
         values = [f"CAST({data.place(bound.column)} AS DOUBLE)" for bound in group]
         counts = ", ".join(f"count(*) FILTER (WHERE NOT isnan({v}) AND ({v} < ? OR {v} > ?))" for v in values)
         limits = [limit for bound in group for limit in (bound.lower, bound.upper)]
-        line = data.one(f"SELECT {counts} FROM {data.relation}", limits)  # noqa: S608 - no name is in it
+        line = data.one(f"SELECT {counts} FROM {data.relation}", limits)
         found.update(zip([bound.column for bound in group], map(int, line), strict=True))
     return found
 
