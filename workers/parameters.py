@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 ParametersT = TypeVar("ParametersT")
 
@@ -55,7 +55,7 @@ def read(kind: type[ParametersT], document: Mapping[str, Any], *, owner: str) ->
         ParameterError: an unknown key, a wrong type, a value out of range; ``owner`` says whose.
     """
     hints = get_type_hints(kind)
-    known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type] - a dataclass, as setting() says
+    known = {entry.name: entry for entry in fields(cast(Any, kind))}
     values = {}
     for name, value in document.items():
         if name not in known:

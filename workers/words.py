@@ -31,6 +31,13 @@ def with_interval(interval: Interval, *, as_percent: bool = False, digits: int |
     return f"{value} ({number(factor * interval.low, places)} to {number(factor * interval.high, places)})"
 
 
+def share_with_interval(interval: Interval) -> str:
+    """Write a share in percent with its interval, and so many digits that a small one is not written as 0."""
+    small = interval.high if not interval.value else interval.value
+    digits = 1 if small is None or small >= 0.01 else 2 if small >= 0.001 else 4
+    return with_interval(interval, as_percent=True, digits=digits)
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     """Write `1 row`, `1,234 rows`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

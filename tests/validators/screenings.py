@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import sklearn.ensemble  # noqa: F401 - a limit of threads holds for libraries that are loaded
 from threadpoolctl import threadpool_limits
 
 from tests.validators.planted import Case, Planted, as_arrow

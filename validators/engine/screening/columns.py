@@ -15,7 +15,7 @@ from validators.engine.screening.features import codes_of, floats
 from validators.engine.screening.screened import BLOCK_COLUMNS, NUMBER_TYPES, Sample, Screened, blocks
 from validators.engine.validation import text_of
 from workers.statistics import wilson
-from workers.words import counted, listed, with_interval
+from workers.words import counted, listed, share_with_interval
 
 #: With fewer rows one value in all of them says little.
 FEWEST_ROWS = 20
@@ -70,7 +70,7 @@ class ConstantColumns(Detector):
                 ColumnFinding(
                     entry.name,
                     entry.count / data.count,
-                    f"{entry.value} in {with_interval(wilson(entry.count, data.count), as_percent=True, digits=2)}.",
+                    f"{entry.value} in {share_with_interval(wilson(entry.count, data.count))}.",
                 )
                 for entry in found
             ],

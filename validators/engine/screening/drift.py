@@ -245,6 +245,6 @@ def _chart(context: ScreeningContext, test: Moved, place: int) -> dict[str, obje
     if test.what == "numbers":
         drawing = numbers_chart(test.column, floats(ours), floats(theirs), data.ref, other.ref)
     else:
-        texts = [pc.cast(values.drop_null(), pa.string()) for values in (ours, theirs)]
-        drawing = codes_chart(test.column, *texts, data.ref, other.ref)
+        left, right = (pc.cast(values.drop_null(), pa.string()) for values in (ours, theirs))
+        drawing = codes_chart(test.column, left, right, data.ref, other.ref)
     return context.chart(f"{place + 1}", caption=caption, **drawing)

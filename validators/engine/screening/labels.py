@@ -16,10 +16,13 @@ from validators.engine.screening.learner import out_of_fold
 from validators.engine.screening.screened import Sample, Target
 from validators.engine.validation import text_of
 from workers.statistics import Interval, wilson
-from workers.words import counted, number, percent, with_interval
+from workers.words import counted, number, percent, share_with_interval, with_interval
 
 FloatArray = NDArray[np.float64]
 Classes = NDArray[np.intp]
+
+#: From this share of suspect labels on, the classes are hard to tell apart, whoever labelled them.
+OVERLAP = 0.1
 
 NO_TARGET = "No column has the role `target`, so there are no labels to judge."
 
@@ -89,10 +92,12 @@ class LabelIssues(Detector):
         share = wilson(found, judged)
         right = wilson(int((probabilities.argmax(axis=1) == classes).sum()), judged)
         sentence = (
-            f"{counted(found, 'label')} of {judged:,} ({with_interval(share, as_percent=True)}) "
+            f"{counted(found, 'label')} of {judged:,} ({share_with_interval(share)}) "
             f"{'looks' if found == 1 else 'look'} wrong to a model that agrees with "
-            f"{with_interval(right, as_percent=True)} of the labels it has not seen."
+            f"{share_with_interval(right)} of the labels it has not seen."
         )
+        if found > OVERLAP * judged:
+            sentence += " So many mean classes that overlap rather than wrong labels."
         if judged < context.data.count:
             sentence += f" It looked at {judged:,} of {context.data.count:,} rows, drawn with seed {context.seed}."
         return Detection(
@@ -185,7 +190,7 @@ class ClassImbalance(Detector):
         sentence = (
             f"The largest of {len(target.counts):,} classes, {names[largest]!r}, has {with_interval(ratio, digits=1)} "
             f"times the rows of the smallest, {names[smallest]!r}, with {smallest:,} of {total:,} rows "
-            f"({with_interval(share, as_percent=True)})."
+            f"({share_with_interval(share)})."
         )
         return Detection(
             "found" if rare else "not_found",

@@ -13,7 +13,7 @@ from validators.engine.screening.base import ColumnFinding, Detection, Detector,
 from validators.engine.screening.catalogue import ENTRIES
 from validators.engine.screening.features import numbers_matrix
 from workers.statistics import wilson
-from workers.words import counted, with_interval
+from workers.words import counted, share_with_interval
 
 FloatArray = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ class _Fit:
 
     def squared(self, scaled: FloatArray) -> FloatArray:
         centred = scaled - self.location
-        return np.asarray(np.einsum("ij,jk,ik->i", centred, self.precision, centred))
+        return np.asarray(((centred @ self.precision) * centred).sum(axis=1))
 
     def p_values(self, squared: FloatArray) -> FloatArray:
         from scipy.stats import norm
@@ -102,7 +102,7 @@ class MahalanobisOutliers(Detector):
             p = fit.p_values(squared)
             chosen = np.flatnonzero(p <= context.parameters.false_discovery_rate)
             centred = scaled[chosen] - fit.location
-            kept["row"].append(chosen + first)
+            kept["row"].append((chosen + first).astype(np.float64))
             kept["p"].append(p[chosen])
             kept["distance"].append(np.sqrt(squared[chosen]))
             kept["contributions"].append(centred * (centred @ fit.precision))
@@ -123,7 +123,7 @@ class MahalanobisOutliers(Detector):
         rate = context.parameters.false_discovery_rate
         how = f"in {counted(len(fit.columns), 'column')} taken together, false discoveries at most {100 * rate:g} %"
         sentence = (
-            f"{counted(found, 'row')} of {n:,} ({with_interval(share, as_percent=True)}) far from the others {how}."
+            f"{counted(found, 'row')} of {n:,} ({share_with_interval(share)}) far from the others {how}."
             if found
             else f"No row is far from the others {how}."
         )

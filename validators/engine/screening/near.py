@@ -19,7 +19,7 @@ from validators.engine.screening.same import CHANCE_SHARE, shared_features
 from validators.engine.screening.screened import Sample
 from workers.datasets.canonical import missing_rows, tensor_values
 from workers.statistics import wilson
-from workers.words import counted, with_interval
+from workers.words import counted, share_with_interval
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class NearDuplicates(Detector):
         share = wilson(found, n)
         whose = f"one of {other.ref}" if other else "an earlier one"
         sentence = (
-            f"{counted(found, noun)} of {n:,} ({with_interval(share, as_percent=True, digits=2)}) "
+            f"{counted(found, noun)} of {n:,} ({share_with_interval(share)}) "
             f"{'is' if found == 1 else 'are'} almost {whose}."
             if found
             else f"No {noun} of {n:,} is almost {whose}."

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from validators.engine.screening.features import codes_of, floats, is_number
-from validators.engine.screening.screened import FEWEST_NUMBERS, Sample
+from validators.engine.screening.screened import BLOCK_ROWS, FEWEST_NUMBERS, Sample
 from workers.datasets.canonical import is_tensor
 
 #: A pair of usual distance falls into one cell of a grid with a chance of a half or more, so that eight miss 0.4 %.
@@ -75,7 +75,7 @@ def near_rows(
     cell = max(2 * tolerance, 0.72 * tolerance * width)
     multipliers = generator.integers(1, 2**63, size=width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     for grid in range(GRIDS):
-        keys = equal + _cells(numbers, cell, generator.random(width) * cell) @ multipliers
+        keys = equal + _cell_keys(numbers, cell, generator.random(width) * cell, multipliers)
         for left, right in _pairs(keys):
             # Within one version a row is held against earlier ones; of two versions, ours against theirs.
             rows, others = np.maximum(left, right), np.minimum(left, right)
@@ -89,6 +89,17 @@ def near_rows(
                 best[row] = min(best.get(row, found), found)
         tell((grid + 1) / GRIDS)
     return [(row, other, distance) for row, (distance, other) in sorted(best.items()) if distance > 0]
+
+
+def _cell_keys(
+    numbers: NDArray[np.float64], cell: float, offsets: NDArray[np.float64], multipliers: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """Return one number a row for the cell that it falls into; blocks of rows keep what is held small."""
+    keys = np.empty(len(numbers), dtype=np.uint64)
+    for start in range(0, len(numbers), BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        keys[block] = _cells(numbers[block], cell, offsets) @ multipliers
+    return keys
 
 
 def _cells(numbers: NDArray[np.float64], cell: float, offsets: NDArray[np.float64]) -> NDArray[np.uint64]:

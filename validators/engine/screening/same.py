@@ -15,7 +15,7 @@ from validators.engine.screening.labels import NO_TARGET
 from validators.engine.screening.screened import CONTENT_ROLES, NUMBER_TYPES, Screened
 from validators.engine.validation import text_of
 from workers.statistics import wilson
-from workers.words import counted, with_interval
+from workers.words import counted, share_with_interval
 
 #: Chance may explain no more than this share of the rows that are found, or there is nothing to tell.
 CHANCE_SHARE = 0.5
@@ -77,7 +77,7 @@ class ExactDuplicates(Detector):
             else f"{'repeats' if found == 1 else 'repeat'} an earlier one"
         )
         sentence = (
-            f"{counted(found, 'row')} of {n:,} ({with_interval(share, as_percent=True, digits=2)}) {verb}; by chance "
+            f"{counted(found, 'row')} of {n:,} ({share_with_interval(share)}) {verb}; by chance "
             f"about {expected:,.1f} would."
             if found
             else f"No row of {n:,} {'is also in ' + other.ref if other else 'repeats an earlier one'}."
@@ -133,7 +133,7 @@ class ConflictingLabels(Detector):
         context.rows.keep([line[0] for line in lines], scores=np.ones(found), reasons=reasons)
         share = wilson(found, n)
         sentence = (
-            f"{counted(found, 'row')} of {n:,} ({with_interval(share, as_percent=True, digits=2)}) "
+            f"{counted(found, 'row')} of {n:,} ({share_with_interval(share)}) "
             f"{'has' if found == 1 else 'have'} the features of another row{where} and another label."
             if found
             else f"No two rows{' of the two versions' if other else ''} have the same features and different labels."

@@ -13,7 +13,7 @@ from validators.engine.screening.catalogue import ENTRIES
 from validators.engine.screening.screened import BLOCK_COLUMNS, BLOCK_VALUES, Screened, blocks
 from validators.engine.validation import text_of
 from workers.statistics import wilson
-from workers.words import counted, listed, percent, with_interval
+from workers.words import counted, listed, percent, share_with_interval
 
 #: A normal column has this many standard deviations in one median absolute deviation (Iglewicz and Hoaglin, 1993).
 NORMAL_MAD = 0.6745
@@ -113,7 +113,7 @@ class _Univariate(Detector):
         share = wilson(found, n)
         values = sum(outside[bound.column] for bound in faulty)
         sentence = (
-            f"{counted(found, 'row')} of {n:,} ({with_interval(share, as_percent=True)}) "
+            f"{counted(found, 'row')} of {n:,} ({share_with_interval(share)}) "
             f"{'has' if found == 1 else 'have'} {counted(values, 'value')} far outside, in "
             f"{counted(len(faulty), 'column')} of {len(bounds):,} that were judged."
             if found
@@ -190,7 +190,7 @@ class MadOutliers(_Univariate):
     unit_word = "median deviations"
 
     def bounds(self, data: Screened, names: Sequence[str], parameters: Any) -> Iterator[Bound]:
-        medians = [found and found[0] for found in _quantiles(data, names, "[0.5]")]
+        medians = [None if found is None else found[0] for found in _quantiles(data, names, "[0.5]")]
         deviations = _quantiles(data, names, "[0.5]", about=[0.0 if median is None else median for median in medians])
         for name, median, found in zip(names, medians, deviations, strict=True):
             if median is not None and found is not None and found[0] > 0:
