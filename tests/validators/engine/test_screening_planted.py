@@ -1,6 +1,7 @@
 """Each detector finds what is planted, and calls next to nothing a fault where nothing is: measured, with bounds.
 
-The bounds are below what ``benchmarks/screening.py`` measures on more trials; a detector that breaks falls through them.
+The bounds are below what ``benchmarks/screening.py`` measures on more trials; a detector that breaks falls through
+them.
 """
 
 from __future__ import annotations
