@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from workers.statistics import Interval
 
+#: A name that is longer is cut in a sentence.
+LONGEST_NAME = 60
+
 
 def number(value: float | None, digits: int = 3) -> str:
     """Write a number with a fixed count of digits after the point; a missing one is said so."""
@@ -44,8 +47,8 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def listed(names: list[str], limit: int = 5) -> str:
-    """Write some names and how many more there are."""
-    shown = names[:limit]
+    """Write some names, very long ones cut, and how many more there are."""
+    shown = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names[:limit]]
     if len(names) > limit:
         return f"{', '.join(shown)} and {len(names) - limit:,} more"
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

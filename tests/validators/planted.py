@@ -288,7 +288,8 @@ def rare_class(data: Planted, generator: Generator) -> Planted:
     """Leave only one in fifty rows of a class."""
     labels = np.asarray(data.columns["label"])
     rare = sorted(set(labels.tolist()))[0]
-    keep = np.flatnonzero((labels != rare) | (generator.random(len(labels)) < 0.02))
+    kept = generator.permutation(np.flatnonzero(labels == rare))
+    keep = np.sort(np.concatenate([np.flatnonzero(labels != rare), kept[: max(3, len(kept) // 50)]]))
     data.columns = {
         name: [values[row] for row in keep] if isinstance(values, list) else values[keep]
         for name, values in data.columns.items()

@@ -101,7 +101,7 @@ def _colours(our_ref: str, their_ref: str) -> Spec:
         "type": "nominal",
         "title": None,
         "scale": {"domain": [our_ref, their_ref], "range": [BLUE, GREY]},
-        "legend": {"labelColor": INK_QUIET},
+        "legend": {"labelColor": INK_QUIET, "offset": 22},
     }
 
 

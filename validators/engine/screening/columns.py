@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from validators.engine.screening.base import ColumnFinding, Detection, Detector, ScreeningContext, not_applicable
@@ -153,10 +154,18 @@ def _same_codes(sample: Sample, names: Sequence[str]) -> Iterator[tuple[str, str
         distinct = int(codes.max()) + 1 if len(codes) else 0
         if distinct < 2:
             continue
-        first = first_of.setdefault(codes.tobytes(), name)
         groups = sample.count >= FEWEST_FOR_CODES and distinct <= sample.count / 2
+        # Where most values differ, the codes of any two columns do not: then the values have to be the same.
+        first = first_of.setdefault(codes.tobytes() if groups else _content(sample.column(name)), name)
         if first != name:
             yield first, name, "codes" if groups else "same"
+
+
+def _content(column: pa.Array) -> bytes:
+    """Return bytes that are the same for columns of the same values."""
+    if pa.types.is_string(column.type):
+        return repr(column.to_pylist()).encode("utf-8", "surrogatepass")
+    return str(column.type).encode() + floats(column).tobytes()
 
 
 def _straight_lines(

@@ -81,14 +81,17 @@ class Screened:
         self.ref = ref
         self._duck = duck
         self._file = pq.ParquetFile(path)
-        self.names: list[str] = self._file.schema_arrow.names
+        # Asked for once: Arrow makes the schema anew at every look.
+        self._arrow: pa.Schema = self._file.schema_arrow
+        self.names: list[str] = self._arrow.names
+        self._places = {name: f"c{number}" for number, name in enumerate(self.names)}
         self.count: int = self._file.metadata.num_rows
         self.relation = relation_sql(path, self.names)
 
     # ------------------------------------------------------------------------------------------------- columns
     def place(self, name: str) -> str:
         """Return what a column is called in SQL."""
-        return f"c{self.names.index(name)}"
+        return self._places[name]
 
     def columns(self, *, roles: Sequence[str], types: Sequence[str] = ()) -> list[str]:
         """Return the columns of some roles and types (all when there are none), in the order of the file."""
@@ -104,7 +107,7 @@ class Screened:
 
     def is_scalar(self, name: str) -> bool:
         """Tell whether a column holds one value a row, and not an array."""
-        return not is_tensor(self._file.schema_arrow.field(name).type)
+        return not is_tensor(self._arrow.field(name).type)
 
     def numbers(self, roles: Sequence[str] = (*CONTENT_ROLES, "metadata")) -> list[str]:
         """Return the columns that hold one measured number a row: codes of few values are none."""
@@ -173,7 +176,7 @@ class Screened:
             low, high = np.searchsorted(rows, [first, first + batch.num_rows])
             if high > low:
                 parts.append(batch.take(pa.array(rows[low:high] - first)))
-        schema = pa.schema([self._file.schema_arrow.field(name) for name in names])
+        schema = pa.schema([self._arrow.field(name) for name in names])
         return Sample(pa.Table.from_batches(parts, schema), rows, limit >= self.count)
 
     def batches(self, names: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:

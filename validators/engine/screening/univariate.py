@@ -8,8 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from validators.engine.screening.base import ColumnFinding, Detection, Detector, ScreeningContext, not_applicable
 from validators.engine.screening.catalogue import ENTRIES
+from validators.engine.screening.features import floats
 from validators.engine.screening.screened import BLOCK_COLUMNS, BLOCK_VALUES, Screened, blocks
 from validators.engine.validation import text_of
 from workers.statistics import wilson
@@ -74,23 +77,28 @@ class _Univariate(Detector):
         bounds, outside = _widened(data, bounds, context.parameters.max_share)
         skewed = [bound for bound in bounds if outside[bound.column] > MOST_OUTSIDE * data.count]
         faulty = [bound for bound in bounds if outside[bound.column] and bound not in skewed]
-        for done, bound in enumerate(faulty):
-            self._keep(context, bound)
-            context.tell(0.5 + 0.5 * (done + 1) / len(faulty))
+        for start in range(0, len(faulty), BLOCK_COLUMNS):
+            self._keep(context, faulty[start : start + BLOCK_COLUMNS])
+            context.tell(0.5 + 0.5 * min(1, (start + BLOCK_COLUMNS) / len(faulty)))
         return self._told(context, bounds, faulty, skewed, outside)
 
-    def _keep(self, context: ScreeningContext, bound: Bound) -> None:
-        value = f"CAST({context.data.place(bound.column)} AS DOUBLE)"
-        sql = (
-            f"SELECT row, {value} AS value FROM {context.data.relation} "
-            f"WHERE NOT isnan({value}) AND ({value} < ? OR {value} > ?) ORDER BY row"
-        )
-        for batch in context.data.stream(sql, [bound.lower, bound.upper]):
-            values = batch.column("value").to_pylist()
-            scores = [min(self._distance(bound, value), 1e300) for value in values]
-            reasons = [self._reason(bound, value, score) for value, score in zip(values, scores, strict=True)]
+    def _keep(self, context: ScreeningContext, bounds: Sequence[Bound]) -> None:
+        values = [f"CAST({context.data.place(bound.column)} AS DOUBLE)" for bound in bounds]
+        named = ", ".join(f"{value} AS v{place}" for place, value in enumerate(values))
+        outside = " OR ".join(f"(NOT isnan({value}) AND ({value} < ? OR {value} > ?))" for value in values)
+        limits = [limit for bound in bounds for limit in (bound.lower, bound.upper)]
+        sql = f"SELECT row, {named} FROM {context.data.relation} WHERE {outside} ORDER BY row"  # noqa: S608
+        for batch in context.data.stream(sql, limits):
             rows = batch.column("row").to_numpy()
-            context.rows.keep(rows, scores=scores, reasons=reasons, column=bound.column)
+            for place, bound in enumerate(bounds):
+                found = floats(batch.column(f"v{place}"))
+                hit = np.flatnonzero((found < bound.lower) | (found > bound.upper))
+                distances = [min(self._distance(bound, value), 1e300) for value in found[hit].tolist()]
+                reasons = [
+                    self._reason(bound, value, distance)
+                    for value, distance in zip(found[hit].tolist(), distances, strict=True)
+                ]
+                context.rows.keep(rows[hit], scores=distances, reasons=reasons, column=bound.column)
 
     @staticmethod
     def _distance(bound: Bound, value: float) -> float:
@@ -99,7 +107,7 @@ class _Univariate(Detector):
     def _reason(self, bound: Bound, value: float, distance: float) -> str:
         side, limit = ("below", bound.lower) if value < bound.lower else ("above", bound.upper)
         far = f"{distance:.3g} {self.unit_word} {side} {text_of(_short(limit))}"
-        return f"{text_of(value)} lies {far if math.isfinite(value) else 'at infinity'}."
+        return f"{text_of(_short(value))} lies {far if math.isfinite(value) else 'at infinity'}."
 
     def _told(
         self,
@@ -206,7 +214,7 @@ def _quantiles(
         value = f"CAST({data.place(name)} AS DOUBLE)"
         measured = value if about is None else f"abs({value} - ?)"
         parts.append(f"quantile_cont({measured}, {shares}) FILTER (WHERE isfinite({value}))")
-    return list(data.one(f"SELECT {', '.join(parts)} FROM {data.relation}", about or []))
+    return list(data.one(f"SELECT {', '.join(parts)} FROM {data.relation}", about or []))  # noqa: S608
 
 
 def _widened(data: Screened, bounds: Sequence[Bound], max_share: float) -> tuple[list[Bound], dict[str, int]]:
@@ -229,7 +237,7 @@ def _counts_outside(data: Screened, bounds: Sequence[Bound]) -> dict[str, int]:
         values = [f"CAST({data.place(bound.column)} AS DOUBLE)" for bound in group]
         counts = ", ".join(f"count(*) FILTER (WHERE NOT isnan({v}) AND ({v} < ? OR {v} > ?))" for v in values)
         limits = [limit for bound in group for limit in (bound.lower, bound.upper)]
-        line = data.one(f"SELECT {counts} FROM {data.relation}", limits)
+        line = data.one(f"SELECT {counts} FROM {data.relation}", limits)  # noqa: S608 - no name is in it
         found.update(zip([bound.column for bound in group], map(int, line), strict=True))
     return found
 
