@@ -20,6 +20,15 @@ Generator = np.random.Generator
 Columns = dict[str, Any]
 
 
+_WORDS: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
+    (pa.types.is_integer, "integer"),
+    (pa.types.is_decimal, "decimal"),
+    (pa.types.is_boolean, "boolean"),
+    (pa.types.is_date, "date"),
+    (pa.types.is_timestamp, "datetime"),
+)
+
+
 @dataclass
 class Planted:
     """A data set, with another one where two are compared, and what is planted."""
@@ -49,7 +58,7 @@ class Planted:
         elif pa.types.is_string(array.type):
             kind = {"type": "text" if self.modality == "text" and self.roles.get(name) != "target" else "category"}
         else:
-            kind = {"type": "integer" if pa.types.is_integer(array.type) else "float"}
+            kind = {"type": next((word for is_one, word in _WORDS if is_one(array.type)), "float")}
         return {"role": self.roles.get(name, "feature"), **kind}
 
 

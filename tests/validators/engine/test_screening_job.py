@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,26 @@ def test_names_are_only_names(purpose: str, tmp_path: Path) -> None:
     assert all(entry["status"] != "error" for entry in found.value["detections"]), found.value["detections"]
     if purpose == "quality":
         assert {(row["row"], row["column"]) for row in found.rows if row["detector"] == "iqr"} == {(7, "?")}
+
+
+def test_decimals_dates_and_truth_values_are_read_as_what_they_are(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    cents = generator.integers(1_000, 2_000, 300).tolist()
+    cents[7] = 10**9
+    columns = {
+        "price": pa.array([Decimal(cent) / 100 for cent in cents], pa.decimal128(38, 2)),
+        "day": pa.array(generator.integers(10_000, 10_300, 300).astype(np.int32), pa.date32()),
+        "member": pa.array(generator.random(300) < 0.5),
+        "label": generator.choice(["a", "b"], 300).tolist(),
+    }
+    data = Planted(columns, {"label": "target"})
+
+    found = screen(tmp_path, data)
+    drift = screen(tmp_path, data, purpose="drift", against=Planted(columns, {"label": "target"}))
+
+    assert found.rows_of("iqr") == {7}
+    assert all(entry["status"] != "error" for entry in found.value["detections"]), found.value["detections"]
+    assert {entry["status"] for entry in drift.value["detections"]} == {"not_found"}
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])
