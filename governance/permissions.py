@@ -51,6 +51,7 @@ class Action(StrEnum):
     REQUEST_SPLIT = "request_split"
     REQUEST_COMPARISON = "request_comparison"
     WRITE_DATASHEET = "write_datasheet"
+    REQUEST_SCREENING = "request_screening"
     REQUEST_TRAINING = "request_training"
     REQUEST_EVALUATION = "request_evaluation"
     REQUEST_EXPLANATION = "request_explanation"
@@ -86,6 +87,7 @@ _GROUPS_OF: Mapping[Action, tuple[str, ...]] = {
     Action.REQUEST_SPLIT: (ENGINEERS,),
     Action.REQUEST_COMPARISON: (ENGINEERS, AUDITORS),
     Action.WRITE_DATASHEET: (ENGINEERS, AUDITORS),
+    Action.REQUEST_SCREENING: (ENGINEERS, AUDITORS),
     Action.REQUEST_TRAINING: (ENGINEERS,),
     Action.REQUEST_EVALUATION: (ENGINEERS, AUDITORS),
     Action.REQUEST_EXPLANATION: (ENGINEERS, AUDITORS),

@@ -16,7 +16,8 @@ from audits.models import Audit, CheckResult, Explanation, Finding
 from governance.models import DatasetVersion, Job, JobState, ModelVersion, Policy, StoredFile
 from governance.storage import store
 from tests import factories
-from validators.models import Cleaning, Comparison, ExpectationSuite, RequiredSuite, Split, Validation
+from validators.engine.screening.catalogue import ENTRIES
+from validators.models import Cleaning, Comparison, ExpectationSuite, RequiredSuite, Screening, Split, Validation
 from validators.rows import COLUMNS
 from workers.charts import BLUE, draw, house_spec
 from workers.protocol import digest_of_json
@@ -507,4 +508,74 @@ def comparison() -> Comparison:
         differences=stored(b"PAR1"),
         job=job,
         created_by=job.created_by,
+    )
+
+
+def detection(detector: str, status: str = "found", **fields: Any) -> dict[str, Any]:
+    """Return what a detector found, as the record keeps it; by default one row of 40."""
+    entry = ENTRIES[detector]
+    found = {
+        "detector": detector,
+        "title": entry.title,
+        "action": entry.action,
+        "parameters": entry.default_parameters,
+        "status": status,
+        "sentence": "1 row of 40 has a value far outside.",
+        "count": int(status == "found"),
+        "unit": "rows",
+        "share": {"value": 0.025, "low": 0.004, "high": 0.129, "n": 40, "method": "Wilson, 95%"},
+        "columns": [],
+        "column_count": 0,
+        "bounds": [],
+        "charts": [],
+        "detail": {},
+        "looked_at": None,
+        "rows": [],
+        "limits": "Faults inside the usual range.",
+        "seed": 7,
+        "seconds": 0.1,
+    }
+    return {**found, **fields}
+
+
+def screening(
+    dataset: DatasetVersion,
+    *,
+    purpose: str = "quality",
+    against: DatasetVersion | None = None,
+    detections: list[dict[str, Any]] | None = None,
+) -> Screening:
+    """Return a screening that has ended; by default it found one value far outside."""
+    if detections is None:
+        detections = [
+            detection(
+                "iqr",
+                columns=[{"column": "age", "score": 0.025, "reason": "1 value outside 0 to 110."}],
+                column_count=1,
+                bounds=[{"column": "age", "lower": 0.0, "upper": 110.0}],
+                rows=[
+                    {
+                        "row": 7,
+                        "column": "age",
+                        "score": 12.5,
+                        "reason": "999 lies 12.5 interquartile ranges above 110.",
+                    }
+                ],
+            ),
+            detection("label_issues", "not_found", sentence="No label of 40 looks wrong."),
+        ]
+    names = ("row", "detector", "column", "score", "reason")
+    return Screening.objects.create(
+        dataset=dataset,
+        dataset_digest=dataset.content_digest,
+        against=against,
+        against_digest="" if against is None else against.content_digest,
+        purpose=purpose,
+        detectors={entry["detector"]: entry["parameters"] for entry in detections},
+        detections=detections,
+        rows=rows_file([(7, "iqr", "age", 12.5, "999 lies far above 110.")], names),
+        row_count=1,
+        digest=digest_of_json({"dataset": dataset.content_digest, "detections": detections}),
+        job=ended_job("screening", subject=dataset.ref),
+        created_by=factories.person("dave", "auditors"),
     )

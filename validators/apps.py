@@ -15,6 +15,8 @@ EVENTS = (
     "comparison.requested",
     "comparison.ended",
     "datasheet.written",
+    "screening.requested",
+    "screening.ended",
 )
 
 
@@ -28,7 +30,7 @@ class ValidatorsConfig(AppConfig):
         from governance.services import events
         from validators import destinations, gates, results
         from validators.models import Validation
-        from validators.services import cleanings, comparisons, splits, validations
+        from validators.services import cleanings, comparisons, screenings, splits, validations
 
         events.register(*EVENTS)
         job_kinds.register(
@@ -69,6 +71,16 @@ class ValidatorsConfig(AppConfig):
                 result_schema=results.COMPARISON,
                 record=comparisons.record_comparison,
                 leads_to=destinations.of_comparison,
+            )
+        )
+        job_kinds.register(
+            job_kinds.JobKind(
+                name="screening",
+                title="Screening",
+                runner="validators.engine.screening.job:run",
+                result_schema=results.SCREENING,
+                record=screenings.record_screening,
+                leads_to=destinations.of_screening,
             )
         )
         evidence.register(evidence.of_model("validation", Validation, problem=gates.validation_problem))

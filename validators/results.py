@@ -1,8 +1,11 @@
-"""What a validation and a cleaning job may answer: the JSON schemas that a result has to follow before it is stored."""
+"""What the jobs of data evidence may answer: the JSON schemas that a result has to follow before it is stored."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from governance.results import CHART
+from validators.engine.screening.catalogue import ENTRIES
 
 DIGEST = {"type": "string", "pattern": r"^sha256:[0-9a-f]{64}$"}
 COUNT = {"type": "integer", "minimum": 0}
@@ -132,3 +135,82 @@ COMPARISON: dict[str, Any] = {
         "examples": {"type": "array", "items": {"type": "object"}},
     },
 }  # fmt: skip
+
+_NUMBER_OR_NULL = {"type": ["number", "null"]}
+_SHARE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["value", "low", "high", "n", "method"],
+    "properties": {
+        **dict.fromkeys(("value", "low", "high"), _NUMBER_OR_NULL),
+        "n": COUNT,
+        "method": {"type": "string"},
+    },
+}
+_BOUND = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["column", "lower", "upper"],
+    "properties": {"column": {"type": "string"}, "lower": {"type": "number"}, "upper": {"type": "number"}},
+}
+_DETECTION: dict[str, Any] = {
+    "detector": {"enum": list(ENTRIES)},
+    "title": {"type": "string"},
+    "action": {"enum": ["quarantine", "flag", "look"]},
+    "parameters": {"type": "object"},
+    "status": {"enum": ["found", "not_found", "not_applicable", "error"]},
+    "sentence": {"type": "string", "minLength": 1},
+    "count": COUNT,
+    "unit": {"enum": ["rows", "columns", "classes", "tables"]},
+    "share": {"anyOf": [{"type": "null"}, _SHARE]},
+    "columns": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["column", "score", "reason"],
+            "properties": {"column": {"type": "string"}, "score": _NUMBER_OR_NULL, "reason": {"type": "string"}},
+        },
+    },
+    "column_count": COUNT,
+    "bounds": {"type": "array", "items": _BOUND},
+    "charts": {"type": "array", "items": CHART},
+    "detail": {"type": "object"},
+    "looked_at": {"type": ["integer", "null"], "minimum": 0},
+    "rows": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["row", "column", "score", "reason"],
+            "properties": {
+                "row": COUNT,
+                "column": {"type": "string"},
+                "score": {"type": "number"},
+                "reason": {"type": "string"},
+            },
+        },
+    },
+    "limits": {"type": "string"},
+    "seed": COUNT,
+    "seconds": {"type": "number", "minimum": 0},
+}
+
+SCREENING: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["detections", "row_count"],
+    "properties": {
+        "row_count": COUNT,
+        "detections": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": list(_DETECTION),
+                "properties": _DETECTION,
+            },
+        },
+    },
+}

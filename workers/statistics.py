@@ -200,3 +200,30 @@ def mean_of(values: NDArray[Any]) -> WeightedStatistic:
 
 def _quantile(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2)
+
+
+def area_under_curve(
+    positives: NDArray[np.float64], negatives: NDArray[np.float64], confidence: float = 0.95
+) -> Interval:
+    """Return the chance that a positive scores above a negative (ties count half), with DeLong's interval.
+
+    Source: DeLong, DeLong, Clarke-Pearson, Comparing the areas under two or more correlated receiver operating
+    characteristic curves, Biometrics 44 (1988), 837-845.
+    """
+    n = len(positives) + len(negatives)
+    if not len(positives) or not len(negatives):
+        return Interval(None, None, None, n, "a side has no rows")
+    of_positives, of_negatives = _placements(positives, negatives), 1 - _placements(negatives, positives)
+    area = float(of_positives.mean())
+    if len(positives) == 1 or len(negatives) == 1:
+        return Interval(area, None, None, n, "no interval from one row")
+    variance = of_positives.var(ddof=1) / len(positives) + of_negatives.var(ddof=1) / len(negatives)
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(variance)
+    return Interval(area, max(0.0, area - half), min(1.0, area + half), n, f"DeLong, {confidence:.0%}")
+
+
+def _placements(values: NDArray[np.float64], among: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of the others that each value lies above, ties counted half."""
+    ordered = np.sort(among)
+    below, upto = np.searchsorted(ordered, values, side="left"), np.searchsorted(ordered, values, side="right")
+    return np.asarray((below + upto) / (2 * len(among)), dtype=np.float64)

@@ -9,12 +9,12 @@ where a failure becomes severe. Other keys belong to one check and are told with
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from audits.engine.references import Reference, references_of
+from workers.parameters import NoParameters, ParameterError, defaults_of, is_number, read, schema_of, setting
 
 #: 0.8 - 0.6 is above 0.2 in floating point.
 ROUNDING = 1e-9
@@ -24,24 +24,6 @@ Severity = Literal["critical", "high", "medium", "low", "info"]
 
 class CriteriaError(ValueError):
     """Parameters or a condition that a check does not take; the message names the check and the key."""
-
-
-def setting(
-    default: Any,
-    description: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: Sequence[str] = (),
-) -> Any:
-    """Declare one parameter of a check: its default, a sentence for the form, and what it may be."""
-    about = {"description": description, "minimum": minimum, "maximum": maximum, "choices": tuple(choices)}
-    return field(default=default, metadata=about)
-
-
-@dataclass(frozen=True)
-class NoParameters:
-    """A check that leaves nothing to set."""
 
 
 @dataclass(frozen=True)
@@ -149,19 +131,12 @@ class Entry:
 
     @property
     def default_parameters(self) -> dict[str, Any]:
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self.parameters()).items()
-        }
+        return defaults_of(self.parameters)
 
     @property
     def parameter_schema(self) -> dict[str, Any]:
         """The JSON schema of the parameters, from which API and admin show a form."""
-        hints = get_type_hints(self.parameters)
-        properties = {
-            entry.name: _schema(hints[entry.name], entry.default, entry.metadata) for entry in fields(self.parameters)
-        }
-        return {"type": "object", "additionalProperties": False, "properties": properties}
+        return schema_of(self.parameters)
 
     @property
     def references(self) -> tuple[Reference, ...]:
@@ -173,14 +148,10 @@ class Entry:
         Raises:
             CriteriaError: an unknown key, a wrong type, a value out of range.
         """
-        hints = get_type_hints(self.parameters)
-        known = {entry.name: entry for entry in fields(self.parameters)}
-        values = {}
-        for name, value in document.items():
-            if name not in known:
-                raise CriteriaError(f"{self.id} has no parameter {name!r}; it has {', '.join(known) or 'none'}.")
-            values[name] = _read(f"{self.id}: `{name}`", value, hints[name], known[name].metadata)
-        return self.parameters(**values)
+        try:
+            return read(self.parameters, document, owner=self.id)
+        except ParameterError as error:
+            raise CriteriaError(str(error)) from error
 
     def read_condition(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the condition with the defaults filled in.
@@ -196,7 +167,7 @@ class Entry:
             if isinstance(default, bool) or not isinstance(default, int | float):
                 fits = isinstance(value, type(default))
             else:
-                fits = _is_number(value)
+                fits = is_number(value)
             if not fits:
                 raise CriteriaError(f"The condition of {self.id} has {name} = {value!r}; it is like {default!r}.")
             condition[name] = value
@@ -296,46 +267,3 @@ ENTRIES: dict[str, Entry] = _entries(
 def _is_past(value: float, most: float | None, least: float | None) -> bool:
     """Tell whether a value is above the one or below the other; rounding is no difference."""
     return (most is not None and value > most + ROUNDING) or (least is not None and value < least - ROUNDING)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _schema(hint: Any, default: Any, about: Mapping[str, Any]) -> dict[str, Any]:
-    limits = {key: about[key] for key in ("minimum", "maximum") if about.get(key) is not None}
-    if about.get("choices"):
-        limits["enum"] = list(about["choices"])
-    described = {"description": about.get("description", "")}
-    if get_origin(hint) is tuple:
-        of_items = {"type": _json_type(get_args(hint)[0]), **limits}
-        return {"type": "array", "items": of_items, "default": list(default), **described}
-    return {"type": _json_type(hint), "default": default, **limits, **described}
-
-
-def _json_type(hint: Any) -> str:
-    return {int: "integer", float: "number", str: "string", bool: "boolean"}[hint]
-
-
-def _read(place: str, value: Any, hint: Any, about: Mapping[str, Any]) -> Any:
-    if get_origin(hint) is tuple:
-        if not isinstance(value, list | tuple):
-            raise CriteriaError(f"{place} is a list, not {value!r}.")
-        return tuple(_read(place, item, get_args(hint)[0], about) for item in value)
-    kinds: dict[Any, tuple[str, bool]] = {
-        int: ("a whole number", isinstance(value, int) and not isinstance(value, bool)),
-        float: ("a number", _is_number(value)),
-        str: ("a text", isinstance(value, str)),
-        bool: ("true or false", isinstance(value, bool)),
-    }
-    wanted, fits = kinds[hint]
-    if not fits:
-        raise CriteriaError(f"{place} is {wanted}, not {value!r}.")
-    low, high = about.get("minimum"), about.get("maximum")
-    if low is not None and value < low:
-        raise CriteriaError(f"{place} is at least {low:g}, not {value!r}.")
-    if high is not None and value > high:
-        raise CriteriaError(f"{place} is at most {high:g}, not {value!r}.")
-    if about.get("choices") and value not in about["choices"]:
-        raise CriteriaError(f"{place} is one of {', '.join(about['choices'])}, not {value!r}.")
-    return float(value) if hint is float else value

@@ -1,16 +1,11 @@
-"""Intervals that checks need beside those of `workers.statistics`: a difference and a ratio of shares, an area."""
+"""Intervals that checks need beside those of `workers.statistics`: a difference and a ratio of shares."""
 
 from __future__ import annotations
 
 import math
 from statistics import NormalDist
 
-import numpy as np
-from numpy.typing import NDArray
-
 from workers.statistics import Interval, wilson
-
-FloatArray = NDArray[np.float64]
 
 
 def difference_of_shares(first: int, first_n: int, second: int, second_n: int) -> Interval:
@@ -50,28 +45,3 @@ def ratio_of_shares(first: int, first_n: int, second: int, second_n: int, confid
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     spread = math.exp(z * math.sqrt(1 / first - 1 / first_n + 1 / second - 1 / second_n))
     return Interval(ratio, ratio / spread, ratio * spread, n, f"Katz, {confidence:.0%}")
-
-
-def area_under_curve(positives: FloatArray, negatives: FloatArray, confidence: float = 0.95) -> Interval:
-    """Return the chance that a positive scores above a negative (ties count half), with DeLong's interval.
-
-    Source: DeLong, DeLong, Clarke-Pearson, Comparing the areas under two or more correlated receiver operating
-    characteristic curves, Biometrics 44 (1988), 837-845.
-    """
-    n = len(positives) + len(negatives)
-    if not len(positives) or not len(negatives):
-        return Interval(None, None, None, n, "a side has no rows")
-    of_positives, of_negatives = _placements(positives, negatives), 1 - _placements(negatives, positives)
-    area = float(of_positives.mean())
-    if len(positives) == 1 or len(negatives) == 1:
-        return Interval(area, None, None, n, "no interval from one row")
-    variance = of_positives.var(ddof=1) / len(positives) + of_negatives.var(ddof=1) / len(negatives)
-    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(variance)
-    return Interval(area, max(0.0, area - half), min(1.0, area + half), n, f"DeLong, {confidence:.0%}")
-
-
-def _placements(values: FloatArray, among: FloatArray) -> FloatArray:
-    """Return the share of the others that each value lies above, ties counted half."""
-    ordered = np.sort(among)
-    below, upto = np.searchsorted(ordered, values, side="left"), np.searchsorted(ordered, values, side="right")
-    return np.asarray((below + upto) / (2 * len(among)), dtype=np.float64)

@@ -42,6 +42,8 @@ _MARKS = {
     "cancelled": Mark("skipped", "skipped", "cancelled"),
     "changes_requested": Mark("skipped", "skipped", "changes requested"),
     "request_changes": Mark("skipped", "skipped", "changes requested"),
+    "found": Mark("queued", "queued", "found"),
+    "not_found": Mark("passed", "met", "not found"),
     "not_applicable": Mark("na", "na", "not applicable"),
     "none": Mark("na", "na", "none"),
     "running": Mark("running", "running", "running"),

@@ -127,6 +127,7 @@ def world(alice, open_gates, signing_key) -> World:
             "reject": {"number": 3},
             "policies": {"name": "standard", "number": 1},
             "reviews": {"id": review.pk},
+            "screenings": {"id": page_factories.screening(dataset).pk},
             "statements": {"id": statement.pk},
             "suites": {"ref": validation.suite.ref},
             "trainings": {"id": training.pk},
@@ -152,6 +153,7 @@ def world(alice, open_gates, signing_key) -> World:
             "POST /api/v1/models/{name}/versions/{number}/release/": {"reason": "Read."},
             "POST /api/v1/models/{name}/versions/{number}/reject/": {"reason": "It opens files."},
             "POST /api/v1/cleanings/": {"dataset": dataset.ref, "plan": [CLEANING_STEP]},
+            "POST /api/v1/screenings/": {"dataset": dataset.ref, "detectors": ["iqr"]},
             "POST /api/v1/policies/": {"name": "strict", "tier": "high", "checks": {"ART-01": {}}},
             "POST /api/v1/suites/": {"name": "ages", "expectations": [EXPECTATION]},
             "POST /api/v1/validations/{id}/waive/": {

@@ -105,6 +105,7 @@ LISTS: dict[str, Callable[[], object]] = {
     "splits/": lambda: page_factories.split(factories.DatasetVersionFactory()),
     "comparisons/": page_factories.comparison,
     "cleanings/": lambda: page_factories.cleaning(factories.DatasetVersionFactory()),
+    "screenings/": lambda: page_factories.screening(factories.DatasetVersionFactory()),
     "explanations/": page_factories.explanation,
     "audits/": page_factories.audit,
     "findings/": make_finding,

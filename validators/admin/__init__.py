@@ -4,9 +4,9 @@ from django.contrib import admin
 
 from governance.admin import starts
 from governance.models import DatasetVersion
-from validators.admin import cleanings, exchange, suites, validations
+from validators.admin import cleanings, exchange, screenings, suites, validations
 
-__all__ = ["cleanings", "exchange", "suites", "validations"]
+__all__ = ["cleanings", "exchange", "screenings", "suites", "validations"]
 
 # What is done with a data set above the record is offered where its versions are listed.
 _versions = admin.site.get_model_admin(DatasetVersion)
@@ -15,4 +15,5 @@ _versions.actions = [
     starts("admin:validators_validation_add", "dataset", "Validate the selected version …"),
     starts("admin:validators_cleaning_add", "dataset", "Clean the selected version …"),
     starts("admin:validators_split_add", "dataset", "Split the selected version …"),
+    starts("admin:validators_screening_add", "dataset", "Screen the selected version …"),
 ]

@@ -7,6 +7,7 @@ from rest_framework.routers import BaseRouter
 from validators.api.cleanings import CleaningViewSet
 from validators.api.comparisons import ComparisonViewSet
 from validators.api.datasets import DatasetRecordViewSet, DatasheetViewSet
+from validators.api.screenings import ScreeningViewSet
 from validators.api.splits import SplitViewSet
 from validators.api.suites import SuiteViewSet
 from validators.api.validations import ValidationViewSet
@@ -21,3 +22,4 @@ def register(router: BaseRouter) -> None:
     router.register("comparisons", ComparisonViewSet, basename="comparison")
     router.register("datasets/<str:name>", DatasheetViewSet, basename="datasheet")
     router.register("datasets/<str:name>/versions/<int:number>", DatasetRecordViewSet, basename="dataset-record")
+    router.register("screenings", ScreeningViewSet, basename="screening")

@@ -3,6 +3,7 @@
 from validators.models.cleaning import Cleaning
 from validators.models.comparison import Comparison
 from validators.models.datasheet import Datasheet
+from validators.models.screening import Screening, ScreeningPurpose
 from validators.models.split import Split
 from validators.models.suite import ExpectationSuite, RequiredSuite
 from validators.models.validation import Validation, Waiver, WaiverQuerySet
@@ -13,6 +14,8 @@ __all__ = [
     "Datasheet",
     "ExpectationSuite",
     "RequiredSuite",
+    "Screening",
+    "ScreeningPurpose",
     "Split",
     "Validation",
     "Waiver",

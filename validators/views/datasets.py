@@ -16,7 +16,7 @@ from governance.views.page import draw, find, page, rows_of_page
 from validators.gates import validation_state
 from validators.models import Cleaning, RequiredSuite, Validation, Waiver
 from validators.rows import unexpected_rows
-from validators.views import columns, exchange, lineage
+from validators.views import columns, exchange, lineage, screening
 from workers.protocol import is_plain_name
 
 SEVERITIES = ("critical", "warning", "info")
@@ -102,7 +102,13 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
         Cleaning.objects.filter(dataset=found).select_related("cleaned_to__dataset", "suite", "job__created_by")[:MOST]
     )
     before = _last_validation_of(cleaning.dataset) if cleaning else None
-    jobs = [found.job, *(entry.job for entry in validations), *(entry.job for entry in started)]
+    screened = screening.section(found, request)
+    jobs = [
+        found.job,
+        *(entry.job for entry in validations),
+        *(entry.job for entry in started),
+        *(entry.job for entry in screened["screenings"]),
+    ]
     waivers = Waiver.objects.filter(validation__in=validations).select_related("granted_by", "validation")
     return draw(
         request,
@@ -127,6 +133,7 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
             "cleanings": started,
             **lineage.section(found, request),
             "exchange": exchange.section(found, request),
+            **screened,
             "used_by": ModelVersion.objects.filter(training_data=found).select_related("model").order_by("-pk")[:MOST],
             "running": [progress_context(job, request) for job in jobs if job is not None and not job.is_finished],
             "import_failed": progress_context(found.job, request)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from audits.engine.statistics import area_under_curve, difference_of_shares
-from workers.statistics import Interval, wilson
+from audits.engine.statistics import difference_of_shares
+from workers.statistics import Interval, area_under_curve, wilson
 
 FloatArray = NDArray[np.float64]
 

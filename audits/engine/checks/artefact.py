@@ -7,7 +7,7 @@ from typing import Any
 
 from audits.engine.catalogue import ENTRIES
 from audits.engine.checks.base import Check, CheckContext, CheckResult, FindingDraft, Metric
-from audits.engine.checks.words import counted, listed
+from workers.words import counted, listed
 
 PREFIX = "ART-01"
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from audits.engine.catalogue import ENTRIES, CalibrationParameters
 from audits.engine.checks.base import Check, CheckContext, CheckResult, FindingDraft, Metric, not_applicable, skipped
 from audits.engine.checks.charts import reliability_spec
-from audits.engine.checks.words import number, percent, with_interval
 from workers.statistics import Interval, bootstrap_mean, wilson
+from workers.words import number, percent, with_interval
 
 FloatArray = NDArray[np.float64]
 SIMULATIONS = 200

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from audits.engine.catalogue import ENTRIES, DuplicateParameters
 from audits.engine.checks.base import Check, CheckContext, CheckResult, FindingDraft, Metric, not_applicable, skipped
 from audits.engine.checks.rows import Rows
-from audits.engine.checks.words import counted, percent, with_interval
+from validators.engine.likeness import first_same, near_images
 from workers.statistics import wilson
+from workers.words import counted, percent, with_interval
 
-#: Pairs of hashes compared at once.
-BLOCK_PAIRS = 2**22
 LISTED_PAIRS = 100
 
 
@@ -44,7 +39,7 @@ class RowsSeenInTraining(Check):
             )
         if not audited.count or not training.count:
             return skipped("One of the two sets has no rows to compare.")
-        exact = same_rows(audited, training)
+        exact = first_same(audited.inputs, training.inputs)
         context.tell(0.3, "same rows compared")
         settings: DuplicateParameters = context.parameters
         near, is_image = _near(context, audited, training, settings, set(exact))
@@ -91,27 +86,6 @@ class RowsSeenInTraining(Check):
         )
 
 
-def same_rows(audited: Rows, training: Rows) -> dict[int, int]:
-    """Return audited row -> first training row whose inputs are the same."""
-    seen: dict[bytes, int] = {}
-    for number, key in enumerate(_keys(training)):
-        seen.setdefault(key, number)
-    return {row: seen[key] for row, key in enumerate(_keys(audited)) if key in seen}
-
-
-def _keys(rows: Rows) -> list[bytes]:
-    parts = []
-    for name in sorted(rows.inputs):
-        values = np.ascontiguousarray(rows.inputs[name].reshape(rows.count, -1))
-        if values.dtype.kind == "f":
-            values = values + 0.0  # minus zero is zero
-        parts.append(values)
-    return [
-        hashlib.blake2b(b"".join(part[row].tobytes() for part in parts), digest_size=16).digest()
-        for row in range(rows.count)
-    ]
-
-
 def _near(
     context: CheckContext, audited: Rows, training: Rows, settings: DuplicateParameters, known: set[int]
 ) -> tuple[dict[int, int], bool]:
@@ -120,24 +94,16 @@ def _near(
     if image is None:
         return {}, False
     name, shape = image
-    ours, theirs = (_grey(rows.inputs[name].reshape(rows.count, *shape)) for rows in (audited, training))
-    low, high = min(ours.min(), theirs.min()), max(ours.max(), theirs.max())
-    spread = float(high - low) or 1.0
-    our_hashes, their_hashes = difference_hashes(ours), difference_hashes(theirs)
-    left = np.array([row for row in range(audited.count) if row not in known], dtype=np.intp)
-    step = max(1, BLOCK_PAIRS // training.count)
-    found: dict[int, int] = {}
-    for first in range(0, len(left), step):
-        chosen = left[first : first + step]
-        distances = np.bitwise_count(our_hashes[chosen][:, None] ^ their_hashes[None])
-        for place, other in zip(*np.nonzero(distances <= settings.hash_distance), strict=True):
-            row = int(chosen[place])
-            if row in found:
-                continue
-            if np.abs(ours[row] - theirs[other]).mean() <= settings.pixel_difference * spread:
-                found[row] = int(other)
-        context.tell(0.3 + 0.7 * (first + len(chosen)) / len(left), "images compared")
-    return found, True
+    ours, theirs = (rows.inputs[name].reshape(rows.count, *shape) for rows in (audited, training))
+    pairs = near_images(
+        ours,
+        theirs,
+        hash_distance=settings.hash_distance,
+        pixel_difference=settings.pixel_difference,
+        rows=np.array([row for row in range(audited.count) if row not in known], dtype=np.intp),
+        tell=lambda share: context.tell(0.3 + 0.7 * share, "images compared"),
+    )
+    return {pair.row: pair.other for pair in pairs}, True
 
 
 def _image_input(context: CheckContext) -> tuple[str, tuple[int, ...]] | None:
@@ -151,29 +117,3 @@ def _image_input(context: CheckContext) -> tuple[str, tuple[int, ...]] | None:
         return None
     shape = spec.row_shape if len(spec.row_shape) >= 2 else column.shape
     return (spec.name, shape) if len(shape) in (2, 3) else None
-
-
-def _grey(images: NDArray[Any]) -> NDArray[np.float64]:
-    """Return images as (rows, height, width), the mean over channels where they have some."""
-    values = images.astype(np.float64)
-    if values.ndim == 3:
-        return values
-    axis = 3 if values.shape[3] in (1, 3, 4) else 1
-    return np.asarray(values.mean(axis=axis))
-
-
-def difference_hashes(images: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """Return 64-bit difference hashes of images (rows, height, width): is a cell brighter than the one to its left?"""
-    rows, columns = _shrink(images.shape[1], 8), _shrink(images.shape[2], 9)
-    small = np.einsum("rh,nhw,cw->nrc", rows, images, columns, optimize=True)
-    bits = (small[:, :, 1:] > small[:, :, :-1]).reshape(len(images), 64)
-    return np.ascontiguousarray(np.packbits(bits, axis=1)).view(np.uint64)[:, 0]
-
-
-def _shrink(source: int, target: int) -> NDArray[np.float64]:
-    """Return the (target, source) weights of a resize by area."""
-    edges = np.arange(target + 1) * source / target
-    starts = np.arange(source)
-    overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
-    weights = np.maximum(overlap, 0)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

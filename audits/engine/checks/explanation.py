@@ -11,11 +11,11 @@ from audits.engine.attacks.space import rows_of
 from audits.engine.catalogue import ENTRIES, ExplanationParameters
 from audits.engine.checks.base import Check, CheckContext, CheckResult, FindingDraft, Metric, skipped
 from audits.engine.checks.rows import Rows
-from audits.engine.checks.words import counted, listed
 from audits.engine.explainers.outputs import OutputWords
 from audits.engine.explainers.permutation import PermutationExplainer, PermutationParameters
 from audits.engine.explainers.players import players_of
 from audits.engine.explainers.quality import Bounds, Measure, Subject, measure
+from workers.words import counted, listed
 
 FEWEST_BACKGROUND_ROWS = 2
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from audits.engine.catalogue import ENTRIES, CriteriaError, FairnessParameters
 from audits.engine.checks.base import Check, CheckContext, CheckResult, FindingDraft, Metric, not_applicable, skipped
 from audits.engine.checks.charts import dots_spec
-from audits.engine.checks.words import counted, number, percent, with_interval
 from audits.engine.statistics import difference_of_shares, ratio_of_shares
 from workers.statistics import Interval, wilson
+from workers.words import counted, number, percent, with_interval
 
 #: A column of numbers with more different values than this is put into bands.
 MOST_VALUES = 10

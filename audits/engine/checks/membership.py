@@ -11,9 +11,9 @@ from audits.engine.attacks.membership import MembershipOutcome, membership_by_lo
 from audits.engine.catalogue import ENTRIES, MembershipParameters
 from audits.engine.checks.base import Check, CheckContext, CheckResult, FindingDraft, Metric, not_applicable, skipped
 from audits.engine.checks.charts import roc_spec
-from audits.engine.checks.duplicates import same_rows
-from audits.engine.checks.words import number, with_interval
+from validators.engine.likeness import first_same
 from workers.statistics import wilson
+from workers.words import number, with_interval
 
 #: Points of the drawn curve, evenly spread on the log axis.
 DRAWN_POINTS = 120
@@ -42,7 +42,7 @@ class MembershipByLoss(Check):
         settings: MembershipParameters = context.parameters
         if context.training is None:
             return not_applicable("The record does not say on which data the model was trained, so no member is known.")
-        seen = same_rows(context.audited, context.training)
+        seen = first_same(context.audited.inputs, context.training.inputs)
         others = context.audited.losses[[row for row in range(context.audited.count) if row not in seen]]
         members = context.training.losses
         fewest = min(len(members), len(others))

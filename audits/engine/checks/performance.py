@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from audits.engine.catalogue import ENTRIES, CriteriaError, PerformanceParameters
 from audits.engine.checks.base import Check, CheckContext, CheckResult, FindingDraft, Metric, skipped
 from audits.engine.checks.charts import dots_spec
-from audits.engine.checks.words import number, percent, with_interval
 from workers.statistics import Interval, WeightedStatistic, bootstrap, wilson
+from workers.words import number, percent, with_interval
 
 NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "r2": "R²"}
 

@@ -14,9 +14,9 @@ from audits.engine.attacks.space import Space, rows_of
 from audits.engine.catalogue import ENTRIES, CriteriaError, RobustnessParameters
 from audits.engine.checks.base import Check, CheckContext, CheckResult, FindingDraft, Metric, not_applicable, skipped
 from audits.engine.checks.charts import attack_curve_spec
-from audits.engine.checks.words import counted, listed, percent, with_interval
 from workers.frameworks.rows import is_differentiable
 from workers.statistics import Interval, wilson
+from workers.words import counted, listed, percent, with_interval
 
 NORMS: dict[Norm, str] = {"linf": "L∞", "l2": "L2"}
 #: Columns of these types have no values in between.

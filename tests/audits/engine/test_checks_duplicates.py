@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from audits.engine.checks.base import CheckResult
-from audits.engine.checks.duplicates import difference_hashes
 from tests.audits.engine.cases import metric, rows_of, run_check, schema_of
 from tests.numpy_model import NumpyModel
+from validators.engine.likeness import difference_hashes
 
 TABLE = schema_of(key="id string", a="feature float", b="feature integer", y="target integer")
 MODEL = NumpyModel(np.ones((2, 2)), columns=["a", "b"])

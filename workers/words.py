@@ -1,8 +1,11 @@
-"""Numbers as reports write them: digits, percent, intervals, a true minus."""
+"""Numbers as people read them: digits, percent, intervals, a true minus."""
 
 from __future__ import annotations
 
 from workers.statistics import Interval
+
+#: A name that is longer is cut in a sentence.
+LONGEST_NAME = 60
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -31,14 +34,21 @@ def with_interval(interval: Interval, *, as_percent: bool = False, digits: int |
     return f"{value} ({number(factor * interval.low, places)} to {number(factor * interval.high, places)})"
 
 
+def share_with_interval(interval: Interval) -> str:
+    """Write a share in percent with its interval, and so many digits that a small one is not written as 0."""
+    small = interval.high if not interval.value else interval.value
+    digits = 1 if small is None or small >= 0.01 else 2 if small >= 0.001 else 4
+    return with_interval(interval, as_percent=True, digits=digits)
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     """Write `1 row`, `1,234 rows`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def listed(names: list[str], limit: int = 5) -> str:
-    """Write some names and how many more there are."""
-    shown = names[:limit]
+    """Write some names, very long ones cut, and how many more there are."""
+    shown = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names[:limit]]
     if len(names) > limit:
         return f"{', '.join(shown)} and {len(names) - limit:,} more"
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
