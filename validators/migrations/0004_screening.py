@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("governance", "0001_initial"),
-        ("validators", "0002_splits_comparisons_datasheets"),
+        ("validators", "0003_validation_result_file"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
