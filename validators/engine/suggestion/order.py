@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from validators.engine.suggestion.profile import ColumnProfile, Reader, TablePro
 _LEAST_ROWS, _LEAST_DISTINCT = 50, 20
 
 
-def rules(table: TableProfile, reader: Reader) -> Iterator[Candidate]:
-    """Propose columns that rise or fall through the whole file."""
+def rules(table: TableProfile, reader: Reader, keys: Sequence[str]) -> Iterator[Candidate]:
+    """Propose columns that rise or fall through the whole file; only in a key no value may come twice in a row."""
     columns = [(column, direction) for column in table.columns if (direction := _direction(table, column))]
     if not columns:
         return
@@ -30,7 +30,7 @@ def rules(table: TableProfile, reader: Reader) -> Iterator[Candidate]:
         against, equal = row[2 * place], row[2 * place + 1]
         if against:
             continue
-        kwargs = {"column": column.name} | ({} if equal else {"strictly": True})
+        kwargs = {"column": column.name} | ({"strictly": True} if column.name in keys and not equal else {})
         yield Candidate(
             f"expect_column_values_to_be_{'increasing' if direction > 0 else 'decreasing'}",
             kwargs,

@@ -78,7 +78,7 @@ def _candidates(table: TableProfile, reader: Reader) -> Iterator[Candidate]:
     together = [
         *single,
         *keys.compound(table, reader, names),
-        *order.rules(table, reader),
+        *order.rules(table, reader, names),
         *pairs.rules(table, names),
     ]
     for column in table.columns:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os.path
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ _PATTERN_VALUES, _LONGEST, _MOST_SHAPES = 20_000, 64, 5
 #: Rows, and the length that some of them reach, for a rule that finds cut texts.
 _LEAST_FOR_SHARE, _LONG_TEXT, _LONG_SHARE = 200, 12, 0.9
 _CLASSES = {"9": "[0-9]", "A": "[A-Z]", "a": "[a-z]", "w": "[A-Za-z0-9]"}
+_IS_HEXADECIMAL = re.compile("[0-9a-f]+").fullmatch
 _TO_SHAPE = str.maketrans(
     "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", "9" * 10 + "A" * 26 + "a" * 26
 )
@@ -35,7 +35,9 @@ def rules(table: TableProfile, column: ColumnProfile) -> Iterator[Candidate]:
     pattern = None if column.is_known_text else _pattern(table, column)
     if pattern is not None:
         yield pattern
-    yield from _lengths(table, column, fixed=pattern is not None and pattern.mostly == 1)
+    says_length = pattern is not None and pattern.mostly == 1 and "+" not in pattern.kwargs["regex"]
+    if not says_length:
+        yield from _lengths(table, column)
 
 
 def shapes_of(values: NDArray[Any]) -> tuple[str, Counter[str]]:
@@ -64,6 +66,8 @@ def _pattern(table: TableProfile, column: ColumnProfile) -> Candidate | None:
         return None
     alternatives = sorted(_written(shape) for shape in shapes)
     body = alternatives[0] if len(alternatives) == 1 else f"(?:{'|'.join(alternatives)})"
+    if list(shapes) == ["w+"] and all(_IS_HEXADECIMAL(text[len(prefix) :]) for text in values):
+        body = "[0-9a-f]+"
     regex = _literal(prefix) + body
     kwargs: dict[str, Any] = {"column": column.name, "regex": f"^{regex}$"}
     if within < 1:
@@ -80,19 +84,20 @@ def _pattern(table: TableProfile, column: ColumnProfile) -> Candidate | None:
     )
 
 
-def _lengths(table: TableProfile, column: ColumnProfile, *, fixed: bool) -> Iterator[Candidate]:
+def _lengths(table: TableProfile, column: ColumnProfile) -> Iterator[Candidate]:
     shortest, longest = int(column.lowest[0]), int(column.highest[0])
     evidence = {"rows": column.fit_present, "shortest": shortest, "longest": longest}
     why = f"From {shortest:,} to {longest:,} characters in {column.fit_present:,} rows."
-    if shortest == longest and not fixed:
-        yield _length_rule(column, {"min_value": shortest, "max_value": longest}, f"All have {shortest:,}.", evidence)
-    elif shortest >= 1 and not fixed:
+    if shortest == longest:
+        why = f"All of {column.fit_present:,} texts have {shortest:,} characters."
+        yield _length_rule(column, {"min_value": shortest, "max_value": longest}, why, evidence)
+        return
+    if shortest >= 1:
         yield _length_rule(column, {"min_value": 1}, f"None of {column.fit_present:,} texts is empty.", evidence)
-    if shortest < longest and not fixed:
-        mostly = mostly_of(column.fit_present, column.fit_present, table.deviations)
-        bounds = {"min_value": shortest, "max_value": longest, "mostly": mostly}
-        yield _length_rule(column, bounds, why, evidence | {"wilson_lower": mostly})
-        yield from _long_texts(table, column, evidence)
+    mostly = mostly_of(column.fit_present, column.fit_present, table.deviations)
+    bounds = {"min_value": shortest, "max_value": longest, "mostly": mostly}
+    yield _length_rule(column, bounds, why, evidence | {"wilson_lower": mostly})
+    yield from _long_texts(table, column, evidence)
 
 
 def _long_texts(table: TableProfile, column: ColumnProfile, evidence: dict[str, Any]) -> Iterator[Candidate]:
@@ -100,8 +105,8 @@ def _long_texts(table: TableProfile, column: ColumnProfile, evidence: dict[str, 
     lengths = np.fromiter((len(text) for text in table.of_sample(column)), dtype=np.int64)
     if len(lengths) < _LEAST_FOR_SHARE:
         return
-    long = int(np.quantile(lengths, _LONG_SHARE, method="lower"))
-    if long < _LONG_TEXT or long >= TEXT_LENGTH:
+    long = min(int(np.quantile(lengths, _LONG_SHARE, method="lower")), TEXT_LENGTH)
+    if long < _LONG_TEXT:
         return
     reached = int(np.count_nonzero(lengths >= long))
     share = reached / len(lengths)
@@ -135,7 +140,9 @@ def _length_rule(
 
 def _shared_beginning(values: NDArray[Any]) -> str:
     """Return what all texts begin with, up to its last sign that is neither a letter nor a digit (``SKU-``)."""
-    shared = os.path.commonprefix(list(values))
+    lowest, highest = min(values), max(values)
+    length = next((n for n, (one, other) in enumerate(zip(lowest, highest, strict=False)) if one != other), len(lowest))
+    shared = lowest[:length]
     found = re.match(r".*[^0-9A-Za-z]", shared, re.DOTALL)
     return found.group() if found and not re.search(r"[0-9]", found.group()) else ""
 
