@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from governance.models import Job
 from governance.views.destinations import Destination, of_dataset
-from validators.models import Cleaning, Comparison, Split, Validation
+from validators.models import Cleaning, Comparison, Split, SuiteProposal, Validation
 
 
 def of_validation(job: Job) -> Destination:
@@ -31,3 +31,9 @@ def of_comparison(job: Job) -> Destination:
     """Lead to the page of the comparison."""
     found = Comparison.objects.filter(job=job).first()
     return None if found is None else (f"comparison {found.pk}", reverse("comparison", args=[found.pk]))
+
+
+def of_proposal(job: Job) -> Destination:
+    """Lead to the page on which the suggestions are decided."""
+    found = SuiteProposal.objects.filter(job=job).first()
+    return None if found is None else (f"proposal {found.pk}", reverse("proposal", args=[found.pk]))

@@ -1,4 +1,4 @@
-"""What a validation and a cleaning job may answer: the JSON schemas that a result has to follow before it is stored."""
+"""What the jobs of data evidence may answer: the JSON schemas that a result has to follow before it is stored."""
 
 from __future__ import annotations
 
@@ -132,3 +132,26 @@ COMPARISON: dict[str, Any] = {
         "examples": {"type": "array", "items": {"type": "object"}},
     },
 }  # fmt: skip
+
+SUGGESTION: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["rows", "fit_rows", "holdout_rows", "proposed", "suggestions"],
+    "properties": {
+        **dict.fromkeys(("rows", "fit_rows", "holdout_rows", "proposed"), COUNT),
+        "suggestions": {
+            "type": "array",
+            "maxItems": 10_000,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["id", "type", "kwargs", "severity", "meta", "column", "sentence", "why", "evidence"],
+                "properties": {
+                    **dict.fromkeys(("id", "type", "column", "sentence", "why"), {"type": "string"}),
+                    **dict.fromkeys(("kwargs", "meta", "evidence"), {"type": "object"}),
+                    "severity": {"enum": ["critical", "warning", "info"]},
+                },
+            },
+        },
+    },
+}

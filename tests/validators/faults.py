@@ -36,7 +36,9 @@ Fault = Callable[[Generator, Sample], Planted | None]
 
 def nulls(rng: Generator, sample: Sample) -> Planted | None:
     """Values get lost in a column in which none were missing."""
-    return _in_rows(rng, sample, [name for name in _names(sample) if not _column(sample, name).null_count], lambda *_: None)
+    return _in_rows(
+        rng, sample, [name for name in _names(sample) if not _column(sample, name).null_count], lambda *_: None
+    )
 
 
 def out_of_range(rng: Generator, sample: Sample) -> Planted | None:
@@ -56,7 +58,9 @@ def unit_change(rng: Generator, sample: Sample) -> Planted | None:
 
 def sign_flip(rng: Generator, sample: Sample) -> Planted | None:
     """Some numbers of a positive column come negative."""
-    names = [name for name in _numbers(sample) if _values(sample, name).min() >= 0 and np.median(_values(sample, name)) > 0]
+    names = [
+        name for name in _numbers(sample) if _values(sample, name).min() >= 0 and np.median(_values(sample, name)) > 0
+    ]
     return _in_rows(rng, sample, names, lambda values, row: -values[row])
 
 
@@ -103,7 +107,9 @@ def truncated_text(rng: Generator, sample: Sample) -> Planted | None:
         return None
     name = names[rng.integers(len(names))]
     length = int(np.median([len(text) for text in _values(sample, name)]) // 2)
-    return Planted(_replaced(sample.table, name, pc.utf8_slice_codeunits(_column(sample, name), 0, length)), f"{name} cut")
+    return Planted(
+        _replaced(sample.table, name, pc.utf8_slice_codeunits(_column(sample, name), 0, length)), f"{name} cut"
+    )
 
 
 def type_change(rng: Generator, sample: Sample) -> Planted | None:

@@ -63,7 +63,9 @@ def customers(rng: Generator, rows: int) -> Sample:
         "country": rng.choice(["DE", "FR", "NL", "PL", "AT"], rows, p=[0.45, 0.25, 0.15, 0.1, 0.05]),
         "segment": rng.choice(["private", "business", "public"], rows, p=[0.8, 0.15, 0.05]),
         "email": [f"{_word(rng)}.{_word(rng)}{number % 97}@example.{_top(rng)}" for number in numbers],
-        "phone": _missing(rng, [f"+49 {rng.integers(100, 999)} {rng.integers(10**6, 10**7)}" for _ in range(rows)], 0.12),
+        "phone": _missing(
+            rng, [f"+49 {rng.integers(100, 999)} {rng.integers(10**6, 10**7)}" for _ in range(rows)], 0.12
+        ),
         "income": np.round(income, 2),
         "limit": np.round(income * rng.uniform(1.0, 3.0, rows), 2),
         "age": np.clip(rng.normal(44, 16, rows), 18, 99).astype(np.int64),
@@ -194,8 +196,7 @@ def extremes(rng: Generator, rows: int) -> Sample:
 
 
 SOURCES: dict[str, Source] = {
-    source.__name__: source
-    for source in (customers, orders, sensors, tumours, wines, diabetes, photographs, extremes)
+    source.__name__: source for source in (customers, orders, sensors, tumours, wines, diabetes, photographs, extremes)
 }
 
 

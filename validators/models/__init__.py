@@ -3,6 +3,7 @@
 from validators.models.cleaning import Cleaning
 from validators.models.comparison import Comparison
 from validators.models.datasheet import Datasheet
+from validators.models.proposal import SuiteProposal
 from validators.models.split import Split
 from validators.models.suite import ExpectationSuite, RequiredSuite
 from validators.models.validation import Validation, Waiver, WaiverQuerySet
@@ -14,6 +15,7 @@ __all__ = [
     "ExpectationSuite",
     "RequiredSuite",
     "Split",
+    "SuiteProposal",
     "Validation",
     "Waiver",
     "WaiverQuerySet",
