@@ -218,7 +218,9 @@ def _held(evidence: Mapping[str, Any]) -> str:
     if isinstance(others, Mapping):
         failed = f"{others['failed']:,} of " if others["failed"] else "none of "
         return f"{failed}{others['rows']:,} other rows failed it"
-    return "held on all rows" if "repeated" in evidence or "against" in evidence else "held on the other rows"
+    if "repeated" in evidence or "against" in evidence:
+        return "held on all rows"
+    return "held on the other rows" if "holdout_quantiles" in evidence or "holdout_observed" in evidence else ""
 
 
 def _figures(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:

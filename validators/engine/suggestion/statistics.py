@@ -16,6 +16,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.statistics import wilson
+
 #: The chance that any rule of a suite fails on a clean sample, as far as chance can be computed.
 SUITE_ERROR = 0.01
 #: About as many tails of rules as a column has.
@@ -34,13 +36,10 @@ def deviations_for(columns: int) -> float:
 
 
 def wilson_lower(successes: int, trials: int, deviations: float) -> float:
-    """Return the lower end of Wilson's score interval of a share (E. B. Wilson, 1927); 0 without trials."""
+    """Return the lower end of Wilson's score interval of a share; 0 without trials."""
     if trials <= 0:
         return 0.0
-    share, square = successes / trials, deviations**2
-    middle = share + square / (2 * trials)
-    spread = deviations * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
-    return max(0.0, (middle - spread) / (1 + square / trials))
+    return wilson(successes, trials, confidence=2 * NormalDist().cdf(deviations) - 1).low
 
 
 def mostly_of(successes: int, trials: int, deviations: float) -> float:
