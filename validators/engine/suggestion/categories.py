@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from validators.engine.suggestion.candidate import Candidate, RowTest
-from validators.engine.suggestion.profile import TEXT_LENGTH, ColumnProfile, TableProfile
+from validators.engine.suggestion.profile import MOST_CODES, TEXT_LENGTH, ColumnProfile, TableProfile
 from validators.engine.suggestion.statistics import is_closed, mostly_of, wilson_lower
 
-#: Different numbers that may be a list of codes rather than measurements.
-_MOST_CODES = 20
 #: Rows below which a list of values is a guess.
 _LEAST_ROWS = 50
 #: A list that the next sample leaves more often than this is none.
@@ -45,7 +43,7 @@ def is_list(table: TableProfile, column: ColumnProfile) -> bool:
         return within is not None
     if column.kind == "text":
         return within is not None and all(len(value) <= TEXT_LENGTH and "\0" not in value for value in column.counts)
-    return within == 1.0 and len(column.counts) <= _MOST_CODES and column.infinite == 0 and _has_ends(column)
+    return within == 1.0 and len(column.counts) <= MOST_CODES and column.infinite == 0 and _has_ends(column)
 
 
 def rules(table: TableProfile, column: ColumnProfile) -> Iterator[Candidate]:

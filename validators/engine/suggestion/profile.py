@@ -34,13 +34,15 @@ Kind = Literal["number", "integer", "boolean", "moment", "text", "array", "other
 EXTREMES = 500
 #: A column with more different values than this is no list of categories.
 MOST_CATEGORIES = 200
+#: Different numbers that may be a list of codes rather than measurements.
+MOST_CODES = 20
 #: As many values of the sample are in memory.
 SAMPLE_CELLS = 6_000_000
 SAMPLE_ROWS = 200_000
 #: Texts are read so far.
 TEXT_LENGTH = 256
 #: Columns that the hash of a row reads, and columns that one query asks about.
-_HASHED, _BLOCK = 32, 64
+_HASHED, _BLOCK = 32, 32
 _FIT_SHARE = 0.8
 
 
@@ -161,10 +163,12 @@ class Reader:
         parts = int(1 / (1 - _FIT_SHARE) + 0.5)
         return f"(SELECT *, {self._hash} % {parts} <> 0 AS fit, {self._hash} // {parts} AS drawn FROM {self._relation})"
 
-    def one_row(self, expressions: Sequence[str], values: Sequence[Any] = ()) -> list[Any]:
-        """Return what aggregates over all rows give."""
-        row = self.connection.execute(f"SELECT {', '.join(expressions)} FROM {self.source}", list(values)).fetchone()
-        return list(row or ())
+    def by_part(self, expressions: Sequence[str], values: Sequence[Any] = ()) -> tuple[list[Any], list[Any]]:
+        """Return what aggregates give over the rows for making rules, and over the others; None of an empty part."""
+        statement = f"SELECT fit, {', '.join(expressions)} FROM {self.source} GROUP BY fit"
+        parts = {fit: found for fit, *found in self.connection.execute(statement, list(values)).fetchall()}
+        nothing: list[Any] = [None] * len(expressions)
+        return parts.get(True, nothing), parts.get(False, nothing)
 
     def in_order(self, statement: str) -> list[Any]:
         """Return the one row of a statement that reads ``{relation}`` in the order of the file."""
@@ -202,7 +206,7 @@ def profile(
 ) -> TableProfile:
     """Return the profile of a table; ``progress`` is told how many columns are read."""
     sample, is_whole = reader.sample()
-    fit_rows = int(reader.one_row(["count(*) FILTER (WHERE fit)"])[0])
+    fit_rows = int(reader.by_part(["count(*)"])[0][0] or 0)
     places = range(len(reader.names))
     facts: list[dict[str, Any]] = []
     for start in range(0, len(places), _BLOCK):
@@ -225,20 +229,20 @@ def _facts_of(reader: Reader, places: Sequence[int]) -> list[dict[str, Any]]:
         for word, expression in _questions(reader, place):
             expressions.append(expression)
             asked.append((place, word))
-    answers = reader.one_row(expressions)
     found: dict[int, dict[str, Any]] = {place: {} for place in places}
-    for (place, word), answer in zip(asked, answers, strict=True):
-        found[place][word] = answer
+    for (place, word), fit, others in zip(asked, *reader.by_part(expressions), strict=True):
+        found[place][word] = fit
+        if word in ("present", "infinite"):
+            found[place][f"all_{word}"] = (fit or 0) + (others or 0)
     return [found[place] for place in places]
 
 
 def _questions(reader: Reader, place: int) -> Iterator[tuple[str, str]]:
     kind, name, present = reader.kinds[place], f"c{place}", f"NOT {missing_sql(place, reader.types[place])}"
     yield "present", f"count(*) FILTER (WHERE {present})"
-    yield "fit_present", f"count(*) FILTER (WHERE fit AND {present})"
     if kind in ("array", "other"):
         return
-    yield "distinct", f"approx_count_distinct({name}) FILTER (WHERE fit AND {present})"
+    yield "distinct", f"approx_count_distinct({name}) FILTER (WHERE {present})"
     if kind == "boolean":
         return
     if pa.types.is_floating(reader.types[place]):
@@ -246,23 +250,31 @@ def _questions(reader: Reader, place: int) -> Iterator[tuple[str, str]]:
         present = f"isfinite({name})"
     measured = measured_sql(place, reader.types[place])
     extremes = max(20, min(EXTREMES, reader.rows // 10))
-    yield "lowest", f"min({measured}, {extremes}) FILTER (WHERE fit AND {present})"
-    yield "highest", f"max({measured}, {extremes}) FILTER (WHERE fit AND {present})"
+    yield "lowest", f"min({measured}, {extremes}) FILTER (WHERE {present})"
+    yield "highest", f"max({measured}, {extremes}) FILTER (WHERE {present})"
 
 
 def _counts_of(reader: Reader, facts: Sequence[Mapping[str, Any]]) -> dict[int, dict[Any, int]]:
     """Count the values of the columns that have few."""
-    few = [place for place, fact in enumerate(facts) if 0 < fact.get("distinct", 0) <= MOST_CATEGORIES]
+    few = [place for place, fact in enumerate(facts) if _may_be_list(reader.kinds[place], fact)]
     found: dict[int, dict[Any, int]] = {}
     for start in range(0, len(few), _BLOCK):
         block = few[start : start + _BLOCK]
         expressions = [
-            f"histogram(c{place}) FILTER (WHERE fit AND NOT {missing_sql(place, reader.types[place])})"
-            for place in block
+            f"histogram(c{place}) FILTER (WHERE NOT {missing_sql(place, reader.types[place])})" for place in block
         ]
-        for place, histogram in zip(block, reader.one_row(expressions), strict=True):
+        for place, histogram in zip(block, reader.by_part(expressions)[0], strict=True):
             found[place] = dict(histogram or {})
     return found
+
+
+def _may_be_list(kind: Kind, fact: Mapping[str, Any]) -> bool:
+    """Tell whether a column may hold one of a list of values: few, each met several times."""
+    if kind not in ("text", "boolean", "integer", "number"):
+        return False
+    # Different values are counted to about two per cent, so a few more than the limit may be none.
+    most = (MOST_CATEGORIES if kind == "text" else MOST_CODES) * 1.2
+    return 0 < (fact["distinct"] or 0) <= min(most, max(2, fact["present"] / 4))
 
 
 def _column(
@@ -279,10 +291,10 @@ def _column(
         role=described.role if described else "feature",
         is_known_text=described is not None and described.type == "text",
         rows=reader.rows,
-        present=int(fact["present"]),
-        fit_present=int(fact["fit_present"]),
-        infinite=int(fact.get("infinite") or 0),
-        distinct=len(counts) or min(int(fact.get("distinct") or 0), int(fact["fit_present"])),
+        present=int(fact["all_present"]),
+        fit_present=int(fact["present"] or 0),
+        infinite=int(fact.get("all_infinite") or 0),
+        distinct=len(counts) or min(int(fact.get("distinct") or 0), int(fact["present"] or 0)),
         lowest=fact.get("lowest") or [],
         highest=fact.get("highest") or [],
         values=values,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from validators.engine.suggestion.candidate import Candidate
 from validators.engine.suggestion.profile import Reader
 
-_BLOCK = 64
+_BLOCK = 48
 
 
 def surviving(
@@ -27,20 +27,16 @@ def surviving(
 
 def _counted(reader: Reader, block: Sequence[Candidate]) -> list[tuple[int, int, int, int]]:
     """Return for each rule that is tried by rows: rows and failing rows of the rows for making rules, of the others."""
-    expressions: list[str] = []
-    values: list[object] = []
-    for candidate in block:
-        if candidate.test is None:
-            continue
-        about, fails = candidate.test.about, candidate.test.fails
-        for part in ("fit", "NOT fit"):
-            expressions.append(f"count(*) FILTER (WHERE {part} AND {about})")
-            expressions.append(f"count(*) FILTER (WHERE {part} AND {about} AND {fails})")
-            values += candidate.test.values
-    if not expressions:
+    tests = [candidate.test for candidate in block if candidate.test is not None]
+    if not tests:
         return []
-    found = [int(count) for count in reader.one_row(expressions, values)]
-    return [(found[place], found[place + 1], found[place + 2], found[place + 3]) for place in range(0, len(found), 4)]
+    expressions = [f"count(*) FILTER (WHERE {test.about} AND {test.fails})" for test in tests]
+    expressions += [f"count(*) FILTER (WHERE {test.about})" for test in tests]
+    fit, others = reader.by_part(expressions, [value for test in tests for value in test.values])
+    return [
+        (fit[place + len(tests)] or 0, fit[place] or 0, others[place + len(tests)] or 0, others[place] or 0)
+        for place in range(len(tests))
+    ]
 
 
 def _tried(candidate: Candidate, rows: int, failed: int, others: int, others_failed: int) -> Candidate:
