@@ -147,8 +147,8 @@ SUGGESTION: dict[str, Any] = {
                 "additionalProperties": False,
                 "required": ["id", "type", "kwargs", "severity", "meta", "column", "sentence", "why", "evidence"],
                 "properties": {
-                    **dict.fromkeys(("id", "type", "column", "sentence", "why"), {"type": "string"}),
-                    **dict.fromkeys(("kwargs", "meta", "evidence"), {"type": "object"}),
+                    **{key: {"type": "string"} for key in ("id", "type", "column", "sentence", "why")},
+                    **{key: {"type": "object"} for key in ("kwargs", "meta", "evidence")},
                     "severity": {"enum": ["critical", "warning", "info"]},
                 },
             },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def alice_at_work(settings, tmp_path: Path) -> Iterator[Person]:
-    yield Person("alice", "engineers")
+def alice_at_work() -> Person:
+    return Person("alice", "engineers")
 
 
 def uploaded(person: Person, folder: Path) -> str:

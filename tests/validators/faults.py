@@ -1,7 +1,7 @@
 """Faults as data engineers meet them, planted into a clean table: what changed, and in which columns.
 
-A fault is a function ``(rng, sample) -> Planted | None``; None where the table has nothing that it could befall. A fault
-of single rows befalls ``SHARE`` of them; the others befall a column or the table as a whole.
+A fault is a function ``(rng, sample) -> Planted | None``; None where the table has nothing that it could befall. A
+fault of single rows befalls ``SHARE`` of them; the others befall a column or the table as a whole.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def rows_missing(rng: Generator, sample: Sample) -> Planted | None:
     return Planted(sample.table.take(pa.array(kept)), "half of the rows missing")
 
 
-def rows_doubled(rng: Generator, sample: Sample) -> Planted | None:  # noqa: ARG001 - every fault is called alike
+def rows_doubled(rng: Generator, sample: Sample) -> Planted | None:
     """The delivery was loaded twice."""
     return Planted(pa.concat_tables([sample.table, sample.table]).combine_chunks(), "all rows twice")
 

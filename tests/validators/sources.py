@@ -1,6 +1,6 @@
 """Sources of tables as data engineers meet them: each draws as many clean samples as one likes, from a seed.
 
-A source is a function ``(rng, rows) -> Sample``. Two samples of a source differ as two deliveries of the same system do:
+A source is a function ``(rng, rows) -> Sample``. Two samples of a source differ as two deliveries of one system do:
 other rows of the same kind, ids that go on, moments of the same years.
 """
 
@@ -21,10 +21,10 @@ from workers.datasets.schema import Schema
 
 Generator = np.random.Generator
 
-_WORDS = (
+_PROSE = (
     "the parcel came late and the box was torn but nothing inside is broken please call before the next one is sent to "
     "our new address since nobody is at home in the morning thank you for the quick answer and the good advice"
-).split()
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def orders(rng: Generator, rows: int) -> Sample:
 
 
 def sensors(rng: Generator, rows: int) -> Sample:
-    """Measurements by device and minute: a compound key, days with a rhythm, heavy tails, codes, gaps, unlike devices."""
+    """Measurements by device and minute: a compound key, days with a rhythm, heavy tails, codes, gaps."""
     devices = 10
     minutes = np.repeat(np.arange(-(-rows // devices)), devices)[:rows]
     device = np.tile(np.arange(devices), -(-rows // devices))[:rows]
@@ -228,4 +228,4 @@ def _top(rng: Generator) -> str:
 
 
 def _prose(rng: Generator, words: int) -> str:
-    return " ".join(rng.choice(_WORDS, words))
+    return " ".join(rng.choice(_PROSE.split(), words))

@@ -125,8 +125,8 @@ def test_the_page_shows_each_rule_with_its_evidence_and_what_may_be_done(browser
 
 def test_a_form_without_script_keeps_drops_and_edits(browser: Client) -> None:
     found = page_factories.proposal()
-    form = {"column": "1", "b-age.keep": "on", "b-age.min_value": "18", "b-age.max_value": "100", "b-age.mostly": "0.95",
-            "b-age.severity": "info"}  # fmt: skip
+    form = {"column": "1", "b-age.keep": "on", "b-age.min_value": "18", "b-age.max_value": "100",
+            "b-age.mostly": "0.95", "b-age.severity": "info"}  # fmt: skip
 
     browser.post(reverse("proposal-decide", args=[found.pk]), form)
     browser.post(reverse("proposal-decide", args=[found.pk]), {"column": "0"})

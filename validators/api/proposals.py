@@ -31,7 +31,8 @@ class BriefProposalSerializer(serializers.ModelSerializer[SuiteProposal]):
     class Meta:
         model = SuiteProposal
         fields = [
-            "id", "dataset", "dataset_digest", "measured", "suggestion_count", "suite", "job", "created_by", "created_at",
+            "id", "dataset", "dataset_digest", "measured", "suggestion_count", "suite", "job", "created_by",
+            "created_at",
         ]  # fmt: skip
 
 

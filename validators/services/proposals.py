@@ -203,7 +203,7 @@ def _problem_of_edit(decision: Mapping[str, Any], suggestion: Mapping[str, Any])
     if isinstance(mostly, bool) or not isinstance(mostly, int | float) or not 0 < mostly <= 1:
         return "`mostly` is a number above 0 and at most 1."
     low, high = kwargs.get("min_value"), kwargs.get("max_value")
-    if _is_number(low) and _is_number(high) and low > high:
+    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
         return f"`min_value` ({low}) is above `max_value` ({high})."
     return None
 
@@ -226,7 +226,3 @@ def _kept(decision: Mapping[str, Any], suggestion: Mapping[str, Any]) -> dict[st
 
 def _counts(decided: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     return {word: sum(entry["decision"] == word for entry in decided.values()) for word in DECISIONS}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

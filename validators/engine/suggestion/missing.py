@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from validators.engine.suggestion.candidate import Candidate, RowTest
 from validators.engine.suggestion.profile import ColumnProfile, TableProfile
@@ -22,7 +23,7 @@ def rules(table: TableProfile, column: ColumnProfile) -> Iterator[Candidate]:
     if rows < LEAST_ROWS:
         return
     kwargs = {"column": column.name}
-    evidence = {"rows": rows, "missing": rows - present}
+    evidence: dict[str, Any] = {"rows": rows, "missing": rows - present}
     if present == 0:
         test = RowTest("true", f"NOT {column.missing_sql}")
         why = f"Nothing stands in it in any of {rows:,} rows."

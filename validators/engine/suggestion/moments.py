@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from validators.engine.suggestion.candidate import Candidate, RowTest
-from validators.engine.suggestion.profile import ColumnProfile, TableProfile
+from validators.engine.suggestion.profile import ColumnProfile
 
 _LEAST_ROWS = 50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400_000_000
 
 
-def rules(table: TableProfile, column: ColumnProfile) -> Iterator[Candidate]:
+def rules(column: ColumnProfile) -> Iterator[Candidate]:
     """Propose the earliest and the latest moment.
 
     The next sample may be of the next period, so the latest moment is one whole span after the last one seen; what is
@@ -33,7 +33,7 @@ def rules(table: TableProfile, column: ColumnProfile) -> Iterator[Candidate]:
         {"column": column.name, "min_value": earliest, "max_value": latest},
         "warning",
         column.name,
-        f"Seen {_written(first, has_zone)} to {_written(last, has_zone)}; half as long before and as long after may be.",
+        f"Seen {_written(first, has_zone)} to {_written(last, has_zone)}; half as long before, as long after may be.",
         {"rows": column.fit_present, "lowest": _written(first, has_zone), "highest": _written(last, has_zone)},
         RowTest(
             f"NOT {column.missing_sql}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +60,14 @@ def _orders(table: TableProfile, keys: Sequence[str]) -> list[_Order]:
             and column.role not in ("ignore", "metadata")
             and column.name not in keys
         ][:_MOST_COLUMNS]
-        for greater, lesser in _first_look(table, columns):
+        for greater, lesser in _first_look(columns):
             order = _examined(table, greater, lesser)
             if order is not None:
                 found.append(order)
     return found
 
 
-def _first_look(table: TableProfile, columns: Sequence[ColumnProfile]) -> Iterator[tuple[ColumnProfile, ColumnProfile]]:
+def _first_look(columns: Sequence[ColumnProfile]) -> Iterator[tuple[ColumnProfile, ColumnProfile]]:
     """Yield the ordered pairs that no row of a first few speaks against."""
     if len(columns) < 2:
         return
@@ -76,7 +77,7 @@ def _first_look(table: TableProfile, columns: Sequence[ColumnProfile]) -> Iterat
     for place, column in enumerate(columns):
         with np.errstate(invalid="ignore"):
             speaks_against = (values[place] < values).any(axis=1)
-        for other in np.flatnonzero(~speaks_against):
+        for other in np.flatnonzero(~speaks_against).tolist():
             if other != place:
                 yield column, columns[other]
 
@@ -139,7 +140,7 @@ def _order_rule(table: TableProfile, order: _Order) -> Candidate:
         kwargs,
         "warning",
         one.name,
-        f"In all of {order.rows:,} rows, {order.equal:,} of them equal; if the columns had nothing to do with each other "
+        f"In all of {order.rows:,} rows, {order.equal:,} of them equal; if they had nothing to do with each other "
         f"{order.telling:.0%} of the rows would break it.",
         evidence,
         RowTest(_both(one, other), f"{one.sql} < {other.sql}"),
@@ -152,7 +153,7 @@ def _both(one: ColumnProfile, other: ColumnProfile) -> str:
 
 def _presence(table: TableProfile) -> Iterator[Candidate]:
     """Propose that a column is there wherever another is: what is missing together, or only with something else."""
-    partly = [column for column in table.columns if LEAST_ROWS <= column.missing and LEAST_ROWS <= column.present]
+    partly = [column for column in table.columns if column.missing >= LEAST_ROWS and column.present >= LEAST_ROWS]
     shown: set[int] = set()
     for column in partly[:_MOST_COLUMNS]:
         for other in partly[:_MOST_COLUMNS]:
@@ -176,12 +177,12 @@ def _presence_rule(table: TableProfile, column: ColumnProfile, other: ColumnProf
     expected = rows * float((~column.is_present).mean())
     if expected < LEAST_ROWS:
         return None
-    kwargs = {
+    kwargs: dict[str, Any] = {
         "column": column.name,
         "row_condition": {"type": "nullity", "column": {"name": other.name}, "is_null": False},
         "condition_parser": "great_expectations",
     }
-    evidence = {"rows": rows, "missing": 0, "missing_if_unrelated": round(expected)}
+    evidence: dict[str, Any] = {"rows": rows, "missing": 0, "missing_if_unrelated": round(expected)}
     if not _same(column, other):
         kwargs["mostly"] = evidence["wilson_lower"] = mostly_of(rows, rows, table.deviations)
     return Candidate(

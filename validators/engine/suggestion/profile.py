@@ -50,8 +50,9 @@ _FIT_SHARE = 0.8
 class ColumnProfile:
     """What stands in one column. ``lowest`` and ``highest`` (of the rows for making rules) go from the end inward.
 
-    For a text they are lengths, for a moment microseconds since 1970. ``values`` and ``is_present`` are those of the sample; a text is cut in it.
-    ``counts`` says how often each value stands in the rows for making rules, where there are few.
+    For a text they are lengths, for a moment microseconds since 1970. ``values`` and ``is_present`` are those of the
+    sample, in which a text is cut and a moment is microseconds. ``counts`` says how often each value stands in the rows
+    for making rules, where there are few.
     """
 
     name: str
@@ -96,7 +97,6 @@ class TableProfile:
     rows: int
     fit_rows: int
     is_fit: NDArray[np.bool_]
-    is_whole: bool
     deviations: float
 
     def of_sample(self, column: ColumnProfile, *, fit: bool = True) -> NDArray[Any]:
@@ -179,14 +179,13 @@ class Reader:
             self.connection.execute("SET preserve_insertion_order = false")
         return list(row or ())
 
-    def sample(self) -> tuple[pa.Table, bool]:
-        """Return the drawn rows in their order (``fit`` first, then a column each), and whether these are all rows."""
+    def sample(self) -> pa.Table:
+        """Return the drawn rows in their order: ``fit``, then a column each; all rows where these are few enough."""
         limit = max(1_000, min(SAMPLE_ROWS, SAMPLE_CELLS // max(len(self.names), 1)))
         every = -(-self.rows // limit) if self.rows else 1
         cells = [self._sampled(place) for place in range(len(self.names))]
         statement = f"SELECT {', '.join(['fit', *cells])} FROM {self.source} WHERE drawn % {every} = 0 ORDER BY row"
-        found = self.connection.sql(statement).to_arrow_table()
-        return found, every == 1
+        return self.connection.sql(statement).to_arrow_table()
 
     def _sampled(self, place: int) -> str:
         name, kind = f"c{place}", self.kinds[place]
@@ -202,10 +201,10 @@ def profile(
     schema: Schema,
     *,
     deviations: float,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None],
 ) -> TableProfile:
     """Return the profile of a table; ``progress`` is told how many columns are read."""
-    sample, is_whole = reader.sample()
+    sample = reader.sample()
     fit_rows = int(reader.by_part(["count(*)"])[0][0] or 0)
     places = range(len(reader.names))
     facts: list[dict[str, Any]] = []
@@ -218,7 +217,7 @@ def profile(
         for place in places
     ]
     is_fit = np.asarray(one_array(sample.column(0)).to_numpy(zero_copy_only=False), dtype=bool)
-    return TableProfile(columns, reader.rows, fit_rows, is_fit, is_whole, deviations)
+    return TableProfile(columns, reader.rows, fit_rows, is_fit, deviations)
 
 
 def _facts_of(reader: Reader, places: Sequence[int]) -> list[dict[str, Any]]:
@@ -274,7 +273,8 @@ def _may_be_list(kind: Kind, fact: Mapping[str, Any]) -> bool:
         return False
     # Different values are counted to about two per cent, so a few more than the limit may be none.
     most = (MOST_CATEGORIES if kind == "text" else MOST_CODES) * 1.2
-    return 0 < (fact["distinct"] or 0) <= min(most, max(2, fact["present"] / 4))
+    distinct = int(fact["distinct"] or 0)
+    return 0 < distinct <= min(most, max(2, int(fact["present"]) / 4))
 
 
 def _column(

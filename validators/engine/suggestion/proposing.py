@@ -31,7 +31,7 @@ def suggest(
     *,
     work: Path,
     memory_bytes: int | None = None,
-    progress: Progress = lambda done, total, message: None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Return the suggestions for a table, as the value of a suggestion job.
 
@@ -46,20 +46,21 @@ def suggest(
         ``evidence``.
     """
     with Reader(path, work=work, memory_bytes=memory_bytes) as reader:
+        tell = progress or _tell_nobody
         deviations = deviations_for(len(reader.names))
         table = profile(
             reader,
             schema,
             deviations=deviations,
-            progress=lambda done, total: progress(done * 60 // total, 100, "reading the columns"),
+            progress=lambda done, total: tell(done * 60 // total, 100, "reading the columns"),
         )
-        progress(60, 100, "proposing rules")
+        tell(60, 100, "proposing rules")
         candidates = list(_candidates(table, reader))
         kept = list(
             trial.surviving(
                 reader,
                 candidates,
-                lambda done, total: progress(75 + done * 25 // total, 100, "trying the rules on the other rows"),
+                lambda done, total: tell(75 + done * 25 // total, 100, "trying the rules on the other rows"),
             )
         )
     return {
@@ -69,6 +70,10 @@ def suggest(
         "proposed": len(candidates),
         "suggestions": _as_json(_within_limit(kept)),
     }
+
+
+def _tell_nobody(done: int, total: int, message: str) -> None:
+    """Stand in for who is told how far the work is."""
 
 
 def _candidates(table: TableProfile, reader: Reader) -> Iterator[Candidate]:
@@ -100,7 +105,7 @@ def _of_column(table: TableProfile, column: ColumnProfile, *, is_key: bool) -> I
     if column.kind in ("integer", "number") and not is_key:
         yield from numbers.rules(table, column, is_list=is_list)
     elif column.kind == "moment":
-        yield from moments.rules(table, column)
+        yield from moments.rules(column)
     elif column.kind == "text" and not is_list:
         yield from texts.rules(table, column)
     different = None if is_list or is_key else shape.different_values(column)

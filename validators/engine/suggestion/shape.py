@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 
@@ -32,8 +33,8 @@ def rules(table: TableProfile) -> Iterator[Candidate]:
         {"min_value": max(low, 1), "max_value": max(high, 1)},
         "info",
         "",
-        f"There are {table.rows:,}. One version cannot tell how many come next; the other rules were made for two thirds "
-        "to three halves of them.",
+        f"There are {table.rows:,}. One version cannot tell how many come next; the other rules were made for two "
+        "thirds to three halves of them.",
         {"rows": table.rows},
     )
 
@@ -44,7 +45,8 @@ def type_rule(column: ColumnProfile) -> Candidate | None:
     if not words or column.present == 0:
         return None
     if column.kind == "text":
-        kind, kwargs = "expect_column_values_to_be_of_type", {"column": column.name, "type_": words[0]}
+        kind = "expect_column_values_to_be_of_type"
+        kwargs: dict[str, Any] = {"column": column.name, "type_": words[0]}
     else:
         kind, kwargs = "expect_column_values_to_be_in_type_list", {"column": column.name, "type_list": words}
     why = "It was read as this type; training reads it so."

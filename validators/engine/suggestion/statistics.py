@@ -37,9 +37,7 @@ def deviations_for(columns: int) -> float:
 
 def wilson_lower(successes: int, trials: int, deviations: float) -> float:
     """Return the lower end of Wilson's score interval of a share; 0 without trials."""
-    if trials <= 0:
-        return 0.0
-    return wilson(successes, trials, confidence=2 * NormalDist().cdf(deviations) - 1).low
+    return wilson(successes, trials, confidence=2 * NormalDist().cdf(deviations) - 1).low or 0.0
 
 
 def mostly_of(successes: int, trials: int, deviations: float) -> float:
