@@ -55,6 +55,8 @@ def connect(folder: Path, *, memory_bytes: int | None = None, threads: int | Non
     connection.execute("SET TimeZone = 'UTC'")
     # The footer of a table with a thousand columns takes longer to read than one of its columns.
     connection.execute("SET parquet_metadata_cache = true")
+    # Else a long query draws a bar on standard output, which is the log of the job.
+    connection.execute("SET enable_progress_bar = false")
     return connection
 
 
