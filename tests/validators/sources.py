@@ -15,8 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from workers.datasets.casting import fit
-from workers.datasets.formats import Upload
+from tests.validators.engine.engine_jobs import schema_of
 from workers.datasets.schema import Schema
 
 Generator = np.random.Generator
@@ -40,7 +39,7 @@ class Sample:
 
     @property
     def schema(self) -> Schema:
-        described = fit(Upload("parquet", self.table), None)[1].to_json()
+        described = schema_of(self.table)
         for name, role in self.roles.items():
             described["columns"][name]["role"] = role
         return Schema.from_json(described)

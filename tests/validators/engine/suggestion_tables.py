@@ -8,10 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from tests.validators.engine.engine_jobs import schema_of
 from validators.engine.suggestion.proposing import suggest
 from workers.datasets.arrays import write_table
-from workers.datasets.casting import fit
-from workers.datasets.formats import Upload
 from workers.datasets.schema import Schema
 
 Suggestion = dict[str, Any]
@@ -22,7 +21,7 @@ def suggestions_for(
 ) -> list[Suggestion]:
     """Return what is suggested for a table, whose columns are features unless a role is given."""
     table = columns if isinstance(columns, pa.Table) else pa.table(dict(columns))
-    described = fit(Upload("parquet", table), None)[1].to_json()
+    described = schema_of(table)
     for name, role in (roles or {}).items():
         described["columns"][name]["role"] = role
     path = folder / "table.parquet"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +109,25 @@ def test_texts_that_are_hostile_to_json_and_to_expressions(tmp_path: Path) -> No
     assert "\\u0000" not in json.dumps(found)
     assert not of_kind(found, "column_values_to_be_in_set", "long")
     assert not of_kind(found, "column_values_to_match_regex", "lines")
+    assert all(entry.status == "passed" for entry in _outcomes(table, found))
+
+
+def test_dates_and_decimals_meet_what_is_suggested_for_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    days = [date(2020, 1, 1) + timedelta(days=int(day)) for day in rng.integers(0, 900, 800)]
+    prices = [Decimal(int(cents)) / 100 for cents in rng.integers(0, 90_000, 800)]
+    tenths = [Decimal(int(tenth)) / 10 for tenth in rng.integers(0, 4, 800)]
+    table = pa.table(
+        {
+            "day": pa.array(days, pa.date32()),
+            "price": pa.array(prices, pa.decimal128(12, 2)),
+            "rate": pa.array(tenths, pa.decimal128(5, 1)),
+        }
+    )
+
+    found = suggestions_for(tmp_path, table)
+
+    assert {entry["column"] for entry in of_kind(found, "column_values_to_be_between")} == {"day", "price", "rate"}
     assert all(entry.status == "passed" for entry in _outcomes(table, found))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pyarrow as pa
+
 from validators.engine.suggestion.candidate import Candidate, RowTest
 from validators.engine.suggestion.profile import MOST_CODES, TEXT_LENGTH, ColumnProfile, TableProfile
 from validators.engine.suggestion.statistics import is_closed, mostly_of, wilson_lower
@@ -37,6 +39,8 @@ def share_within(counts: Mapping[Any, int], deviations: float) -> float | None:
 def is_list(table: TableProfile, column: ColumnProfile) -> bool:
     """Tell whether a column holds one of a list of values."""
     if column.kind not in ("text", "boolean", "integer", "number") or not column.counts or column.is_known_text:
+        return False
+    if pa.types.is_decimal(column.arrow_type):  # JSON has no decimals, and 0.1 is not the float of that name
         return False
     within = share_within(column.counts, table.deviations)
     if column.kind == "boolean":
