@@ -82,7 +82,7 @@ def _print_quality(trials: list[Trial]) -> None:
     planted: Counter[str] = Counter()
     found: Counter[str] = Counter()
     for trial in trials:
-        planted.update(trial.found)
+        planted.update(trial.found.keys())
         found.update(name for name, was_found in trial.found.items() if was_found)
         for sentence in trial.false_alarms:
             print(f"  false alarm, {trial.source}: {sentence[:160]}")

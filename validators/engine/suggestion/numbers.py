@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from validators.engine.suggestion.candidate import Candidate, RowTest
@@ -81,6 +82,11 @@ def _between(column: ColumnProfile, low: float, high: float, *, rounded: bool) -
         wide_low, wide_high = rounded_range(float(low), float(high))
         low = low if natural_low else wide_low
         high = high if natural_high else wide_high
+    if pa.types.is_decimal(column.arrow_type):
+        # The float of a decimal may lie on its wrong side: one step of the scale further is surely beyond it.
+        step, digits = 10.0**-column.arrow_type.scale, column.arrow_type.scale
+        low = low if float(low).is_integer() else round(low - step, digits)
+        high = high if float(high).is_integer() else round(high + step, digits)
     if column.kind == "integer":
         low, high = max(math.floor(low), -_INT64), min(math.ceil(high), _INT64 - 1)
         low, high = min(low, column.lowest[0]), max(high, column.highest[0])
