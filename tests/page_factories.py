@@ -17,7 +17,16 @@ from governance.models import DatasetVersion, Job, JobState, ModelVersion, Polic
 from governance.storage import store
 from tests import factories
 from validators.engine.screening.catalogue import ENTRIES
-from validators.models import Cleaning, Comparison, ExpectationSuite, RequiredSuite, Screening, Split, Validation
+from validators.models import (
+    Cleaning,
+    Comparison,
+    ExpectationSuite,
+    RequiredSuite,
+    Screening,
+    Split,
+    SuiteProposal,
+    Validation,
+)
 from validators.rows import COLUMNS
 from workers.charts import BLUE, draw, house_spec
 from workers.protocol import digest_of_json
@@ -483,6 +492,38 @@ COMPARISON: dict[str, Any] = {
 }  # fmt: skip
 
 
+SUGGESTIONS: list[dict[str, Any]] = [
+    {
+        "id": "a-columns",
+        "type": "expect_table_columns_to_match_set",
+        "kwargs": {"column_set": ["age", "income"], "exact_match": True},
+        "severity": "critical",
+        "meta": {},
+        "column": "",
+        "sentence": "the columns are age, income, in any order",
+        "why": "The data set has 2 columns; training finds them by name.",
+        "evidence": {"columns": 2},
+    },
+    {
+        "id": "b-age",
+        "type": "expect_column_values_to_be_between",
+        "kwargs": {"column": "age", "min_value": 18, "max_value": 90},
+        "severity": "warning",
+        "meta": {"clean": {"action": "quarantine"}},
+        "column": "age",
+        "sentence": "age lies between 18 and 90",
+        "why": "Seen 18 to 72; below it ends there.",
+        "evidence": {
+            "rows": 32,
+            "lowest": 18,
+            "highest": 72,
+            "fit": {"rows": 32, "failed": 0},
+            "holdout": {"rows": 8, "failed": 0},
+        },
+    },
+]
+
+
 def split(dataset: DatasetVersion) -> Split:
     """Return a split that has ended, with the version that it made."""
     job = ended_job("split")
@@ -491,6 +532,24 @@ def split(dataset: DatasetVersion) -> Split:
     )
     return Split.objects.create(
         dataset=dataset, plan=SPLIT_PLAN, split_to=made, report=SPLIT_REPORT, job=job, created_by=job.created_by
+    )
+
+
+def proposal(
+    dataset: DatasetVersion | None = None, *, suggestions: list[dict[str, Any]] | None = None
+) -> SuiteProposal:
+    """Return a proposal whose job has ended, with two suggestions or those that are given."""
+    dataset = dataset or factories.DatasetVersionFactory(profile=PROFILE)
+    kept = SUGGESTIONS if suggestions is None else suggestions
+    job = ended_job("suggestion")
+    return SuiteProposal.objects.create(
+        dataset=dataset,
+        dataset_digest=dataset.content_digest,
+        measured={"rows": 40, "fit_rows": 32, "holdout_rows": 8, "proposed": 3},
+        suggestions=kept,
+        suggestion_count=len(kept),
+        job=job,
+        created_by=job.created_by,
     )
 
 

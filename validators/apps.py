@@ -5,6 +5,10 @@ from django.apps import AppConfig
 EVENTS = (
     "suite.created",
     "suite.required",
+    "proposal.requested",
+    "proposal.ended",
+    "proposal.decided",
+    "proposal.accepted",
     "validation.requested",
     "validation.ended",
     "waiver.granted",
@@ -30,7 +34,7 @@ class ValidatorsConfig(AppConfig):
         from governance.services import events
         from validators import destinations, gates, results
         from validators.models import Validation
-        from validators.services import cleanings, comparisons, screenings, splits, validations
+        from validators.services import cleanings, comparisons, proposals, screenings, splits, validations
 
         events.register(*EVENTS)
         job_kinds.register(
@@ -81,6 +85,16 @@ class ValidatorsConfig(AppConfig):
                 result_schema=results.SCREENING,
                 record=screenings.record_screening,
                 leads_to=destinations.of_screening,
+            )
+        )
+        job_kinds.register(
+            job_kinds.JobKind(
+                name="suggestion",
+                title="Suggestion of a suite",
+                runner="validators.engine.suggestion.job:run",
+                result_schema=results.SUGGESTION,
+                record=proposals.record_proposal,
+                leads_to=destinations.of_proposal,
             )
         )
         evidence.register(evidence.of_model("validation", Validation, problem=gates.validation_problem))

@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from governance.models import Job
 from governance.views.destinations import Destination, of_dataset
-from validators.models import Cleaning, Comparison, Screening, Split, Validation
+from validators.models import Cleaning, Comparison, Screening, Split, SuiteProposal, Validation
 
 
 def of_validation(job: Job) -> Destination:
@@ -37,3 +37,9 @@ def of_screening(job: Job) -> Destination:
     """Lead to the data set version that was screened."""
     found = Screening.objects.select_related("dataset__dataset").filter(job=job).first()
     return None if found is None else of_dataset(found.dataset)
+
+
+def of_proposal(job: Job) -> Destination:
+    """Lead to the page on which the suggestions are decided."""
+    found = SuiteProposal.objects.filter(job=job).first()
+    return None if found is None else (f"proposal {found.pk}", reverse("proposal", args=[found.pk]))

@@ -214,3 +214,26 @@ SCREENING: dict[str, Any] = {
         },
     },
 }
+
+SUGGESTION: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["rows", "fit_rows", "holdout_rows", "proposed", "suggestions"],
+    "properties": {
+        **dict.fromkeys(("rows", "fit_rows", "holdout_rows", "proposed"), COUNT),
+        "suggestions": {
+            "type": "array",
+            "maxItems": 10_000,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["id", "type", "kwargs", "severity", "meta", "column", "sentence", "why", "evidence"],
+                "properties": {
+                    **{key: {"type": "string"} for key in ("id", "type", "column", "sentence", "why")},
+                    **{key: {"type": "object"} for key in ("kwargs", "meta", "evidence")},
+                    "severity": {"enum": ["critical", "warning", "info"]},
+                },
+            },
+        },
+    },
+}

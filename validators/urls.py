@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from validators.views import columns, datasets, exchange
+from validators.views import columns, datasets, exchange, proposals
 
 urlpatterns = [
     path("data/", datasets.dataset_list, name="dataset-list"),
@@ -13,5 +13,9 @@ urlpatterns = [
     path("data/<str:name>/<int:number>/compare/", exchange.version_compare, name="version-compare"),
     path("data/<str:name>/datasheet/", exchange.datasheet, name="datasheet"),
     path("data/<str:name>/datasheet/write/", exchange.datasheet_write, name="datasheet-write"),
+    path("data/<str:name>/<int:number>/suggest/", proposals.version_suggest, name="version-suggest"),
+    path("proposals/<int:pk>/", proposals.proposal, name="proposal"),
+    path("proposals/<int:pk>/decide/", proposals.proposal_decide, name="proposal-decide"),
+    path("proposals/<int:pk>/accept/", proposals.proposal_accept, name="proposal-accept"),
     path("comparisons/<int:pk>/", exchange.comparison, name="comparison"),
 ]

@@ -102,6 +102,7 @@ LISTS: dict[str, Callable[[], object]] = {
     "keys/": make_statement,
     "suites/": factories.ExpectationSuiteFactory,
     "validations/": make_validation,
+    "proposals/": page_factories.proposal,
     "splits/": lambda: page_factories.split(factories.DatasetVersionFactory()),
     "comparisons/": page_factories.comparison,
     "cleanings/": lambda: page_factories.cleaning(factories.DatasetVersionFactory()),

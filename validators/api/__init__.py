@@ -7,6 +7,7 @@ from rest_framework.routers import BaseRouter
 from validators.api.cleanings import CleaningViewSet
 from validators.api.comparisons import ComparisonViewSet
 from validators.api.datasets import DatasetRecordViewSet, DatasheetViewSet
+from validators.api.proposals import ProposalViewSet, SuggestionViewSet
 from validators.api.screenings import ScreeningViewSet
 from validators.api.splits import SplitViewSet
 from validators.api.suites import SuiteViewSet
@@ -15,7 +16,9 @@ from validators.api.validations import ValidationViewSet
 
 def register(router: BaseRouter) -> None:
     """Put the collections of this app under ``/api/v1/``."""
+    router.register("suites/suggest", SuggestionViewSet, basename="suggestion")
     router.register("suites", SuiteViewSet, basename="suite")
+    router.register("proposals", ProposalViewSet, basename="proposal")
     router.register("validations", ValidationViewSet, basename="validation")
     router.register("cleanings", CleaningViewSet, basename="cleaning")
     router.register("splits", SplitViewSet, basename="split")

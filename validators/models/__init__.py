@@ -3,6 +3,7 @@
 from validators.models.cleaning import Cleaning
 from validators.models.comparison import Comparison
 from validators.models.datasheet import Datasheet
+from validators.models.proposal import SuiteProposal
 from validators.models.screening import Screening, ScreeningPurpose
 from validators.models.split import Split
 from validators.models.suite import ExpectationSuite, RequiredSuite
@@ -17,6 +18,7 @@ __all__ = [
     "Screening",
     "ScreeningPurpose",
     "Split",
+    "SuiteProposal",
     "Validation",
     "Waiver",
     "WaiverQuerySet",

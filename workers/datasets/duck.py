@@ -58,6 +58,8 @@ def connect(folder: Path, *, memory_bytes: int | None = None, threads: int | Non
     # The statistics of Parquet leave NaN out, and the optimizer concludes from them that there is none: isnan() of a
     # NaN comes out false.
     connection.execute("SET disabled_optimizers = 'statistics_propagation'")
+    # Else a long query draws a bar on standard output, which is the log of the job.
+    connection.execute("SET enable_progress_bar = false")
     return connection
 
 
