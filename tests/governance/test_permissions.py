@@ -37,6 +37,7 @@ EXPECTED = {
     Action.REQUEST_CLEANING: {E},
     Action.REQUEST_SPLIT: {E},
     Action.REQUEST_COMPARISON: {E, AU},
+    Action.REQUEST_SCREENING: {E, AU},
     Action.WRITE_DATASHEET: {E, AU},
     Action.REQUEST_TRAINING: {E},
     Action.REQUEST_EVALUATION: {E, AU},
