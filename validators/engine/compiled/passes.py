@@ -40,7 +40,7 @@ class Passes:
         # Rows come in their order from a query that does not join, which rules about order rely on.
         connection.execute("SET preserve_insertion_order = true")
         # A file that cannot be read breaks here, once, and not in every rule.
-        connection.execute(f"SELECT row FROM {table.source} LIMIT 1").fetchall()  # noqa: S608 - no value is in it
+        connection.execute(f"SELECT row FROM {table.source} LIMIT 1").fetchall()
         self._tell = tell
         self._aggregates: dict[str, Any] = {}
 
@@ -83,7 +83,7 @@ class Passes:
         import duckdb
 
         try:
-            statement = f"SELECT count(*), {', '.join(asked)} FROM {self._table.source}"  # noqa: S608 - quoted values, numbered columns
+            statement = f"SELECT count(*), {', '.join(asked)} FROM {self._table.source}"
             (row,) = self._connection.execute(statement).fetchall()
         except duckdb.Error:
             if len(asked) > 1:
@@ -142,9 +142,9 @@ class Passes:
             f"CASE WHEN {condition} THEN {1 << bit}::UBIGINT ELSE 0::UBIGINT END"
             for bit, condition in enumerate(conditions)
         )
-        masked = f"SELECT row, {bits} AS mask FROM {self._table.source}"  # noqa: S608
+        masked = f"SELECT row, {bits} AS mask FROM {self._table.source}"
         try:
-            rows, masks = self._rows_and_masks(f"SELECT row, mask FROM ({masked}) WHERE mask <> 0")  # noqa: S608
+            rows, masks = self._rows_and_masks(f"SELECT row, mask FROM ({masked}) WHERE mask <> 0")
         except duckdb.Error:
             if len(conditions) == 1:
                 return {}
@@ -197,11 +197,11 @@ class Passes:
         source, keys = self._table.source, [column.sql for column in finder.columns]
         named = ", ".join(f"{key} AS k{number}" for number, key in enumerate(keys))
         self._connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE repeated AS SELECT {named} FROM {source} "  # noqa: S608
+            f"CREATE OR REPLACE TEMP TABLE repeated AS SELECT {named} FROM {source} "
             f"WHERE {rule.considered} GROUP BY ALL HAVING count(*) > 1"
         )
         is_same = " AND ".join(f"{key} IS NOT DISTINCT FROM k{number}" for number, key in enumerate(keys))
-        statement = f"SELECT row FROM {source} JOIN repeated ON {is_same} WHERE {rule.considered}"  # noqa: S608
+        statement = f"SELECT row FROM {source} JOIN repeated ON {is_same} WHERE {rule.considered}"
         rows = [_numbers(batch.column(0)) for batch in self._batches(statement)]
         self._connection.execute("DROP TABLE repeated")
         return np.sort(np.concatenate(rows)) if rows else NO_ROWS
@@ -209,7 +209,7 @@ class Passes:
     def _scanned(self, rule: RowRule, finder: Scan) -> Rows:
         columns = ", ".join(f"{column.sql} AS k{number}" for number, column in enumerate(finder.columns))
         rows_of = both(rule.considered, finder.only)
-        statement = f"SELECT row, {columns} FROM {self._table.source} WHERE {rows_of}"  # noqa: S608
+        statement = f"SELECT row, {columns} FROM {self._table.source} WHERE {rows_of}"
         find, parts, last = finder.start(), [NO_ROWS], -1
         for batch in self._batches(statement):
             rows = _numbers(batch.column(0))

@@ -130,9 +130,9 @@ def most_common(arguments: Arguments) -> Rule:
 def modes_of(column: Column, source: str) -> str:
     """Return an aggregate of the values that occur most often, in order."""
     # Numbered columns and a quoted file; no value is in it.
-    counted = f"SELECT {column.sql} AS value, count(*) AS times FROM {source} GROUP BY ALL"  # noqa: S608
-    counted = f"SELECT *, max(times) OVER () AS most FROM ({counted}) WHERE value IS NOT NULL"  # noqa: S608
-    return f"(SELECT list(value ORDER BY value) FROM ({counted}) WHERE times = most)"  # noqa: S608
+    counted = f"SELECT {column.sql} AS value, count(*) AS times FROM {source} GROUP BY ALL"
+    counted = f"SELECT *, max(times) OVER () AS most FROM ({counted}) WHERE value IS NOT NULL"
+    return f"(SELECT list(value ORDER BY value) FROM ({counted}) WHERE times = most)"
 
 
 def _members(arguments: Arguments, column: Column) -> list[str]:

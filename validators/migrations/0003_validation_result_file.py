@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("validators", "0001_initial")]
+    dependencies = [("validators", "0002_splits_comparisons_datasheets")]
 
     operations = [
         migrations.AddField(
