@@ -18,13 +18,13 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from validators.engine.frames import frame_of, with_derived_columns
+from validators.engine.frames import frame_of
 from validators.engine.suites import columns_of, is_row_rule, severity_of
 
 Status = Literal["passed", "failed", "error"]
 
 _RESULT_FORMAT = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
-#: Expectations that read the table as it is, without the columns that are derived from arrays.
+#: Expectations about the columns themselves: one that is not there is their answer, not an obstacle.
 _ABOUT_THE_TABLE = ("expect_table_", "expect_column_to_exist")
 #: What a row condition may call on a column; it is code, and this is all of it that a condition needs.
 _CONDITION_CALLS = frozenset(
@@ -59,8 +59,7 @@ class Evaluator:
     """Runs expectations on one table; frames and batches are made once, when the first expectation needs them."""
 
     def __init__(self, table: pa.Table) -> None:
-        self._plain = table
-        self.table = with_derived_columns(table)
+        self.table = table
         self._source = _new_source()
         self._batches: dict[str, Any] = {}
 
@@ -126,9 +125,8 @@ class Evaluator:
                 yield from self._obstacles_in_condition(part)
 
     def _batch(self, kind: str) -> Any:
-        if kind.startswith(_ABOUT_THE_TABLE):
-            return self._batch_named("table", lambda: frame_of(self._plain))
-        if kind.startswith("expect_column_") and not kind.startswith("expect_column_pair_"):
+        is_pair = kind.startswith("expect_column_pair_")
+        if kind.startswith(_ABOUT_THE_TABLE) or (kind.startswith("expect_column_") and not is_pair):
             return self._batch_named("columns", lambda: frame_of(self.table))
         return self._batch_named("comparable", lambda: frame_of(self.table, comparable=True))
 
