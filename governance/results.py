@@ -163,8 +163,41 @@ MODEL_LOADING: dict[str, Any] = {
 
 PROFILE: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "object"}}
 
+_MEDIA_ROW = {"row": COUNT, "group": SHORT_TEXT, "value": NUMBER_OR_NULL}
+_MEDIA_PROBLEMS = {
+    "problem_count": COUNT,
+    "problems": {"type": "array", "maxItems": 50, "items": closed({"row": COUNT, "problem": TEXT})},
+}
+MEDIA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {
+        "anyOf": [
+            closed(
+                {
+                    "file": {"anyOf": [{"type": "string", "pattern": r"^images-[0-9]{1,6}\.png$"}, {"type": "null"}]},
+                    "cells": {"type": "array", "maxItems": 100, "items": closed(_MEDIA_ROW)},
+                    "note": TEXT,
+                    **_MEDIA_PROBLEMS,
+                }
+            ),
+            closed(
+                {
+                    "texts": {"type": "array", "maxItems": 100, "items": closed({**_MEDIA_ROW, "text": TEXT})},
+                    **_MEDIA_PROBLEMS,
+                }
+            ),
+        ]
+    },
+}
+
 DATASET_IMPORT = closed(
-    {"content_digest": DIGEST, "row_count": COUNT, "schema": {"type": "object"}, "profile": PROFILE}
+    {
+        "content_digest": DIGEST,
+        "row_count": COUNT,
+        "schema": {"type": "object"},
+        "profile": PROFILE,
+    },
+    {"media": MEDIA},
 )
 
 EPOCH = closed(

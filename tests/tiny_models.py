@@ -153,6 +153,37 @@ def cnn(path: Path, *, classes: int = 4, filters: int = 3, softmax: bool = False
     return export(path, ImageClassifier(), (torch.zeros(2, 8, 8),))
 
 
+def token_classifier(path: Path, *, length: int = 8, size: int = 64, classes: int = 2, seed: int = 0) -> Path:
+    """Write a model of token ids: the mean of their embeddings, dense, one score a class; input ``tokens`` (int32)."""
+    generator = np.random.default_rng(seed)
+    embeddings = _float(generator.normal(0, 0.5, (size, 4)))
+    weights, bias = _float(generator.normal(0, 0.7, (4, classes))), _float(np.zeros(classes))
+    if path.suffix == ".keras":
+        keras = keras_module()
+        tokens = keras.Input((length,), dtype="int32", name="tokens")
+        hidden = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(size, 4)(tokens))
+        model = keras.Model(tokens, keras.layers.Dense(classes, name="answer")(hidden))
+        model.set_weights([embeddings, weights, bias])
+        model.save(path)
+        return path
+    import torch
+
+    class TokenClassifier(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = torch.nn.Embedding(size, 4)
+            self.answer = torch.nn.Linear(4, classes)
+            with torch.no_grad():
+                self.embedding.weight.copy_(torch.tensor(embeddings))
+                self.answer.weight.copy_(torch.tensor(weights.T.copy()))
+                self.answer.bias.copy_(torch.tensor(bias))
+
+        def forward(self, tokens: Any) -> Any:
+            return self.answer(self.embedding(tokens).mean(1))
+
+    return export(path, TokenClassifier(), (torch.zeros(2, length, dtype=torch.int32),))
+
+
 def two_inputs(path: Path, *, softmax: bool = False) -> Path:
     """Write a model of two inputs, ``left`` (2 numbers) and ``right`` (1): ``[left, right] @ W + b``, 2 logits."""
     weights, bias = _float([[1.0, 0.0], [0.0, 1.0], [2.0, -2.0]]), _float([0.0, 0.5])

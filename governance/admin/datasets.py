@@ -68,8 +68,8 @@ class DatasetVersionAdmin(TakesUploads[DatasetVersion]):
     add_action = Action.UPLOAD_DATASET_VERSION
     upload_form = DatasetVersionForm
     upload_sentence = (
-        "A CSV, Parquet, Arrow or NPZ file. The page answers as soon as the file is stored; a job reads and profiles "
-        "it."
+        "A CSV, Parquet, Arrow or NPZ file, or a zip of images or texts. The page answers as soon as the file is "
+        "stored; a job reads and profiles it."
     )
     list_display = ["ref", "state", "row_count", "cleaned_from", "job_state", "created_at"]
     list_filter = ["state"]

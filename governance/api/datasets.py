@@ -96,6 +96,7 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
             "row_count",
             "schema",
             "profile",
+            "media",
             "cleaned_from",
             "split_from",
             "job",

@@ -67,6 +67,7 @@ class DatasetVersion(models.Model):
     schema = models.JSONField(null=True, blank=True)
     row_count = models.PositiveBigIntegerField(null=True, blank=True)
     profile = models.JSONField(default=dict, blank=True, help_text="column name -> what stands in it")
+    media = models.JSONField(default=dict, blank=True, help_text="image or text column -> rows of it that a page shows")
     cleaned_from = models.ForeignKey("self", on_delete=models.PROTECT, related_name="cleaned_to", null=True, blank=True)
     split_from = models.ForeignKey("self", on_delete=models.PROTECT, related_name="split_to", null=True, blank=True)
     job = models.ForeignKey("governance.Job", on_delete=models.PROTECT, related_name="+", null=True, blank=True)

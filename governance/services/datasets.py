@@ -88,6 +88,7 @@ def record_import(job: Job, value: dict[str, Any], files: Mapping[str, StoredFil
         schema=parsed_schema(value["schema"]),
         row_count=value["row_count"],
         profile=value["profile"],
+        media=shown_media(value.get("media", {}), files),
     )
     if not changed:
         raise StateConflict(f"{version.ref} is no longer {DatasetState.IMPORTING.label}.")
@@ -114,6 +115,14 @@ def record_failed_import(job: Job, error: ErrorReport) -> None:
         by=job.created_by,
         detail={"state": DatasetState.REJECTED, "code": error.code, "reason": error.detail, "place": error.place},
     )
+
+
+def shown_media(media: Mapping[str, dict[str, Any]], files: Mapping[str, StoredFile]) -> dict[str, dict[str, Any]]:
+    """Return what a page shows of images and texts with the digests of the pictures that it names."""
+    return {
+        name: {**entry, "digest": kept_file(files, entry["file"]).digest} if entry.get("file") else entry
+        for name, entry in media.items()
+    }
 
 
 def parsed_schema(document: Any) -> dict[str, Any]:

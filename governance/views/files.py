@@ -16,6 +16,7 @@ _TYPES = {
     ".csv": "text/csv",
     ".json": "application/json",
     ".parquet": "application/vnd.apache.parquet",
+    ".png": "image/png",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from validators.engine.distances import Distance, distance_of
 from workers.context import JobContext
 from workers.datasets.canonical import (
+    canonical_schema,
     canonical_type,
     differing_chunks,
     digest_of_rows,
@@ -60,7 +61,7 @@ class Side:
     @classmethod
     def of(cls, path: Path, schema: Schema) -> Side:
         file = pq.ParquetFile(path)
-        arrow = file.schema_arrow
+        arrow = canonical_schema(file.schema_arrow)
         return cls(path, schema, dict(zip(arrow.names, arrow.types, strict=True)), file.metadata.num_rows)
 
     @property

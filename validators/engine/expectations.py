@@ -18,7 +18,7 @@ from validators.engine.compiled.registry import COMPILERS, compile_expectation
 from validators.engine.compiled.rules import Rule
 from validators.engine.obstacles import obstacles
 from validators.engine.outcomes import Outcome
-from validators.engine.through_gx import GreatExpectationsOnFile, known_names
+from validators.engine.through_gx import GreatExpectationsOnFile
 from workers.datasets.duck import connect
 
 __all__ = ["Evaluator", "Outcome"]
@@ -41,7 +41,7 @@ class Evaluator:
         self.path = path
         self._work = work
         self._table = Table.of(path)
-        self._names = set(known_names(pq.read_schema(path)))
+        self._names = set(pq.read_schema(path).names)
         self._others = GreatExpectationsOnFile(path)
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 from validators.engine.suites import columns_of
 
-#: Expectations that read the table as it is, without the columns that are derived from arrays.
+#: Expectations about the columns themselves: one that is not there is their answer, not an obstacle.
 ABOUT_THE_TABLE = ("expect_table_", "expect_column_to_exist")
 #: What a row condition may call on a column; it is code, and this is all of it that a condition needs.
 _CONDITION_CALLS = frozenset(

@@ -284,8 +284,7 @@ def _demand_column(table: pa.Table, name: str) -> None:
     if name not in table.column_names:
         raise JobError(
             "column_missing",
-            f"A step is about the column {name!r}, which the data set does not have. (What is derived from an array, "
-            "like `image.maximum`, can be a rule but not be changed.)",
+            f"A step is about the column {name!r}, which the data set does not have.",
             place=name,
         )
 

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from validators.engine.frames import DERIVED, frame_of, with_derived_columns
+from validators.engine.frames import frame_of
 from validators.engine.obstacles import ABOUT_THE_TABLE, columns_of_condition, obstacles
 from validators.engine.outcomes import ExpectationError, FailingRows, Outcome, plain
 from validators.engine.suites import columns_of, is_row_rule, severity_of
 from validators.engine.time_limit import TimeLimitReached, time_limit
-from workers.datasets.canonical import canonical_table, is_tensor
+from workers.datasets.canonical import canonical_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +36,7 @@ class GreatExpectations:
     """Runs expectations on one table; frames and batches are made once, when the first expectation needs them."""
 
     def __init__(self, table: pa.Table) -> None:
-        self._plain = table
-        self.table = with_derived_columns(table)
+        self.table = table
         self._source = _new_source()
         self._batches: dict[str, Any] = {}
 
@@ -81,9 +80,8 @@ class GreatExpectations:
         return self._batch(kind).validate(configured, result_format=dict(_RESULT_FORMAT))
 
     def _batch(self, kind: str) -> Any:
-        if kind.startswith(ABOUT_THE_TABLE):
-            return self._batch_named("table", lambda: frame_of(self._plain))
-        if kind.startswith("expect_column_") and not kind.startswith("expect_column_pair_"):
+        compares = kind.startswith(("expect_column_pair_", "expect_multicolumn_", "expect_compound_", "expect_select_"))
+        if not compares:
             return self._batch_named("columns", lambda: frame_of(self.table))
         return self._batch_named("comparable", lambda: frame_of(self.table, comparable=True))
 
@@ -112,7 +110,7 @@ class GreatExpectationsOnFile:
             return Outcome(expectation, "error", error=_TWINS.format(*twins))
         if self._loaded is None or names != self._names:
             self._loaded = None
-            self._loaded = GreatExpectations(canonical_table(pq.read_table(self._path, columns=list(names))))
+            self._loaded = GreatExpectations(canonical_table(pq.read_table(self._path, columns=list(names)).select(names)))
             self._names = names
         return self._loaded.evaluate(expectation)
 
@@ -120,10 +118,8 @@ class GreatExpectationsOnFile:
         kind, kwargs = expectation["type"], expectation["kwargs"]
         if kind.startswith(ABOUT_THE_TABLE) or not columns_of(kwargs):
             return tuple(self._schema.names)
-        wanted = {*columns_of(kwargs), *columns_of_condition(kwargs.get("row_condition"), known_names(self._schema))}
-        return tuple(
-            field.name for field in self._schema if field.name in wanted or wanted.intersection(_derived_names(field))
-        )
+        wanted = {*columns_of(kwargs), *columns_of_condition(kwargs.get("row_condition"), self._schema.names)}
+        return tuple(name for name in self._schema.names if name in wanted)
 
 
 _TWINS = (
@@ -138,15 +134,6 @@ def _twins(names: Collection[str]) -> tuple[str, str] | None:
         if seen.setdefault(name.casefold(), name) != name:
             return seen[name.casefold()], name
     return None
-
-
-def known_names(schema: pa.Schema) -> list[str]:
-    """Return the names that an expectation may use: those of the columns, and those derived from arrays."""
-    return [*schema.names, *(name for field in schema for name in _derived_names(field))]
-
-
-def _derived_names(field: pa.Field) -> list[str]:
-    return [f"{field.name}.{word}" for word in DERIVED] if is_tensor(field.type) else []
 
 
 def _new_source() -> Any:

@@ -16,7 +16,7 @@ from governance.views.page import draw, find, page, rows_of_page
 from validators.gates import validation_state
 from validators.models import Cleaning, RequiredSuite, Validation, Waiver
 from validators.rows import unexpected_rows
-from validators.views import columns, exchange, lineage, proposals, screening
+from validators.views import columns, exchange, lineage, media, proposals, screening
 from workers.protocol import is_plain_name
 
 SEVERITIES = ("critical", "warning", "info")
@@ -135,6 +135,7 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
             "exchange": exchange.section(found, request),
             **screened,
             "suggestion": proposals.section(found, request),
+            "media": media.section(found, request),
             "used_by": ModelVersion.objects.filter(training_data=found).select_related("model").order_by("-pk")[:MOST],
             "running": [progress_context(job, request) for job in jobs if job is not None and not job.is_finished],
             "import_failed": progress_context(found.job, request)

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from workers.datasets.stored import StoredArrayType, array_of
 from workers.protocol import JobError
 
 #: Rows under one leaf of the digest.
@@ -58,6 +59,8 @@ def canonical_type(data_type: pa.DataType) -> pa.DataType | None:
         return pa.timestamp("us", tz=None if data_type.tz is None else "UTC")
     if types.is_fixed_size_list(data_type) and _is_number(data_type.value_type):
         return pa.fixed_shape_tensor(data_type.value_type, [data_type.list_size])
+    if isinstance(data_type, StoredArrayType):
+        return data_type.canonical
     if is_tensor(data_type) and _is_number(data_type.value_type):
         axes = list(range(len(data_type.shape)))
         return data_type if list(data_type.permutation or axes) == axes else None
@@ -77,6 +80,8 @@ def canonical_array(array: pa.Array, *, name: str, first_row: int = 0) -> pa.Arr
         raise type_not_supported(name, array.type)
     if array.type == target:
         return array
+    if isinstance(array.type, StoredArrayType):
+        return array_of(array)
     if is_tensor(target):
         return pa.ExtensionArray.from_storage(target, array)
     if pa.types.is_dictionary(array.type):
@@ -348,7 +353,9 @@ def _is_number(data_type: pa.DataType) -> bool:
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column as one array without chunks."""
+    """Return a column as one array without chunks; one that is whole already is not copied."""
+    if isinstance(column, pa.ChunkedArray) and column.num_chunks == 1:
+        return column.chunk(0)
     combined = column.combine_chunks()
     if not isinstance(combined, pa.ChunkedArray):
         return combined

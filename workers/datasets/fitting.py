@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from workers.datasets.canonical import is_tensor, thread_count
 from workers.datasets.casting import Caster, caster_of_kind, stated_caster, unchanged
-from workers.datasets.formats import Upload
 from workers.datasets.schema import SPLITS, Column, Schema, SchemaError
 from workers.datasets.survey import ColumnSurvey, DecimalSurvey, Survey, ZoneSurvey
+from workers.datasets.upload import Upload
 from workers.protocol import JobError
 
 #: A text column with at most so many values, each of which comes twice or more on average, is a category.

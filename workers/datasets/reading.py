@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from workers.datasets.canonical import CHUNK_ROWS, canonical_batch, is_tensor
+from workers.datasets.stored import StoredArrayType
 from workers.protocol import JobError
 
 #: What the values of one batch take at most, where one can choose; a few of them are in memory at once.
@@ -70,6 +71,8 @@ def rows_of_batch(bytes_of_row: int) -> int:
 def _value_bytes(data_type: pa.DataType) -> int:
     if is_tensor(data_type):
         return int(math.prod(data_type.shape)) * _value_bytes(data_type.value_type)
+    if isinstance(data_type, StoredArrayType):
+        return int(data_type.storage_type.byte_width)
     if pa.types.is_fixed_size_list(data_type):
         return int(data_type.list_size) * _value_bytes(data_type.value_type)
     try:

@@ -24,13 +24,29 @@ class SchemaError(ValueError):
     """A schema that is not well formed; the message names the column."""
 
 
+#: Ids of one row, and of how many, that a schema may ask for.
+MAX_TOKENS, MAX_TOKEN_IDS = 16_384, 2**24
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """How a text becomes token ids: how many a row has, and of how many they are with that of padding, which is 0."""
+
+    length: int
+    size: int
+
+
 @dataclass(frozen=True)
 class Column:
-    """One column: what it is for, what it holds, and the shape of one of its values (empty for a scalar)."""
+    """One column: what it is for, what it holds, and the shape of one of its values (empty for a scalar).
+
+    A text column may state ``tokens``; its ids are then the column ``NAME.tokens``.
+    """
 
     role: str
     type: str
     shape: tuple[int, ...] = ()
+    tokens: Tokens | None = None
 
     @property
     def width(self) -> int:
@@ -107,6 +123,8 @@ class Schema:
             entry: dict[str, Any] = {"role": column.role, "type": column.type}
             if column.shape:
                 entry["shape"] = list(column.shape)
+            if column.tokens is not None:
+                entry["tokens"] = {"length": column.tokens.length, "size": column.tokens.size}
             columns[name] = entry
         return {"modality": self.modality, "columns": columns}
 
@@ -124,8 +142,10 @@ class Schema:
 
 
 def _column(name: str, entry: Any) -> Column:
-    if not isinstance(entry, Mapping) or not {"role", "type"} <= set(entry) <= {"role", "type", "shape"}:
-        raise SchemaError(f"The column {name!r} is described by `role`, `type` and, for arrays, `shape`.")
+    if not isinstance(entry, Mapping) or not {"role", "type"} <= set(entry) <= {"role", "type", "shape", "tokens"}:
+        raise SchemaError(
+            f"The column {name!r} is described by `role`, `type` and, for arrays, `shape` or, for texts, `tokens`."
+        )
     if entry["role"] not in ROLES:
         raise SchemaError(f"The column {name!r} has the role {entry['role']!r}; roles are {', '.join(ROLES)}.")
     if entry["type"] not in TYPES:
@@ -135,4 +155,20 @@ def _column(name: str, entry: Any) -> Column:
         isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in shape
     ):
         raise SchemaError(f"The column {name!r} has the shape {shape!r}; a shape is a list of sizes above 0.")
-    return Column(role=entry["role"], type=entry["type"], shape=tuple(shape))
+    tokens = _tokens(name, entry["tokens"]) if "tokens" in entry else None
+    if tokens is not None and entry["type"] != "text":
+        raise SchemaError(f"The column {name!r} states `tokens` and is of the type {entry['type']}; a text column may.")
+    return Column(role=entry["role"], type=entry["type"], shape=tuple(shape), tokens=tokens)
+
+
+def _tokens(name: str, entry: Any) -> Tokens:
+    limits = {"length": (1, MAX_TOKENS), "size": (2, MAX_TOKEN_IDS)}
+    if not isinstance(entry, Mapping) or set(entry) != set(limits):
+        raise SchemaError(f"`tokens` of the column {name!r} is an object with `length` and `size`.")
+    for key, (lowest, highest) in limits.items():
+        value = entry[key]
+        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+            raise SchemaError(
+                f"`tokens.{key}` of the column {name!r} is {value!r}; it is a whole number, {lowest:,} to {highest:,}."
+            )
+    return Tokens(entry["length"], entry["size"])

@@ -16,11 +16,16 @@ from workers.datasets.canonical import (
     canonical_batch,
     canonical_schema,
     digest_of_tree,
+    is_tensor,
     leaf_digest,
     thread_count,
     type_word,
 )
+from workers.datasets.reading import row_bytes
+from workers.datasets.stored import StoredArrayType, as_stored, stored_schema
 
+#: Rows that Arrow encodes at once, and the arrays of one page in bytes.
+_ENCODED_ROWS, _PAGE_BYTES = 1024, 1024**2
 #: The output of a job in which the digest tree of its table is kept, to tell where two versions differ.
 TREE_FILE = "tree.json"
 MAX_TREE_ENTRIES = 200_000
@@ -51,7 +56,7 @@ class TableWriter:
         self.schema = schema
         self.row_count = 0
         self._tree: dict[str, list[str]] = {field.name: [type_word(field.type)] for field in schema}
-        self._file = pq.ParquetWriter(path, schema, compression="zstd", version="2.6")
+        self._file = _parquet_writer(path, schema)
         self._hashing = ThreadPoolExecutor(thread_count(), "digest")
         self._encoding = ThreadPoolExecutor(1, "parquet")
         self._gathered: list[pa.RecordBatch] = []
@@ -121,7 +126,7 @@ class TableWriter:
         chunk = pa.Table.from_batches(self._gathered, self.schema)
         self._gathered, self._gathered_rows = [], 0
         self._settle()
-        self._written = self._encoding.submit(self._file.write_table, chunk, CHUNK_ROWS)
+        self._written = self._encoding.submit(self._file.write_table, as_stored(chunk), CHUNK_ROWS)
         empty = [pa.array([], pa.null())]
         self._leaves = [self._hashing.submit(leaf_digest, column.chunks or empty) for column in chunk.columns]
         if chunk.nbytes > _PIPELINED_BYTES:
@@ -134,3 +139,20 @@ class TableWriter:
         if self._written is not None:
             self._written.result()
             self._written = None
+
+
+def _parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a file for canonical tables. Pictures get a fast compression, and arrays no dictionary: both save little.
+
+    Arrow cuts no page within what it encodes at once, which is bounded where arrays make a row wide.
+    """
+    stored = stored_schema(schema)
+    pictures = {field.name for field in stored if isinstance(field.type, StoredArrayType)}
+    return pq.ParquetWriter(
+        path,
+        stored,
+        compression={name: "snappy" if name in pictures else "zstd" for name in stored.names},
+        use_dictionary=[field.name for field in schema if not is_tensor(field.type)],
+        write_batch_size=max(1, min(_ENCODED_ROWS, _PAGE_BYTES // row_bytes(stored))),
+        version="2.6",
+    )

@@ -13,6 +13,7 @@ from tests.workers.datasets.uploads import fitted
 from tests.workers.job_folders import job
 from validators.engine import cleaning, validation
 from workers.datasets.arrays import write_table
+from workers.datasets.deriving import with_derived
 
 
 def expectation(kind: str, **kwargs: Any) -> dict[str, Any]:
@@ -35,6 +36,11 @@ def _dataset(base: Path, table: pa.Table) -> Path:
     path = base / f"table-{len(list(base.iterdir()))}.parquet"
     write_table(table, path)
     return path
+
+
+def with_metadata(table: pa.Table) -> pa.Table:
+    """Return a table as an import leaves it, with what is derived from its images."""
+    return with_derived(*fitted("parquet", table))[0]
 
 
 def schema_of(table: pa.Table) -> dict[str, Any]:

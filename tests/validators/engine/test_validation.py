@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.validators.engine.engine_jobs import expectation, suite_of, validate
+from tests.validators.engine.engine_jobs import expectation, suite_of, validate, with_metadata
 from tests.workers.job_folders import job
 from validators.engine import validation
 from validators.engine.suites import columns_of, is_row_rule
 from workers.datasets.arrays import write_table
 from workers.datasets.canonical import tensor_array
+from workers.datasets.images.columns import WORDS
 from workers.protocol import JobError
 
 ROWS = 600
@@ -262,12 +263,12 @@ def test_mostly_lets_an_expectation_pass_and_the_rows_are_told_all_the_same(tmp_
     assert [row["row"] for row in rows] == [3]
 
 
-def test_images_are_validated_through_what_is_derived_from_them(tmp_path: Path) -> None:
+def test_images_are_validated_through_their_metadata(tmp_path: Path) -> None:
     images = np.full((4, 2, 2), 8, dtype=np.float32)
     images[1] = 0
     images[2, 0, 0] = 99
     images[3, 1, 1] = np.nan
-    table = pa.table({"image": tensor_array(images), "digit": [1, 2, 3, 4]})
+    table = with_metadata(pa.table({"image": tensor_array(images), "digit": [1, 2, 3, 4]}))
     value, rows = validate(
         tmp_path,
         table,
@@ -277,7 +278,7 @@ def test_images_are_validated_through_what_is_derived_from_them(tmp_path: Path) 
         expectation("column_values_to_be_between", column="image.mean", max_value=8, id="mean"),
         expectation("column_values_to_be_in_set", column="image.missing", value_set=[0], id="whole"),
         expectation("column_values_to_not_be_null", column="image", id="there"),
-        expectation("table_column_count_to_equal", value=2, id="columns"),
+        expectation("table_column_count_to_equal", value=2 + len(WORDS), id="columns"),
         expectation("column_values_to_be_between", column="image", max_value=8, id="array"),
     )
     found = {entry["id"]: entry["status"] for entry in value["results"]}

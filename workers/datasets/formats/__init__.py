@@ -1,4 +1,4 @@
-"""Read an upload by its content: CSV, Parquet, Arrow IPC or NPZ, strictly, as batches of Arrow columns.
+"""Read an upload by its content: CSV, Parquet, Arrow IPC, NPZ or a zip of images or texts, as batches of columns.
 
 What a file is, its first bytes say; a name that says something else is an error, not a hint. Nothing here evaluates
 anything in a file, and what cannot be read whole and one way only is refused with its place.
@@ -6,22 +6,23 @@ anything in a file, and what cannot be read whole and one way only is refused wi
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from workers.datasets.formats import arrow_ipc, delimited, npz, parquet
-from workers.datasets.formats.upload import Upload
+from workers.datasets.formats import archives, arrow_ipc, delimited, npz, parquet
+from workers.datasets.upload import Progress, Upload
 from workers.protocol import JobError
 
 __all__ = ["Upload", "kind_of", "open_upload"]
 
-_NAMES = {"csv": "CSV", "parquet": "Parquet", "arrow": "Arrow IPC", "npz": "NPZ"}
+_NAMES = {"csv": "CSV", "parquet": "Parquet", "arrow": "Arrow IPC", "npz": "NPZ", "files": "a zip of files"}
 _SUFFIXES = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet", ".npz": "npz",
-    ".arrow": "arrow", ".arrows": "arrow", ".feather": "arrow", ".ipc": "arrow",
+    ".arrow": "arrow", ".arrows": "arrow", ".feather": "arrow", ".ipc": "arrow", ".zip": "files",
 }  # fmt: skip
 _STRANGERS = {
     b"\x93NUMPY": "a single NumPy array (.npy); save named arrays with `numpy.savez` instead",
@@ -34,15 +35,35 @@ _STRANGERS = {
 }
 
 
-def open_upload(path: Path, *, filename: str, stated_columns: frozenset[str] = frozenset()) -> Upload:
-    """Open an upload; ``stated_columns`` are the names that a schema gives, if there is one.
+def _say_nothing(_done: int, _total: int) -> None:
+    """Tell nobody how far the reading is."""
+
+
+def open_upload(
+    path: Path,
+    *,
+    filename: str,
+    stated_columns: frozenset[str] = frozenset(),
+    image_shape: tuple[int, ...] = (),
+    progress: Progress = _say_nothing,
+) -> Upload:
+    """Open an upload.
+
+    Args:
+        path: the file.
+        filename: what it was called.
+        stated_columns: the names that a schema gives, if there is one.
+        image_shape: the shape that it gives to the images of an archive.
+        progress: is told how many files of an archive are read.
 
     Raises:
         JobError: with a code, a sentence and a place for everything that is wrong with the file; the passes over its
             rows raise the same.
     """
     kind = kind_of(path, filename=filename)
-    if kind == "parquet":
+    if kind == "files":
+        upload = archives.open_upload(path, is_stated=bool(stated_columns), shape=image_shape, progress=progress)
+    elif kind == "parquet":
         upload = parquet.open_upload(path)
     elif kind == "arrow":
         upload = arrow_ipc.open_upload(path)
@@ -80,14 +101,14 @@ def kind_of(path: Path, *, filename: str) -> str:
     elif head.startswith((arrow_ipc.FILE_MAGIC, arrow_ipc.STREAM_MAGIC)):
         kind = "arrow"
     elif head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        kind = "npz"
+        kind = _archive_kind(path, filename)
     else:
         for magic, what in _STRANGERS.items():
             if head.startswith(magic):
                 raise JobError("format_not_supported", f"{filename} is {what}.", place="byte 0")
         kind = "csv"
-    claimed = _SUFFIXES.get(Path(filename).suffix.lower())
-    if claimed is not None and claimed != kind:
+    claimed = _claimed(filename)
+    if claimed is not None and claimed != kind and (claimed, kind) != ("files", "npz"):
         found = "text, or nothing that is known" if kind == "csv" else _NAMES[kind]
         raise JobError(
             "not_what_its_name_says",
@@ -95,3 +116,19 @@ def kind_of(path: Path, *, filename: str) -> str:
             place="byte 0",
         )
     return kind
+
+
+def _claimed(filename: str) -> str | None:
+    return _SUFFIXES.get(Path(filename).suffix.lower())
+
+
+def _archive_kind(path: Path, filename: str) -> str:
+    """Tell an NPZ from a zip of files: by its name, or else by an array in it. The reader of each looks closely."""
+    if _claimed(filename) == "npz":
+        return "npz"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
+        return "files"
+    return "npz" if any(name.endswith(".npy") for name in names) else "files"

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from workers.datasets.canonical import CHUNK_ROWS, canonical_batch, canonical_schema
 from workers.datasets.formats.limits import RunningBytes, check_columns, check_names
-from workers.datasets.formats.upload import Upload
+from workers.datasets.upload import Upload
 from workers.protocol import JobError
 
 #: With what a file begins and ends, a stream begins, and a stream ends.

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from workers.datasets.formats.limits import check_bytes, check_columns, check_names
-from workers.datasets.formats.upload import Upload
+from workers.datasets.upload import Upload
 from workers.protocol import JobError
 
 _SEPARATORS = ",;\t|"

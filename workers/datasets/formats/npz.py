@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from workers.datasets.canonical import canonical_array, tensor_array
 from workers.datasets.formats.limits import MAX_WHOLE_ARRAY_BYTES, check_bytes, check_columns, check_names
-from workers.datasets.formats.upload import Upload
 from workers.datasets.reading import rows_of_batch
+from workers.datasets.upload import Upload
 from workers.protocol import JobError
 
 _ENCRYPTED = 0x1

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from workers.datasets.canonical import canonical_batch, canonical_schema
 from workers.datasets.formats.limits import RunningBytes, check_bytes, check_columns, check_names
-from workers.datasets.formats.upload import Upload
 from workers.datasets.reading import open_table, row_bytes, rows_of_batch
+from workers.datasets.upload import Upload
 from workers.protocol import JobError
 
 _MAGIC = b"PAR1"

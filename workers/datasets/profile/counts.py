@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from workers.datasets.canonical import is_tensor, missing_rows, tensor_values, thread_count
 from workers.datasets.reading import read_batches, row_bytes, rows_of_batch
 
+#: Numbers of arrays that are counted at once.
+_PIECE_NUMBERS = 1_000_000
 #: By what values are divided before they are added up where the sum would be beyond the largest float.
 _SCALE = 2.0**64
 
@@ -35,7 +37,12 @@ class Counts:
         self._zeros = 0
 
     def add(self, array: pa.Array) -> None:
-        """Count the next rows of the column."""
+        """Count the next rows of the column; arrays in pieces, since numbers are counted as eight bytes each."""
+        rows = max(1, _PIECE_NUMBERS // math.prod(array.type.shape)) if is_tensor(array.type) else max(1, len(array))
+        for start in range(0, len(array), rows):
+            self._add(array.slice(start, rows))
+
+    def _add(self, array: pa.Array) -> None:
         missing = missing_rows(array)
         count = int(missing.sum())
         first = not self.present

@@ -1,0 +1,208 @@
+"""Images, texts and token ids all over REST: upload, validate, clean, validate again, train with both frameworks."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from PIL import Image
+
+from tests import tiny_models
+from tests.api.working import Person, work
+from tests.workers.datasets.pictures import archive, encoded
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+LENGTH, SIZE = 8, 64
+CLASSES = ["dark", "light"]
+FRAMEWORKS = {"keras": "keras", "pytorch": "pt2"}
+RECIPE = {
+    "loss": "cross_entropy",
+    "optimizer": {"name": "sgd", "learning_rate": 0.001},
+    "epochs": 1,
+    "batch_size": 16,
+    "seed": 7,
+}
+ROWS = 40
+QUARANTINE = {"action": "quarantine"}
+
+
+def rule(kind: str, action: dict[str, str], **kwargs: Any) -> dict[str, Any]:
+    name, meta = f"expect_column_values_to_{kind}", {"clean": action}
+    return {"type": name, "kwargs": kwargs, "severity": "critical", "meta": meta}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of data: its file and schema, a suite about its metadata, the rows it takes out, and what it trains."""
+
+    name: str
+    file: Path
+    schema: dict[str, Any] | None
+    suite: list[dict[str, Any]]
+    faulty: int
+    model: str
+
+
+def images(folder: Path) -> Kind:
+    """Dark and light noise in class folders; one image is cut off, one is blank, one stands twice."""
+    generator = np.random.default_rng(0)
+    files = {}
+    for number in range(ROWS):
+        low = 130 * (number % 2)
+        pixels = generator.integers(low, low + 120, (8, 8), dtype=np.uint8)
+        files[f"{CLASSES[number % 2]}/{number}.png"] = encoded(pixels)
+    files["dark/cut.png"] = files["dark/0.png"][:50]
+    files["dark/blank.png"] = encoded(np.zeros((8, 8), np.uint8))
+    files["light/again.png"] = files["light/1.png"]
+    suite = [
+        rule("be_in_set", QUARANTINE, column="image.decodes", value_set=[True]),
+        rule("be_between", QUARANTINE, column="image.entropy", min_value=1),
+        rule("be_unique", {"action": "dedupe"}, column="image.hash"),
+    ]
+    return Kind("images", archive(folder / "images.zip", files), None, suite, 3, "pictures")
+
+
+def texts(folder: Path) -> Kind:
+    """Short reviews; one is empty, one has control characters, one differs from another in case only."""
+    words = ["good", "fine", "warm", "bad", "cold", "slow", "film", "plot", "cast", "end"]
+    generator = np.random.default_rng(1)
+    rows = [(f"review {number} " + " ".join(generator.choice(words, 5)), CLASSES[number % 2]) for number in range(ROWS)]
+    rows += [("", "dark"), ("bell \x07\x07\x07 film", "dark"), (rows[3][0].upper(), rows[3][1])]
+    path = folder / "texts.csv"
+    with path.open("w", newline="") as stream:
+        csv.writer(stream, quoting=csv.QUOTE_ALL).writerows([("review", "label"), *rows])
+    tokens = {"length": LENGTH, "size": SIZE}
+    columns = {
+        "review": {"role": "feature", "type": "text", "tokens": tokens},
+        "label": {"role": "target", "type": "category"},
+    }
+    suite = [
+        rule("be_between", QUARANTINE, column="review.length", min_value=1),
+        rule("be_between", QUARANTINE, column="review.control_characters", max_value=0),
+        rule("be_unique", {"action": "dedupe"}, column="review.hash"),
+    ]
+    return Kind("texts", path, {"modality": "text", "columns": columns}, suite, 3, "reviews")
+
+
+def tokens(folder: Path) -> Kind:
+    """Rows of ids under the name that the model knows; one row is nothing but padding."""
+    generator = np.random.default_rng(2)
+    ids = generator.integers(1, SIZE, (ROWS + 1, LENGTH)).astype(np.int32)
+    ids[5] = 0
+    path = folder / "tokens.npz"
+    np.savez(path, **{"review.tokens": ids, "label": np.array(CLASSES * 21)[: ROWS + 1]})
+    columns = {
+        "review.tokens": {"role": "feature", "type": "tokens", "shape": [LENGTH]},
+        "label": {"role": "target", "type": "category"},
+    }
+    suite = [rule("be_between", QUARANTINE, column="review.tokens.maximum", min_value=1)]
+    return Kind("tokens", path, {"modality": "text", "columns": columns}, suite, 1, "reviews")
+
+
+def test_images_texts_and_tokens_go_from_upload_to_a_model_of_each_framework(tmp_path: Path) -> None:
+    alice = Person("alice", "engineers")
+    kinds = [images(tmp_path), texts(tmp_path), tokens(tmp_path)]
+    register(alice, tmp_path)
+    for kind in kinds:
+        upload(alice, kind)
+    work()
+    for kind in kinds:
+        assert_imported(alice, kind)
+
+    validate(alice, kinds, version=1, success=False)
+    clean(alice, kinds)
+    validate(alice, kinds, version=2, success=True)
+    train(alice, kinds)
+
+
+def register(alice: Person, folder: Path) -> None:
+    for framework, suffix in FRAMEWORKS.items():
+        pictures = tiny_models.cnn(folder / f"pictures.{suffix}", classes=2)
+        reviews = tiny_models.token_classifier(folder / f"reviews.{suffix}", length=LENGTH, size=SIZE)
+        signature = tiny_models.image_signature(classes=2)
+        signature["outputs"][0]["classes"] = CLASSES
+        ids = {"name": "tokens", "shape": [-1, LENGTH], "dtype": "int32", "columns": ["review.tokens"]}
+        for name, file, inputs in (("pictures", pictures, signature["inputs"]), ("reviews", reviews, [ids])):
+            about = {"name": f"{name}-{framework}", "task": "classification", "tier": "low", "intended_use": "A test."}
+            alice.post("models/", about, status=201)
+            stated = json.dumps({**signature, "inputs": inputs})
+            alice.upload(f"models/{name}-{framework}/versions/", file, signature=stated)
+
+
+def upload(alice: Person, kind: Kind) -> None:
+    alice.post("datasets/", {"name": kind.name}, status=201)
+    fields = {} if kind.schema is None else {"schema": json.dumps(kind.schema)}
+    alice.upload(f"datasets/{kind.name}/versions/", kind.file, **fields)
+    alice.post("suites/", {"name": f"{kind.name}-suite", "expectations": kind.suite}, status=201)
+
+
+def assert_imported(alice: Person, kind: Kind) -> None:
+    version = alice.get(f"datasets/{kind.name}/versions/1/")
+    assert (version["state"], version["row_count"]) == ("ready", ROWS + kind.faulty), version["state_reason"]
+    roles = {name: column["role"] for name, column in version["schema"]["columns"].items()}
+    assert "target" in roles.values()
+    assert "metadata" in roles.values()
+
+
+def validate(alice: Person, kinds: list[Kind], *, version: int, success: bool) -> None:
+    started = [
+        alice.post("validations/", {"dataset": f"{kind.name}/{version}", "suite": f"{kind.name}-suite/1"})
+        for kind in kinds
+    ]
+    work()
+    for request in started:
+        validation = alice.get(f"validations/{request['id']}/")
+        assert validation["success"] is success, validation["results"]
+        assert validation["statistics"]["errored"] == 0, validation["results"]
+
+
+def clean(alice: Person, kinds: list[Kind]) -> None:
+    started = [
+        alice.post("cleanings/", {"dataset": f"{kind.name}/1", "suite": f"{kind.name}-suite/1"}) for kind in kinds
+    ]
+    work()
+    for kind, request in zip(kinds, started, strict=True):
+        cleaning = alice.get(f"cleanings/{request['id']}/")
+        assert cleaning["cleaned_to"] == f"{kind.name}/2", cleaning
+        report = cleaning["report"]
+        assert (report["rows_in"], report["rows_out"]) == (ROWS + kind.faulty, ROWS)
+
+
+def train(alice: Person, kinds: list[Kind]) -> None:
+    started = [
+        alice.post(
+            "trainings/", {"model": f"{kind.model}-{framework}/1", "dataset": f"{kind.name}/2", "recipe": RECIPE}
+        )
+        for kind in kinds
+        for framework in FRAMEWORKS
+    ]
+    work()
+    for request in started:
+        training = alice.get(f"trainings/{request['id']}/")
+        assert training["job"]["state"] == "succeeded", training["job"]
+        assert training["produced"]
+        assert np.isfinite(training["history"][0]["loss"])
+
+
+def test_the_picture_of_a_page_is_a_png(tmp_path: Path) -> None:
+    alice = Person("alice", "engineers")
+    upload(alice, images(tmp_path))
+    work()
+    shown = alice.get("datasets/images/versions/1/")["media"]["image"]
+    assert shown["problem_count"] == 1
+    browser = Client()
+    browser.force_login(User.objects.get(username="alice"))
+    response = browser.get(reverse("file", args=[shown["digest"], shown["file"]]))
+    assert response["Content-Type"] == "image/png"
+    assert response["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    Image.open(io.BytesIO(response.getvalue())).verify()
