@@ -52,6 +52,8 @@ class Action(StrEnum):
     REQUEST_COMPARISON = "request_comparison"
     WRITE_DATASHEET = "write_datasheet"
     REQUEST_SCREENING = "request_screening"
+    REPLAY_CLEANING = "replay_cleaning"
+    RESTORE_ROWS = "restore_rows"
     REQUEST_TRAINING = "request_training"
     REQUEST_EVALUATION = "request_evaluation"
     REQUEST_EXPLANATION = "request_explanation"
@@ -88,6 +90,8 @@ _GROUPS_OF: Mapping[Action, tuple[str, ...]] = {
     Action.REQUEST_COMPARISON: (ENGINEERS, AUDITORS),
     Action.WRITE_DATASHEET: (ENGINEERS, AUDITORS),
     Action.REQUEST_SCREENING: (ENGINEERS, AUDITORS),
+    Action.REPLAY_CLEANING: (ENGINEERS, AUDITORS),
+    Action.RESTORE_ROWS: (ENGINEERS, ADMINISTRATORS),
     Action.REQUEST_TRAINING: (ENGINEERS,),
     Action.REQUEST_EVALUATION: (ENGINEERS, AUDITORS),
     Action.REQUEST_EXPLANATION: (ENGINEERS, AUDITORS),
@@ -111,6 +115,10 @@ _NOT_THE_OWNER = "{owner} owns {subject}; this has to be done by somebody else."
 def _needs_owner(user: Person, subject: Any) -> str | None:
     owner = owner_of(subject)
     return None if owner == user else _OWNER_ONLY.format(subject=subject, owner=_name(owner))
+
+
+def _needs_owner_or_administrator(user: Person, subject: Any) -> str | None:
+    return None if ADMINISTRATORS in groups_of(user) else _needs_owner(user, subject)
 
 
 def _needs_another_than_owner(user: Person, subject: Any) -> str | None:
@@ -150,6 +158,7 @@ _RULE_OF: Mapping[Action, Callable[[Person, Any], str | None]] = {
     Action.RELEASE_VERSION: _needs_neither_owner_nor_uploader,
     Action.REJECT_VERSION: _needs_neither_owner_nor_uploader,
     Action.REQUEST_TRAINING: _needs_owner,
+    Action.RESTORE_ROWS: _needs_owner_or_administrator,
     Action.GRANT_WAIVER: _needs_another_than_owner,
     Action.DISPOSE_FINDING: _needs_another_than_owner,
     Action.DECIDE_REVIEW: _needs_neither_owner_nor_requester,

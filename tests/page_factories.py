@@ -22,6 +22,7 @@ from validators.models import (
     Comparison,
     ExpectationSuite,
     RequiredSuite,
+    Restoration,
     Screening,
     Split,
     SuiteProposal,
@@ -415,29 +416,83 @@ def validation(
     )
 
 
+def parquet(table: pa.Table) -> StoredFile:
+    """Put a table into the store as Parquet, in row groups of two rows."""
+    content = io.BytesIO()
+    pq.write_table(table, content, row_group_size=2)
+    return stored(content.getvalue())
+
+
+def removed_rows() -> pa.Table:
+    """Return three rows that left, as a cleaning writes them: two for one rule, one for two."""
+    marks = pa.table(
+        {
+            "_row": [4, 9, 31],
+            "_action": ["quarantine", "quarantine", "drop"],
+            "_expectation": ["b", "b", "b"],
+            "_reason": ["Not met: age lies between 18 and 100."] * 2
+            + ["Not met: age is there; age lies between 18 and 100."],
+            "_steps": pa.array([[0], [0], [0, 1]], pa.list_(pa.int64())),
+        }
+    )
+    own = {"age": [16.0, 17.0, None], "income": [7200.0, 8100.0, 9000.0], "repaid": ["yes", "no", "<b>no</b>"]}
+    return pa.table({**{name: marks[name] for name in marks.column_names}, **own})
+
+
+def changed_cells() -> pa.Table:
+    """Return three cells that changed, as a cleaning writes them."""
+    return pa.table(
+        {
+            "row": [2, 2, 7],
+            "column": ["age", "income", "income"],
+            "before": ["130", None, None],
+            "after": ["100", "38400", "38400"],
+            "reason": ["Clipped to at most 100.", *["Filled in with the median of the 36 others."] * 2],
+            "expectation": ["c", "d", "d"],
+            "step": [2, 3, 3],
+        }
+    )
+
+
+def step_report(
+    number: int, action: str, column: str, sentence: str, *, rows: int = 0, cells: int = 0
+) -> dict[str, Any]:
+    return {
+        "number": number,
+        "action": action,
+        "column": column,
+        "expectation": "b",
+        "rows": rows or cells,
+        "cells": cells,
+        "holds": True,
+        "sentence": sentence,
+    }
+
+
 def cleaning(dataset: DatasetVersion) -> Cleaning:
     """Return a cleaning that has ended, and made the next version."""
     cleaned = factories.DatasetVersionFactory(
         dataset=dataset.dataset, cleaned_from=dataset, row_count=37, filename="", upload=None, profile=PROFILE
     )
-    steps = [
-        {
-            "action": "quarantine",
-            "column": "age",
-            "expectation": "b",
-            "rows": 3,
-            "cells": 0,
-            "sentence": "Rows whose age is outside 18 to 100 were put aside.",
-        }
-    ]
+    standing = {"status": "passed", "unexpected_count": 0}
+    rule = {"id": "b", "severity": "critical", "sentence": "age lies between 18 and 100"}
     report = {
         "rows_in": 40,
         "rows_out": 37,
         "rows_quarantined": 3,
-        "rows_dropped": 0,
-        "cells_changed": 0,
-        "steps": steps,
-        "examples": {"quarantined": [{"row": 4, "reason": "age 16 is below 18"}], "changed": []},
+        "rows_by_action": {"quarantine": 2, "drop": 1, "dedupe": 0},
+        "rows_flagged": 0,
+        "cells_changed": 3,
+        "columns": {"age": 1, "income": 2},
+        "content_digest": cleaned.content_digest,
+        "steps": [
+            step_report(0, "quarantine", "age", "Rows whose age is outside 18 to 100 were put aside.", rows=2),
+            step_report(1, "drop", "age", "Rows without an age were dropped.", rows=1),
+            step_report(2, "clip", "age", "Ages were clipped.", cells=1),
+            step_report(3, "impute", "income", "Incomes were filled in.", cells=2),
+        ],
+        "rules": [{**rule, "before": {"status": "failed", "unexpected_count": 3}, "after": standing}],
+        "rules_not_met": {"before": 1, "after": 0},
     }
     return Cleaning.objects.create(
         dataset=dataset,
@@ -445,8 +500,8 @@ def cleaning(dataset: DatasetVersion) -> Cleaning:
         plan=[{"action": "quarantine", "column": "age"}],
         cleaned_to=cleaned,
         report=report,
-        quarantine=stored("quarantine"),
-        changes=stored("changes"),
+        quarantine=parquet(removed_rows()),
+        changes=parquet(changed_cells()),
         job=ended_job("cleaning", subject=dataset.ref),
         created_by=factories.owner(),
     )
@@ -637,4 +692,20 @@ def screening(
         digest=digest_of_json({"dataset": dataset.content_digest, "detections": detections}),
         job=ended_job("screening", subject=dataset.ref),
         created_by=factories.person("dave", "auditors"),
+    )
+
+
+def restoration(made: Cleaning, *, rows: Sequence[int] = (4,)) -> Restoration:
+    """Return a restoration that has ended, and made the next version."""
+    restored = factories.DatasetVersionFactory(
+        dataset=made.dataset.dataset, cleaned_from=made.cleaned_to, row_count=37 + len(rows), filename="", upload=None
+    )
+    return Restoration.objects.create(
+        cleaning=made,
+        base=made.cleaned_to,
+        rows=list(rows),
+        reason="The birth date was checked against the register.",
+        restored_to=restored,
+        job=ended_job("restoration", subject=restored.ref),
+        created_by=factories.owner(),
     )

@@ -21,6 +21,9 @@ EVENTS = (
     "datasheet.written",
     "screening.requested",
     "screening.ended",
+    "cleaning.replayed",
+    "restoration.requested",
+    "dataset.restored",
 )
 
 
@@ -34,7 +37,7 @@ class ValidatorsConfig(AppConfig):
         from governance.services import events
         from validators import destinations, gates, results
         from validators.models import Validation
-        from validators.services import cleanings, comparisons, proposals, screenings, splits, validations
+        from validators.services import cleanings, comparisons, proposals, restorations, screenings, splits, validations
 
         events.register(*EVENTS)
         job_kinds.register(
@@ -95,6 +98,16 @@ class ValidatorsConfig(AppConfig):
                 result_schema=results.SUGGESTION,
                 record=proposals.record_proposal,
                 leads_to=destinations.of_proposal,
+            )
+        )
+        job_kinds.register(
+            job_kinds.JobKind(
+                name="restoration",
+                title="Restoration",
+                runner="validators.engine.restoring:run",
+                result_schema=results.RESTORATION,
+                record=restorations.record_restoration,
+                leads_to=destinations.of_restoration,
             )
         )
         evidence.register(evidence.of_model("validation", Validation, problem=gates.validation_problem))

@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from governance.models import Job
 from governance.views.destinations import Destination, of_dataset
-from validators.models import Cleaning, Comparison, Screening, Split, SuiteProposal, Validation
+from validators.models import Cleaning, Comparison, Restoration, Screening, Split, SuiteProposal, Validation
 
 
 def of_validation(job: Job) -> Destination:
@@ -17,8 +17,18 @@ def of_validation(job: Job) -> Destination:
 
 def of_cleaning(job: Job) -> Destination:
     """Lead to the version that was made, or until then to the one that is cleaned."""
-    found = Cleaning.objects.select_related("dataset__dataset", "cleaned_to__dataset").filter(job=job).first()
-    return None if found is None else of_dataset(found.cleaned_to or found.dataset)
+    made = Cleaning.objects.select_related("dataset__dataset", "cleaned_to__dataset", "replay_of__cleaned_to__dataset")
+    found = made.filter(job=job).first()
+    if found is None:
+        return None
+    replayed = None if found.replay_of is None else found.replay_of.cleaned_to
+    return of_dataset(found.cleaned_to or replayed or found.dataset)
+
+
+def of_restoration(job: Job) -> Destination:
+    """Lead to the version with the rows back, or until then to the one that they go back into."""
+    found = Restoration.objects.select_related("base__dataset", "restored_to__dataset").filter(job=job).first()
+    return None if found is None else of_dataset(found.restored_to or found.base)
 
 
 def of_split(job: Job) -> Destination:

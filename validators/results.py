@@ -45,26 +45,49 @@ VALIDATION: dict[str, Any] = {
 CLEANING: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
-    "required": ["plan", "report", "content_digest", "row_count", "schema", "profile", "examples"],
+    "required": ["plan", "report", "content_digest", "row_count", "schema", "profile", "validation"],
     "properties": {
         "plan": {"type": "array", "items": {"type": "object"}},
         "report": {
             "type": "object",
-            "required": ["rows_in", "rows_out", "rows_quarantined", "rows_dropped", "cells_changed", "steps"],
+            "required": [
+                "rows_in", "rows_out", "rows_quarantined", "rows_by_action", "rows_flagged", "cells_changed",
+                "columns", "content_digest", "steps", "rules", "rules_not_met",
+            ],
             "properties": {
-                "rows_in": COUNT,
-                "rows_out": COUNT,
-                "rows_quarantined": COUNT,
-                "rows_dropped": COUNT,
-                "cells_changed": COUNT,
-                "steps": {"type": "array", "items": {"type": "object"}},
+                **dict.fromkeys(("rows_in", "rows_out", "rows_quarantined", "rows_flagged", "cells_changed"), COUNT),
+                "rows_by_action": {"type": "object", "additionalProperties": COUNT},
+                "columns": {"type": "object", "additionalProperties": COUNT},
+                "content_digest": DIGEST,
+                "steps": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["number", "action", "column", "expectation", "rows", "cells", "holds", "sentence"],
+                        "properties": {"number": COUNT, "rows": COUNT, "cells": COUNT, "sentence": {"type": "string"}},
+                    },
+                },
+                "rules": {"type": "array", "items": {"type": "object"}},
+                "rules_not_met": {"type": ["object", "null"]},
             },
         },
         "content_digest": DIGEST,
         "row_count": COUNT,
         "schema": {"type": "object"},
         "profile": {"type": "object"},
-        "examples": {"type": "object"},
+        "validation": {"anyOf": [{"type": "null"}, VALIDATION]},
+    },
+}  # fmt: skip
+
+RESTORATION: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["content_digest", "row_count", "schema", "profile"],
+    "properties": {
+        "content_digest": DIGEST,
+        "row_count": COUNT,
+        "schema": {"type": "object"},
+        "profile": {"type": "object"},
     },
 }
 

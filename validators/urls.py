@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from validators.views import columns, datasets, exchange, proposals
+from validators.views import cleaning, columns, datasets, exchange, proposals
 
 urlpatterns = [
     path("data/", datasets.dataset_list, name="dataset-list"),
@@ -17,5 +17,7 @@ urlpatterns = [
     path("proposals/<int:pk>/", proposals.proposal, name="proposal"),
     path("proposals/<int:pk>/decide/", proposals.proposal_decide, name="proposal-decide"),
     path("proposals/<int:pk>/accept/", proposals.proposal_accept, name="proposal-accept"),
+    path("data/cleanings/<int:pk>/restore/", cleaning.cleaning_restore, name="cleaning-restore"),
+    path("data/cleanings/<int:pk>/replay/", cleaning.cleaning_replay, name="cleaning-replay"),
     path("comparisons/<int:pk>/", exchange.comparison, name="comparison"),
 ]

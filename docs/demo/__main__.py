@@ -177,7 +177,7 @@ class Demo:
         report = cleaning["report"]
         say(
             f"cleaned to {cleaning['cleaned_to']}: {report['rows_in']:,} rows in, {report['rows_out']:,} out, "
-            f"{report['rows_quarantined']} quarantined, {report['rows_dropped']} dropped, "
+            f"{report['rows_quarantined']} put aside with their reasons, "
             f"{report['cells_changed']} cells changed"
         )
         validation = self._validate(alice, subject, cleaning["cleaned_to"], suite["ref"], watch)

@@ -103,6 +103,7 @@ def world(alice, open_gates, signing_key) -> World:
     review = factories.ReviewFactory(version=version)
     factories.EvidenceFactory(review=review, kind="evaluation", object_id=evaluation.pk)
     training = factories.TrainingFactory(version=version, dataset=dataset)
+    cleaning = page_factories.cleaning(dataset)
     statement = provenance.sign_dataset(dataset, by=alice)
     event = events.record(name="model.registered", subject=version.model, by=alice)
     html = page_factories.stored("<!doctype html>")
@@ -115,7 +116,7 @@ def world(alice, open_gates, signing_key) -> World:
         anybody=create_token(user=factories.person("olga", *GROUPS), by=None),
         in_addresses={
             "audits": {"id": audit.pk},
-            "cleanings": {"id": page_factories.cleaning(dataset).pk},
+            "cleanings": {"id": cleaning.pk, "name": "changes"},
             "datasets": {"name": "applicants", "number": 1},
             "evaluations": {"id": evaluation.pk},
             "events": {"sequence": event.sequence},
@@ -126,6 +127,7 @@ def world(alice, open_gates, signing_key) -> World:
             "release": {"number": 2},
             "reject": {"number": 3},
             "policies": {"name": "standard", "number": 1},
+            "restorations": {"id": page_factories.restoration(cleaning, rows=[9]).pk},
             "reviews": {"id": review.pk},
             "screenings": {"id": page_factories.screening(dataset).pk},
             "statements": {"id": statement.pk},
@@ -154,6 +156,7 @@ def world(alice, open_gates, signing_key) -> World:
             "POST /api/v1/models/{name}/versions/{number}/reject/": {"reason": "It opens files."},
             "POST /api/v1/cleanings/": {"dataset": dataset.ref, "plan": [CLEANING_STEP]},
             "POST /api/v1/screenings/": {"dataset": dataset.ref, "detectors": ["iqr"]},
+            "POST /api/v1/cleanings/{id}/restore/": {"rows": [4], "reason": "It was right."},
             "POST /api/v1/policies/": {"name": "strict", "tier": "high", "checks": {"ART-01": {}}},
             "POST /api/v1/suites/": {"name": "ages", "expectations": [EXPECTATION]},
             "POST /api/v1/validations/{id}/waive/": {

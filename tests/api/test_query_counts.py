@@ -107,6 +107,7 @@ LISTS: dict[str, Callable[[], object]] = {
     "comparisons/": page_factories.comparison,
     "cleanings/": lambda: page_factories.cleaning(factories.DatasetVersionFactory()),
     "screenings/": lambda: page_factories.screening(factories.DatasetVersionFactory()),
+    "restorations/": lambda: page_factories.restoration(page_factories.cleaning(factories.DatasetVersionFactory())),
     "explanations/": page_factories.explanation,
     "audits/": page_factories.audit,
     "findings/": make_finding,

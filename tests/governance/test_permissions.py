@@ -39,6 +39,8 @@ EXPECTED = {
     Action.REQUEST_COMPARISON: {E, AU},
     Action.REQUEST_SCREENING: {E, AU},
     Action.WRITE_DATASHEET: {E, AU},
+    Action.REPLAY_CLEANING: {E, AU},
+    Action.RESTORE_ROWS: {E, AD},
     Action.REQUEST_TRAINING: {E},
     Action.REQUEST_EVALUATION: {E, AU},
     Action.REQUEST_EXPLANATION: {E, AU},

@@ -159,7 +159,7 @@ def test_a_cleaned_version_shows_what_left_and_what_is_left_to_do(browser: Clien
     assert "40 = 37 + 3" in page
     assert '1 <span class="arrow" role="img" aria-label="to">→</span> 0' in page
     assert "Rows whose age is outside 18 to 100 were put aside." in page
-    assert "age 16 is below 18" in page
+    assert "Not met: age lies between 18 and 100." in page
     assert reverse("file", args=[cleaning.quarantine_id, "quarantine.parquet"]) in page
     assert reverse("dataset-version", args=[before.dataset.name, before.number]) in page
     assert f"{cleaning.cleaned_to.ref}</a>" in origin

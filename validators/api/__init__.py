@@ -8,6 +8,7 @@ from validators.api.cleanings import CleaningViewSet
 from validators.api.comparisons import ComparisonViewSet
 from validators.api.datasets import DatasetRecordViewSet, DatasheetViewSet
 from validators.api.proposals import ProposalViewSet, SuggestionViewSet
+from validators.api.restorations import RestorationViewSet
 from validators.api.screenings import ScreeningViewSet
 from validators.api.splits import SplitViewSet
 from validators.api.suites import SuiteViewSet
@@ -21,6 +22,7 @@ def register(router: BaseRouter) -> None:
     router.register("proposals", ProposalViewSet, basename="proposal")
     router.register("validations", ValidationViewSet, basename="validation")
     router.register("cleanings", CleaningViewSet, basename="cleaning")
+    router.register("restorations", RestorationViewSet, basename="restoration")
     router.register("splits", SplitViewSet, basename="split")
     router.register("comparisons", ComparisonViewSet, basename="comparison")
     router.register("datasets/<str:name>", DatasheetViewSet, basename="datasheet")

@@ -7,12 +7,15 @@ expectation alone. This module needs the standard library only, so that the cont
 ``meta.clean`` of an expectation says what becomes of the rows that do not meet it::
 
     {"action": "quarantine", "priority": 1, "max_fraction": 0.05}
-    {"action": "clip", "lower": 0, "upper": 4000}
+    {"action": "clip", "lower": 0, "upper": 4000}   or   {"action": "clip", "bounds": {"method": "iqr", "factor": 3}}
     {"action": "impute", "method": "median"}   or   {"action": "impute", "method": "constant", "value": 0}
-    {"action": "dedupe"}, {"action": "drop"}, {"action": "flag"}
+    {"action": "fail"}, {"action": "dedupe"}, {"action": "drop"}, {"action": "flag"}
 
 Without an action it is ``quarantine``. ``priority`` orders the steps of a kind (low first), ``max_fraction`` is the
-share of all rows that a step may remove or change before the cleaning is refused.
+share of all rows that a step may remove, change or flag before the cleaning is refused. ``bounds`` says how bounds are
+taken from the data: ``iqr`` (quartiles and ``factor`` times their distance, 3 where not given), ``mad`` (median and
+``factor`` times the scaled median absolute deviation, 3.5), ``z_score`` (mean and ``factor`` times the standard
+deviation, 3), or ``quantiles`` with ``lower`` and ``upper`` as shares.
 """
 
 from __future__ import annotations
@@ -26,9 +29,12 @@ from typing import Any
 
 SEVERITIES = ("critical", "warning", "info")
 DEFAULT_SEVERITY = "critical"
-ACTIONS = ("quarantine", "drop", "dedupe", "clip", "impute", "flag")
+ACTIONS = ("fail", "quarantine", "drop", "dedupe", "clip", "impute", "flag")
 DEFAULT_ACTION = "quarantine"
 IMPUTE_METHODS = ("median", "mean", "most_frequent", "constant")
+#: How bounds are taken from the data, with the factor where none is given.
+BOUNDS_FACTORS: Mapping[str, float] = {"iqr": 3.0, "mad": 3.5, "z_score": 3.0}
+BOUNDS_METHODS = (*BOUNDS_FACTORS, "quantiles")
 MAX_EXPECTATIONS = 10_000
 
 #: Keys that Great Expectations writes; others are told as problems, since they are most likely misspelt.
@@ -37,7 +43,7 @@ _EXPECTATION_KEYS = frozenset(
     {"type", "kwargs", "severity", "meta", "id", "notes", "description", "rendered_content", "expectation_context",
      "success_on_last_run", "windows"}
 )  # fmt: skip
-_CLEAN_KEYS = frozenset({"action", "priority", "max_fraction", "method", "value", "lower", "upper"})
+_CLEAN_KEYS = frozenset({"action", "priority", "max_fraction", "method", "value", "lower", "upper", "bounds"})
 _IDENTITY = uuid.UUID("6c5dd0a4-6a0c-5c56-9a43-1f2f1b7a9a3e")
 
 #: Expectations about the values of single rows begin so, but for those about the type of a column.
@@ -135,6 +141,10 @@ def problems_of_action(step: Mapping[str, Any], kind: str, kwargs: Mapping[str, 
     if action not in ACTIONS:
         yield f"the action {action!r} is not one of {', '.join(ACTIONS)}."
         return
+    if action == "fail":
+        # Of the table as a whole, too: a cleaning of the wrong table is not worth its result.
+        yield from _problems_of_limits(step)
+        return
     if not is_row_rule(kind):
         yield f"`{kind}` is about the table as a whole, so there is no row to {action}."
     elif action == "dedupe" and kind not in UNIQUENESS_RULES:
@@ -142,7 +152,7 @@ def problems_of_action(step: Mapping[str, Any], kind: str, kwargs: Mapping[str, 
     elif action in ("clip", "impute") and "column" not in kwargs:
         yield f"`{action}` changes one column; `{kind}` is about several."
     if action == "clip":
-        yield from _problems_of_bounds(step, kind, kwargs)
+        yield from _problems_of_clip(step, kind, kwargs)
     if action == "impute":
         method = step.get("method", "median")
         if method not in IMPUTE_METHODS:
@@ -152,21 +162,48 @@ def problems_of_action(step: Mapping[str, Any], kind: str, kwargs: Mapping[str, 
     yield from _problems_of_limits(step)
 
 
-def _problems_of_bounds(step: Mapping[str, Any], kind: str, kwargs: Mapping[str, Any]) -> Iterator[str]:
+def problems_of_bounds(bounds: Any) -> Iterator[str]:
+    """Say what is wrong with a description of how bounds are taken from the data."""
+    if not isinstance(bounds, Mapping) or bounds.get("method") not in BOUNDS_METHODS:
+        yield f"`bounds` is an object whose `method` is one of {', '.join(BOUNDS_METHODS)}."
+        return
+    keys = {"lower", "upper"} if bounds["method"] == "quantiles" else {"factor"}
+    for key in sorted(map(str, set(bounds) - keys - {"method"})):
+        yield f"`bounds` of the method {bounds['method']} has no key {key!r}; known are {', '.join(sorted(keys))}."
+    if bounds["method"] != "quantiles":
+        factor = bounds.get("factor", 1)
+        if not (_is_number(factor) and factor > 0):
+            yield "`factor` of `bounds` is a number above 0."
+        return
+    shares = [bounds[key] for key in ("lower", "upper") if bounds.get(key) is not None]
+    if not shares or not all(_is_number(share) and 0 <= share <= 1 for share in shares) or shares != sorted(shares):
+        yield "`lower` and `upper` of `bounds` are shares from 0 to 1 in this order; one of them may be left out."
+
+
+def _problems_of_clip(step: Mapping[str, Any], kind: str, kwargs: Mapping[str, Any]) -> Iterator[str]:
     bounds = [step.get("lower", kwargs.get("min_value")), step.get("upper", kwargs.get("max_value"))]
     if kind == "expect_column_values_to_be_between" and (kwargs.get("strict_min") or kwargs.get("strict_max")):
         yield "a value clipped to a strict bound would still fail; leave `strict_min` and `strict_max` out."
-    if all(bound is None for bound in bounds):
-        yield "`clip` needs `lower` or `upper`."
-    elif not all(bound is None or _is_number(bound) for bound in bounds):
-        yield "`lower` and `upper` are numbers."
-    elif None not in bounds and bounds[0] > bounds[1]:
-        yield f"`lower` ({bounds[0]}) is above `upper` ({bounds[1]})."
+    if step.get("bounds") is not None:
+        yield from problems_of_bounds(step["bounds"])
+    elif all(bound is None for bound in bounds):
+        yield "`clip` needs `lower` or `upper`, or `bounds` that say how they are taken from the data."
+    yield from problems_of_numbers(*bounds)
+
+
+def problems_of_numbers(lower: Any, upper: Any) -> Iterator[str]:
+    """Say what is wrong with two bounds, either of which may be missing."""
+    if not all(bound is None or _is_number(bound) for bound in (lower, upper)):
+        yield "`lower` and `upper` are numbers, and finite."
+    elif None not in (lower, upper) and lower > upper:
+        yield f"`lower` ({lower}) is above `upper` ({upper})."
 
 
 def _problems_of_limits(step: Mapping[str, Any]) -> Iterator[str]:
     fraction = step.get("max_fraction")
-    if fraction is not None and not (_is_number(fraction) and 0 < fraction <= 1):
+    if fraction is not None and step.get("action") == "fail":
+        yield "`fail` takes no `max_fraction`; `mostly` of its rule says for which share of the values it has to hold."
+    elif fraction is not None and not (_is_number(fraction) and 0 < fraction <= 1):
         yield "`max_fraction` is a number above 0 and at most 1."
     priority = step.get("priority", 0)
     if not isinstance(priority, int) or isinstance(priority, bool):
@@ -210,7 +247,13 @@ def _problems_of_clean(clean: Any, kind: str, kwargs: Mapping[str, Any], place: 
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        # A whole number of more than 308 digits.
+        return False
 
 
 def _is_finite(value: Any) -> bool:

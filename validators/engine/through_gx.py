@@ -110,7 +110,9 @@ class GreatExpectationsOnFile:
             return Outcome(expectation, "error", error=_TWINS.format(*twins))
         if self._loaded is None or names != self._names:
             self._loaded = None
-            self._loaded = GreatExpectations(canonical_table(pq.read_table(self._path, columns=list(names)).select(names)))
+            self._loaded = GreatExpectations(
+                canonical_table(pq.read_table(self._path, columns=list(names)).select(names))
+            )
             self._names = names
         return self._loaded.evaluate(expectation)
 

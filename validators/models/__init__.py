@@ -1,6 +1,6 @@
 """The record of data evidence, an entity a file."""
 
-from validators.models.cleaning import Cleaning
+from validators.models.cleaning import Cleaning, Restoration, RestorationQuerySet
 from validators.models.comparison import Comparison
 from validators.models.datasheet import Datasheet
 from validators.models.proposal import SuiteProposal
@@ -15,6 +15,8 @@ __all__ = [
     "Datasheet",
     "ExpectationSuite",
     "RequiredSuite",
+    "Restoration",
+    "RestorationQuerySet",
     "Screening",
     "ScreeningPurpose",
     "Split",

@@ -61,3 +61,10 @@ def require_suite(*, dataset: Dataset, suite: ExpectationSuite, by: User) -> Req
         required, _ = RequiredSuite.objects.update_or_create(dataset=dataset, defaults={"suite": suite, "set_by": by})
         events.record(name="suite.required", subject=dataset.name, by=by, detail={"suite": suite.ref})
     return required
+
+
+def require_first_suite(*, dataset: Dataset, suite: ExpectationSuite, by: User) -> None:
+    """Pin the suite unless one is pinned: the first that a version meets, so that the gate has something to ask for."""
+    required, is_new = RequiredSuite.objects.get_or_create(dataset=dataset, defaults={"suite": suite, "set_by": by})
+    if is_new:
+        events.record(name="suite.required", subject=dataset.name, by=by, detail={"suite": required.suite.ref})

@@ -15,7 +15,8 @@ from governance.models import DatasetVersion, Job, StoredFile
 from governance.permissions import Action
 from governance.services import events, jobs
 from governance.services.subjects import dataset_input, kept_file
-from validators.models import ExpectationSuite, RequiredSuite, Validation, Waiver
+from validators.models import ExpectationSuite, Validation, Waiver
+from validators.services.suites import require_first_suite
 from workers.protocol import digest_of_json
 
 if TYPE_CHECKING:
@@ -30,13 +31,7 @@ def request_validation(*, dataset: DatasetVersion, suite: ExpectationSuite, by: 
     """
     permissions.require(by, Action.REQUEST_VALIDATION, dataset)
     with transaction.atomic():
-        required, is_new = RequiredSuite.objects.get_or_create(
-            dataset=dataset.dataset, defaults={"suite": suite, "set_by": by}
-        )
-        if is_new:
-            events.record(
-                name="suite.required", subject=dataset.dataset.name, by=by, detail={"suite": required.suite.ref}
-            )
+        require_first_suite(dataset=dataset.dataset, suite=suite, by=by)
         job = jobs.submit(
             kind="validation",
             parameters={"suite": suite.document, "schema": dataset.schema},
@@ -59,6 +54,26 @@ def request_validation(*, dataset: DatasetVersion, suite: ExpectationSuite, by: 
 def record_validation(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile]) -> None:
     """Keep what the validation job found; runs in the transaction that ends the job."""
     validation = Validation.objects.select_related("dataset__dataset", "suite").get(job=job)
+    keep_result(validation, value, files)
+
+
+def record_validation_of_cleaned(
+    *,
+    dataset: DatasetVersion,
+    suite: ExpectationSuite,
+    job: Job,
+    value: Mapping[str, Any],
+    files: Mapping[str, StoredFile],
+) -> Validation:
+    """Keep that the job which made a cleaned version validated it too; in the transaction that ends the job."""
+    validation = Validation(
+        dataset=dataset, suite=suite, dataset_digest=dataset.content_digest, job=job, created_by=job.created_by
+    )
+    return keep_result(validation, value, files)
+
+
+def keep_result(validation: Validation, value: Mapping[str, Any], files: Mapping[str, StoredFile]) -> Validation:
+    """Write down what a suite found on a data set version, and give it its digest."""
     validation.success = value["success"]
     validation.statistics = value["statistics"]
     validation.results = value["results"]
@@ -72,9 +87,10 @@ def record_validation(job: Job, value: dict[str, Any], files: Mapping[str, Store
     events.record(
         name="validation.ended",
         subject=validation.dataset.ref,
-        by=job.created_by,
+        by=validation.job.created_by,
         detail={"validation": validation.pk, "success": validation.success, "digest": validation.digest},
     )
+    return validation
 
 
 def grant_waiver(*, validation: Validation, reason: str, expires_at: datetime, by: User) -> Waiver:

@@ -16,7 +16,7 @@ from governance.views.page import draw, find, page, rows_of_page
 from validators.gates import validation_state
 from validators.models import Cleaning, RequiredSuite, Validation, Waiver
 from validators.rows import unexpected_rows
-from validators.views import columns, exchange, lineage, media, proposals, screening
+from validators.views import cleaning, columns, exchange, lineage, media, proposals, screening
 from workers.protocol import is_plain_name
 
 SEVERITIES = ("critical", "warning", "info")
@@ -93,15 +93,9 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
     )
     standing = validation_state(found) if found.state == DatasetState.READY else None
     shown = _shown(validations, standing)
-    cleaning = (
-        Cleaning.objects.filter(cleaned_to=found)
-        .select_related("suite", "quarantine", "changes", "dataset__dataset", "job", "created_by")
-        .first()
-    )
     started = list(
         Cleaning.objects.filter(dataset=found).select_related("cleaned_to__dataset", "suite", "job__created_by")[:MOST]
     )
-    before = _last_validation_of(cleaning.dataset) if cleaning else None
     screened = screening.section(found, request)
     jobs = [
         found.job,
@@ -125,11 +119,7 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
             "not_met": [result for result in shown.results if result["status"] != "passed"] if shown else [],
             "failing_rows": unexpected_rows(shown, limit=ROWS_ON_PAGE) if shown else [],
             "table": columns.section(found, request),
-            "cleaning": cleaning,
-            "steps": _steps(cleaning),
-            "examples": _examples(cleaning),
-            "rules_before": rules_not_met(before),
-            "rules_after": rules_not_met(shown),
+            "cleaned": cleaning.section(found, request),
             "cleanings": started,
             **lineage.section(found, request),
             "exchange": exchange.section(found, request),
@@ -182,13 +172,6 @@ def tallies(results: Sequence[Mapping[str, Any]]) -> list[Tally]:
     return [*found, _tally("all", results, "")]
 
 
-def rules_not_met(validation: Validation | None) -> int | None:
-    """Return how many rules of a validation were not met or broke; None where none has ended."""
-    if validation is None or validation.success is None:
-        return None
-    return len([result for result in validation.results if result["status"] != "passed"])
-
-
 def _tally(severity: str, results: Sequence[Mapping[str, Any]], gate: str) -> Tally:
     def count(status: str) -> int:
         return sum(result["status"] == status for result in results)
@@ -213,30 +196,3 @@ def _shown(validations: Sequence[Validation], standing: Mapping[str, Any] | None
     """Return the validation that the page is about: the one that the gate looks at, else the newest."""
     asked = standing.get("id") if standing else None
     return next((entry for entry in validations if entry.pk == asked), validations[0] if validations else None)
-
-
-def _last_validation_of(dataset: DatasetVersion) -> Validation | None:
-    return (
-        Validation.objects.filter(dataset=dataset, success__isnull=False)
-        .select_related("suite")
-        .order_by("-pk")
-        .first()
-    )
-
-
-def _steps(cleaning: Cleaning | None) -> list[Mapping[str, Any]]:
-    return [] if cleaning is None else list(cleaning.report.get("steps", []))
-
-
-def _examples(cleaning: Cleaning | None) -> list[tuple[str, list[str], list[list[Any]]]]:
-    """Return the first rows that left and the first cells that changed, each as a table."""
-    if cleaning is None:
-        return []
-    examples = cleaning.report.get("examples") or {}
-    found = []
-    for key, title in (("quarantined", "First rows that left"), ("changed", "First cells that changed")):
-        entries = [entry for entry in examples.get(key) or [] if isinstance(entry, Mapping)][:MOST]
-        if entries:
-            names = list(dict.fromkeys(name for entry in entries for name in entry))
-            found.append((title, names, [[entry.get(name) for name in names] for entry in entries]))
-    return found

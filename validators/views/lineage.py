@@ -116,7 +116,7 @@ def _acts(ids: Sequence[int]) -> dict[int | None, Act]:
     """Return what was done to make each of these versions."""
     acts: dict[int | None, Act] = {**dict.fromkeys(ids, Act("cleaning"))}
     for cleaning in Cleaning.objects.filter(cleaned_to__in=ids):
-        left = int(cleaning.report.get("rows_quarantined", 0)) + int(cleaning.report.get("rows_dropped", 0))
+        left = int(cleaning.report.get("rows_quarantined", 0))
         acts[cleaning.cleaned_to_id] = Act(f"cleaning {cleaning.pk}", f"{plural(left, 'row')} out")
     for split in Split.objects.filter(split_to__in=ids):
         parts = [f"{entry['rows']:,} {entry['part']}" for entry in split.report.get("parts", [])]

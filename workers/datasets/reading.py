@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workers.datasets.canonical import CHUNK_ROWS, canonical_batch, is_tensor
+from workers.datasets.canonical import CHUNK_ROWS, canonical_batch, canonical_schema, is_tensor
 from workers.datasets.stored import StoredArrayType
 from workers.protocol import JobError
 
@@ -79,3 +79,18 @@ def _value_bytes(data_type: pa.DataType) -> int:
         return max(1, int(data_type.bit_width) // 8)
     except ValueError:  # what Arrow says of a type whose values differ in size
         return _TEXT_BYTES
+
+
+def shape_of(path: Path) -> tuple[pa.Schema, int]:
+    """Return the canonical Arrow schema of a table and its number of rows; no row is read.
+
+    Raises:
+        JobError: code ``table_damaged``, when the file is no Parquet.
+    """
+    try:
+        with open_table(path) as file:
+            return canonical_schema(file.schema_arrow), file.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise JobError(
+            "table_damaged", f"The table of the data set cannot be read: {error}.", place=path.name
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def validate(base: Path, table: pa.Table, *expectations: dict[str, Any]) -> tupl
 
 
 class Cleaned:
-    """What a cleaning job left: its value and its three tables."""
+    """What a cleaning job left: its value and its four tables."""
 
     def __init__(
         self,
@@ -69,7 +70,11 @@ class Cleaned:
         table: pa.Table,
         *expectations: dict[str, Any],
         plan: list[dict[str, Any]] | None = None,
+        roles: Mapping[str, str] | None = None,
     ) -> None:
+        schema = schema_of(table)
+        for name, role in (roles or {}).items():
+            schema["columns"][name]["role"] = role
         context = job(
             _folder(base),
             kind="cleaning",
@@ -77,12 +82,13 @@ class Cleaned:
             parameters={
                 "suite": suite_of(*expectations) if expectations else None,
                 "plan": plan,
-                "schema": schema_of(table),
+                "schema": schema,
             },
         )
         self.value = cleaning.run(context)
         json.dumps(self.value, allow_nan=False)
         self.report = self.value["report"]
-        self.clean, self.quarantine, self.changes = (
-            pq.read_table(context.folder / "outputs" / f"{name}.parquet") for name in ("clean", "quarantine", "changes")
+        self.outputs = context.folder / "outputs"
+        self.clean, self.quarantine, self.changes, self.flags = (
+            pq.read_table(self.outputs / f"{name}.parquet") for name in ("clean", "quarantine", "changes", "flags")
         )

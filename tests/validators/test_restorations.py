@@ -1,0 +1,146 @@
+"""Restorations as services and over REST: which rows, by whom, why, into what, and never twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from rest_framework.test import APIClient
+
+from governance.exceptions import InvalidInput, NotAllowed, StateConflict
+from governance.models import DatasetVersion, Event, InstallationKey, JobState, StatementKind
+from governance.services import statements
+from tests import factories, page_factories
+from validators.gates import data_validated
+from validators.models import Cleaning, Restoration
+from validators.services import restorations
+from workers.protocol import digest_of_bytes
+
+REASON = "The birth date was checked against the register."
+
+
+@pytest.fixture
+def cleaning(alice: User) -> Cleaning:
+    return page_factories.cleaning(factories.DatasetVersionFactory())
+
+
+def end(restoration: Restoration, **more: Any) -> DatasetVersion:
+    """End the job of a restoration as its child would."""
+    value = {
+        "content_digest": digest_of_bytes(f"restored {restoration.pk}".encode()),
+        "row_count": 37 + len(restoration.rows),
+        "schema": factories.SCHEMA,
+        "profile": {},
+        **more,
+    }
+    files = {name: factories.StoredFileFactory() for name in ("table.parquet", "tree.json")}
+    restorations.record_restoration(restoration.job, value, files)
+    type(restoration.job).objects.filter(pk=restoration.job_id).update(state=JobState.SUCCEEDED)
+    restoration.refresh_from_db()
+    assert restoration.restored_to is not None
+    return restoration.restored_to
+
+
+def test_rows_come_back_as_a_new_version_that_is_signed_and_has_to_be_validated(
+    cleaning: Cleaning, alice: User, signing_key: InstallationKey
+) -> None:
+    page_factories.validation(cleaning.cleaned_to)
+    assert data_validated(dataset=cleaning.cleaned_to) == []
+
+    restoration = restorations.restore_rows(cleaning=cleaning, rows=[31, 4, 4], reason=f" {REASON} ", by=alice)
+    restored = end(restoration)
+
+    assert (restoration.rows, restoration.reason, restoration.base) == ([4, 31], REASON, cleaning.cleaned_to)
+    inputs = restoration.job.spec["inputs"]
+    assert inputs["base"]["digest"] == cleaning.cleaned_to.table_id
+    assert inputs["quarantine"]["digest"] == cleaning.quarantine_id
+    assert (restored.cleaned_from, restored.row_count) == (cleaning.cleaned_to, 39)
+    assert data_validated(dataset=restored) != []
+    assert statements.of(StatementKind.DATASET, restored.ref) is not None
+    requested = Event.objects.get(name="restoration.requested")
+    assert requested.detail["reason"] == REASON
+    assert Event.objects.get(name="dataset.restored").subject == restored.ref
+
+
+def test_restorations_build_on_each_other_and_nobody_restores_twice(cleaning: Cleaning, alice: User) -> None:
+    first = restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=alice)
+    with pytest.raises(StateConflict, match="under way"):
+        restorations.restore_rows(cleaning=cleaning, rows=[9], reason=REASON, by=alice)
+    restored = end(first)
+    with pytest.raises(StateConflict, match=r"twice.*: 4\."):
+        restorations.restore_rows(cleaning=cleaning, rows=[4, 9], reason=REASON, by=alice)
+
+    second = restorations.restore_rows(cleaning=cleaning, rows=[9], reason=REASON, by=alice)
+
+    assert second.base == restored
+    assert second.job.spec["parameters"]["restored"] == [4]
+    assert restorations.restored_rows(cleaning) == {4}
+
+
+def test_a_restoration_whose_job_failed_leaves_its_rows_free(cleaning: Cleaning, alice: User) -> None:
+    failed = restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=alice)
+    type(failed.job).objects.filter(pk=failed.job_id).update(state=JobState.FAILED)
+
+    again = restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=alice)
+
+    assert again.base == cleaning.cleaned_to
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason", "says"),
+    [
+        ([5, 4, 7], REASON, "did not leave in cleaning .*: 5, 7"),
+        ([], REASON, "1 to 10,000 rows"),
+        (range(10_001), REASON, "1 to 10,000 rows"),
+        ([4], "  ", "needs a reason"),
+        ([4], "x" * 2_001, "needs a reason"),
+    ],
+)
+def test_what_cannot_be_restored_is_told(cleaning: Cleaning, alice: User, rows: Any, reason: str, says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        restorations.restore_rows(cleaning=cleaning, rows=rows, reason=reason, by=alice)
+
+    assert not Restoration.objects.exists()
+
+
+def test_a_cleaning_without_a_version_gives_nothing_back(cleaning: Cleaning, alice: User) -> None:
+    cleaning.cleaned_to = None
+
+    with pytest.raises(StateConflict, match="no version"):
+        restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=alice)
+
+
+def test_the_owner_and_administrators_may_and_auditors_and_other_engineers_may_not(
+    cleaning: Cleaning, dave: User, erin: User
+) -> None:
+    other = factories.person("fred", "engineers")
+
+    with pytest.raises(NotAllowed, match="member of engineers or administrators"):
+        restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=dave)
+    with pytest.raises(NotAllowed, match="Only the owner"):
+        restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=other)
+    assert restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=erin).created_by == erin
+
+
+def test_rest_starts_a_restoration_once_and_answers_with_it(cleaning: Cleaning, alice_api: APIClient) -> None:
+    address, body = f"/api/v1/cleanings/{cleaning.pk}/restore/", {"rows": [4], "reason": REASON}
+
+    answers = [alice_api.post(address, body, format="json", HTTP_IDEMPOTENCY_KEY="k") for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json() == answers[1].json()
+    assert answers[0]["Location"] == f"/api/v1/restorations/{answers[0].json()['id']}/"
+    assert alice_api.get(answers[0]["Location"]).json()["rows"] == [4]
+    assert alice_api.post(address, {"rows": [9], "reason": REASON}, format="json").status_code == 409
+    unknown = alice_api.post(address, {"rows": [6], "reason": REASON}, format="json")
+    assert (unknown.status_code, unknown.json()["errors"][0]["place"]) == (422, "rows")
+    assert alice_api.post(address, {"rows": ["first"], "reason": REASON}, format="json").status_code == 422
+    assert alice_api.post(address, {"rows": [4]}, format="json").status_code == 422
+
+
+def test_rest_keeps_auditors_and_strangers_out(cleaning: Cleaning, dave_api: APIClient, carol_api: APIClient) -> None:
+    address, body = f"/api/v1/cleanings/{cleaning.pk}/restore/", {"rows": [4], "reason": REASON}
+
+    assert dave_api.post(address, body, format="json").status_code == 403
+    assert carol_api.post(address, body, format="json").status_code == 404
