@@ -36,6 +36,7 @@ from governance.services import events, provenance, uploads
 from governance.services.tokens import create_token
 from governance.wsgi import application
 from tests import factories, page_factories
+from validators.services.datasheets import write_datasheet
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -108,6 +109,10 @@ def world(alice, open_gates, signing_key) -> World:
     event = events.record(name="model.registered", subject=version.model, by=alice)
     html = page_factories.stored("<!doctype html>")
     Report.objects.create(audit=audit, format="html", file=html)
+    split = page_factories.split(dataset)
+    comparison = page_factories.comparison()
+    proposal = page_factories.proposal(dataset)
+    write_datasheet(dataset=dataset.dataset, answers={"purpose": "To learn."}, by=dataset.dataset.owner)
     running = factories.JobFactory()
     complete = uploads.create_upload(length_bytes=1, by=alice)
     uploads.append(upload_id=complete.pk, offset=0, chunks=[b"x"], length=1, by=alice)
@@ -117,6 +122,7 @@ def world(alice, open_gates, signing_key) -> World:
         in_addresses={
             "audits": {"id": audit.pk},
             "cleanings": {"id": cleaning.pk, "name": "changes"},
+            "comparisons": {"id": comparison.pk},
             "datasets": {"name": "applicants", "number": 1},
             "evaluations": {"id": evaluation.pk},
             "events": {"sequence": event.sequence},
@@ -127,9 +133,11 @@ def world(alice, open_gates, signing_key) -> World:
             "release": {"number": 2},
             "reject": {"number": 3},
             "policies": {"name": "standard", "number": 1},
+            "proposals": {"id": proposal.pk},
             "restorations": {"id": page_factories.restoration(cleaning, rows=[9]).pk},
             "reviews": {"id": review.pk},
             "screenings": {"id": page_factories.screening(dataset).pk},
+            "splits": {"id": split.pk},
             "statements": {"id": statement.pk},
             "suites": {"ref": validation.suite.ref},
             "trainings": {"id": training.pk},
@@ -140,6 +148,8 @@ def world(alice, open_gates, signing_key) -> World:
         in_bodies={
             "model": version.ref,
             "compare_with": version.ref,
+            "before": dataset.ref,
+            "after": comparison.after.ref,
             "dataset": dataset.ref,
             "training_data": dataset.ref,
             "background": dataset.ref,
@@ -157,6 +167,8 @@ def world(alice, open_gates, signing_key) -> World:
             "POST /api/v1/cleanings/": {"dataset": dataset.ref, "plan": [CLEANING_STEP]},
             "POST /api/v1/screenings/": {"dataset": dataset.ref, "detectors": ["iqr"]},
             "POST /api/v1/cleanings/{id}/restore/": {"rows": [4], "reason": "It was right."},
+            "POST /api/v1/splits/": {"dataset": dataset.ref, "plan": page_factories.SPLIT_PLAN},
+            "PUT /api/v1/datasets/{name}/datasheet/": {"answers": {"purpose": "To teach."}},
             "POST /api/v1/policies/": {"name": "strict", "tier": "high", "checks": {"ART-01": {}}},
             "POST /api/v1/suites/": {"name": "ages", "expectations": [EXPECTATION]},
             "POST /api/v1/validations/{id}/waive/": {
