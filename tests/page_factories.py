@@ -409,6 +409,7 @@ def validation(
                 for number in range(result["unexpected_count"] or 0)
             ]
         ),
+        result_file=stored("{}"),
         row_count=sum(result["unexpected_count"] or 0 for result in results),
         digest=digest_of_json({"validation": dataset.ref, "results": results}),
         job=ended_job("validation", subject=f"{dataset.ref} against {suite().ref}"),
@@ -583,7 +584,7 @@ def split(dataset: DatasetVersion) -> Split:
     """Return a split that has ended, with the version that it made."""
     job = ended_job("split")
     made = factories.DatasetVersionFactory(
-        dataset=dataset.dataset, number=dataset.number + 1, split_from=dataset, job=job, profile=dataset.profile
+        dataset=dataset.dataset, split_from=dataset, job=job, profile=dataset.profile
     )
     return Split.objects.create(
         dataset=dataset, plan=SPLIT_PLAN, split_to=made, report=SPLIT_REPORT, job=job, created_by=job.created_by
@@ -611,7 +612,7 @@ def proposal(
 def comparison() -> Comparison:
     """Return a comparison that has ended."""
     before = factories.DatasetVersionFactory(profile=PROFILE)
-    after = factories.DatasetVersionFactory(dataset=before.dataset, number=before.number + 1, profile=PROFILE)
+    after = factories.DatasetVersionFactory(dataset=before.dataset, profile=PROFILE)
     job = ended_job("comparison")
     return Comparison.objects.create(
         before=before,

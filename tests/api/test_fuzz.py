@@ -167,6 +167,8 @@ def world(alice, open_gates, signing_key) -> World:
             "POST /api/v1/cleanings/": {"dataset": dataset.ref, "plan": [CLEANING_STEP]},
             "POST /api/v1/screenings/": {"dataset": dataset.ref, "detectors": ["iqr"]},
             "POST /api/v1/cleanings/{id}/restore/": {"rows": [4], "reason": "It was right."},
+            "POST /api/v1/proposals/{id}/accept/": {"name": "suggested", "others": "accept"},
+            "POST /api/v1/suites/suggest/": {"dataset": dataset.ref},
             "POST /api/v1/splits/": {"dataset": dataset.ref, "plan": page_factories.SPLIT_PLAN},
             "PUT /api/v1/datasets/{name}/datasheet/": {"answers": {"purpose": "To teach."}},
             "POST /api/v1/policies/": {"name": "strict", "tier": "high", "checks": {"ART-01": {}}},

@@ -53,7 +53,7 @@ class CleaningSerializer(serializers.ModelSerializer[Cleaning]):
     suite = SuiteField(read_only=True, allow_null=True)
     cleaned_to = DatasetVersionField(read_only=True, allow_null=True)
     validation = serializers.SerializerMethodField()
-    replay_of = serializers.PrimaryKeyRelatedField[Cleaning](read_only=True)
+    replay_of = serializers.PrimaryKeyRelatedField[Cleaning](read_only=True, allow_null=True)
     files = serializers.SerializerMethodField()
     job = JobSerializer(read_only=True)
     created_by = serializers.CharField(source="created_by.username", read_only=True)

@@ -200,7 +200,7 @@ class ValidationViewSet(Readable[Validation], StartsWork[Validation]):
         address = None if following is None else replace_query_param(request.build_absolute_uri(), "cursor", following)
         return Response({"next": address, "previous": None, "results": lines})
 
-    @extend_schema(responses={(200, "application/json"): OpenApiTypes.BINARY})
+    @extend_schema(responses={(200, "application/json"): OpenApiTypes.OBJECT})
     @action(detail=True, methods=["get"])
     def results(self, request: Request, pk: int) -> FileResponse:
         """Download the result as Great Expectations writes one; its own classes and renderers read it."""
