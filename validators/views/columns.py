@@ -17,7 +17,7 @@ from governance.views.page import draw, find, page
 from validators.charts import column_spec
 from validators.gates import validation_state
 from validators.models import Validation
-from validators.rows import unexpected_rows
+from validators.views import failures
 from workers.charts import house_spec
 from workers.datasets.schema import Column
 
@@ -101,7 +101,9 @@ def column(request: HttpRequest, *, name: str, number: int, place: int) -> HttpR
             "facts": facts_of(row.profile, version.row_count, before),
             "validation": validation,
             "rules": rules,
-            "failing_rows": _failing_rows(validation, row.name) if rules and validation else [],
+            "failing_rows": failures.of_column(validation, row.name, limit=ROWS_ON_PAGE)
+            if rules and validation
+            else [],
         },
         section="data",
     )
@@ -163,16 +165,6 @@ def _validation_of(version: DatasetVersion) -> Validation | None:
     asked = validation_state(version).get("id")
     looked_at = None if asked is None else ended.filter(pk=asked).first()
     return looked_at or ended.order_by("-pk").first()
-
-
-def _failing_rows(validation: Validation, name: str) -> list[dict[str, Any]]:
-    """Return the first rows that fail a rule about a column."""
-    return [
-        {"row": row["row"], **reason}
-        for row in unexpected_rows(validation)
-        for reason in row["reasons"]
-        if name in reason["column"].split(", ")
-    ][:ROWS_ON_PAGE]
 
 
 def _is_about(result: Mapping[str, Any], name: str) -> bool:

@@ -15,16 +15,13 @@ from governance.views.jobs import progress_context
 from governance.views.page import draw, find, page, rows_of_page
 from validators.gates import validation_state
 from validators.models import Cleaning, RequiredSuite, Validation, Waiver
-from validators.rows import unexpected_rows
-from validators.views import cleaning, columns, exchange, lineage, media, proposals, screening
+from validators.views import cleaning, columns, exchange, failures, lineage, media, proposals, screening
 from workers.protocol import is_plain_name
 
 SEVERITIES = ("critical", "warning", "info")
 #: Only a failed or broken rule of this severity closes a gate.
 CLOSES = "critical"
 MOST = 20
-#: As many failing rows as the page shows; the file has all.
-ROWS_ON_PAGE = 30
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ def dataset_version(request: HttpRequest, *, name: str, number: int) -> HttpResp
             "waivers": list(waivers),
             "tallies": tallies(shown.results) if shown else [],
             "not_met": [result for result in shown.results if result["status"] != "passed"] if shown else [],
-            "failing_rows": unexpected_rows(shown, limit=ROWS_ON_PAGE) if shown else [],
+            "failing": failures.section(shown, request),
             "table": columns.section(found, request),
             "cleaned": cleaning.section(found, request),
             "cleanings": started,
