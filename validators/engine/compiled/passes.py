@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MASK_BITS = 63
 _AGGREGATES_A_PASS = 400
 _BATCH_ROWS = 131_072
+#: Hashes that are sorted in memory at a time, of 8 bytes each.
+_HASHES_A_PART = 2**24
 
 #: Told before each pass: how many are done, how many there are, and what comes.
 TellPass = Callable[[int, int, str], None]
@@ -193,18 +195,37 @@ class Passes:
             return self._scanned(rule, finder)
 
     def _repeated(self, rule: RowRule, finder: Repeated) -> Rows:
-        """Find the keys that occur more than once, which are few as a rule, and then the rows that have one of them."""
+        """Find the rows whose keys others have too: by hash first, which leaves few rows, and then by the keys."""
         source, keys = self._table.source, [column.sql for column in finder.columns]
+        hashed = f"hash({', '.join(keys)})"
+        repeated = self._repeated_hashes(f"SELECT {hashed} AS hash FROM {source} WHERE {rule.considered}")
+        if not len(repeated):
+            return NO_ROWS
         named = ", ".join(f"{key} AS k{number}" for number, key in enumerate(keys))
+        is_same = " AND ".join(f"one.k{number} IS NOT DISTINCT FROM other.k{number}" for number in range(len(keys)))
+        names = ", ".join(f"k{number}" for number in range(len(keys)))
+        self._connection.register("repeated_hashes", pa.table({"hash": repeated}))
         self._connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE repeated AS SELECT {named} FROM {source} "
-            f"WHERE {rule.considered} GROUP BY ALL HAVING count(*) > 1"
+            f"CREATE OR REPLACE TEMP TABLE candidates AS SELECT row, {named} FROM {source} "
+            f"WHERE ({rule.considered}) AND {hashed} IN (SELECT hash FROM repeated_hashes)"
         )
-        is_same = " AND ".join(f"{key} IS NOT DISTINCT FROM k{number}" for number, key in enumerate(keys))
-        statement = f"SELECT row FROM {source} JOIN repeated ON {is_same} WHERE {rule.considered}"
+        self._connection.unregister("repeated_hashes")
+        several = f"SELECT {names} FROM candidates GROUP BY ALL HAVING count(*) > 1"
+        statement = f"SELECT row FROM candidates AS one JOIN ({several}) AS other ON {is_same}"
         rows = [_numbers(batch.column(0)) for batch in self._batches(statement)]
-        self._connection.execute("DROP TABLE repeated")
+        self._connection.execute("DROP TABLE candidates")
         return np.sort(np.concatenate(rows)) if rows else NO_ROWS
+
+    def _repeated_hashes(self, statement: str) -> NDArray[np.uint64]:
+        """Return the hashes that a query gives more than once; of a long table, a part of all hashes at a time."""
+        parts = -(-self._table.row_count // _HASHES_A_PART) or 1
+        found = [np.empty(0, dtype=np.uint64)]
+        for part in range(parts):
+            of_part = f"SELECT hash FROM ({statement}) WHERE hash % {parts} = {part}" if parts > 1 else statement
+            batches = [_numbers(batch.column(0)) for batch in self._batches(of_part)]
+            hashes = np.sort(np.concatenate(batches)) if batches else found[0]
+            found.append(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]))
+        return np.concatenate(found)
 
     def _scanned(self, rule: RowRule, finder: Scan) -> Rows:
         columns = ", ".join(f"{column.sql} AS k{number}" for number, column in enumerate(finder.columns))

@@ -1,4 +1,4 @@
-"""Rules that Python decides text by text: each distinct text of a batch once."""
+"""Rules that Python decides text by text: each distinct text of a batch once, unless the batch before had it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,17 @@ def scan_of_texts(
     """Return a scan in which the rows fail whose text does."""
 
     def start() -> FindFailing:
+        known: dict[str, bool] = {}
+
         def find(arrays: Sequence[pa.Array]) -> NDArray[np.bool_]:
+            nonlocal known
             encoded = pc.dictionary_encode(arrays[0])
-            failing = np.fromiter(map(fails, encoded.dictionary.to_pylist()), dtype=bool, count=len(encoded.dictionary))
+            # What the batch before has told: dates and codes return, and no more than the texts of a batch are kept.
+            known = {
+                text: fails(text) if (told := known.get(text)) is None else told
+                for text in encoded.dictionary.to_pylist()
+            }
+            failing = np.fromiter(known.values(), dtype=bool, count=len(known))
             return np.asarray(failing[encoded.indices.to_numpy(zero_copy_only=False)])
 
         return find
