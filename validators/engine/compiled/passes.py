@@ -39,8 +39,6 @@ class Passes:
     def __init__(self, table: Table, connection: DuckDBPyConnection, tell: TellPass) -> None:
         self._table = table
         self._connection = connection
-        # Rows come in their order from a query that does not join, which rules about order rely on.
-        connection.execute("SET preserve_insertion_order = true")
         # A file that cannot be read breaks here, once, and not in every rule.
         connection.execute(f"SELECT row FROM {table.source} LIMIT 1").fetchall()
         self._tell = tell
@@ -232,7 +230,7 @@ class Passes:
         rows_of = both(rule.considered, finder.only)
         statement = f"SELECT row, {columns} FROM {self._table.source} WHERE {rows_of}"
         find, parts, last = finder.start(), [NO_ROWS], -1
-        for batch in self._batches(statement):
+        for batch in self._batches(statement, in_order=True):
             rows = _numbers(batch.column(0))
             if rows[0] <= last or not np.all(rows[1:] > rows[:-1]):
                 raise Declined
@@ -240,7 +238,9 @@ class Passes:
             parts.append(rows[find(batch.columns[1:])])
         return np.concatenate(parts)
 
-    def _batches(self, statement: str) -> Iterator[pa.RecordBatch]:
+    def _batches(self, statement: str, *, in_order: bool = False) -> Iterator[pa.RecordBatch]:
+        """Run a query; its rows come in their order where that is asked for, which lets threads wait for each other."""
+        self._connection.execute(f"SET preserve_insertion_order = {str(in_order).lower()}")
         with self._connection.sql(statement).to_arrow_reader(_BATCH_ROWS) as reader:
             yield from (batch for batch in reader if len(batch))
 
