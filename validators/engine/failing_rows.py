@@ -1,12 +1,13 @@
 """Write every row that fails, with every reason, as Parquet in the order of the rows.
 
-One row group of the data is read at a time, and only where a row of it fails: what is held in memory is the failing
-rows of 65,536 rows, however many there are in all.
+A row group of the data is read only where a row of it fails, and while the lines of the one before are written: what
+is held in memory is two row groups and their failing rows, however many there are in all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,18 +76,12 @@ def write_failing_rows(
         pq.ParquetFile(data) as source,
         pq.ParquetWriter(target, ROWS_SCHEMA, compression="zstd", compression_level=1) as writer,
     ):
-        first = 0
-        for group in range(source.num_row_groups):
-            end = first + source.metadata.row_group(group).num_rows
-            failing = lines.failing(first, end)
-            if failing:
-                needed = sorted({name for number in failing for name in lines.columns[number]})
-                table = _read(source, group, needed)
-                part = lines.of_group(table, first, failing, written)
+        for group in _groups(source, lines):
+            if group.table is not None:
+                part = lines.of_group(group.table, group.first, group.failing, written)
                 writer.write_table(part, row_group_size=_GROUP_LINES)
             if tell is not None:
-                tell(end)
-            first = end
+                tell(group.end)
     return written
 
 
@@ -176,8 +171,39 @@ class _Dictionary:
         return pa.DictionaryArray.from_arrays(pa.array(self._places[numbers]), self._words)
 
 
-def _read(source: pq.ParquetFile, group: int, names: Sequence[str]) -> pa.Table:
+@dataclass(frozen=True)
+class _Group:
+    """Rows ``first`` up to ``end``, those that fail each outcome, and the columns of their lines, if any fails."""
+
+    first: int
+    end: int
+    failing: dict[int, NDArray[np.int64]]
+    table: pa.Table | None
+
+
+def _groups(source: pq.ParquetFile, lines: _Lines) -> Iterator[_Group]:
+    """Yield the row groups in order; the next one is read meanwhile."""
+    counts = [source.metadata.row_group(number).num_rows for number in range(source.num_row_groups)]
+    ends = np.cumsum(counts, dtype=np.int64).tolist()
+    with ThreadPoolExecutor(1) as pool:
+        coming = None
+        for number, (count, end) in enumerate(zip(counts, ends, strict=True)):
+            read = coming
+            coming = pool.submit(_group, source, lines, number, end - count, end)
+            if read is not None:
+                yield read.result()
+        if coming is not None:
+            yield coming.result()
+
+
+def _group(source: pq.ParquetFile, lines: _Lines, number: int, first: int, end: int) -> _Group:
+    failing = lines.failing(first, end)
+    needed = {name for outcome in failing for name in lines.columns[outcome]}
+    return _Group(first, end, failing, _read(source, number, needed) if failing else None)
+
+
+def _read(source: pq.ParquetFile, group: int, names: Set[str]) -> pa.Table:
     """Read columns of one row group."""
-    wanted = [name for name in source.schema_arrow.names if name in set(names)]
+    wanted = [name for name in source.schema_arrow.names if name in names]
     # Parquet takes "image" for "image.width" as well, so that more may come than was asked for.
     return canonical_table(source.read_row_group(group, columns=wanted).select(wanted))
