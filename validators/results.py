@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from governance.results import CHART
+from governance.results import CHART, MEDIA
 from validators.engine.screening.catalogue import ENTRIES
 
 DIGEST = {"type": "string", "pattern": r"^sha256:[0-9a-f]{64}$"}
@@ -45,7 +45,7 @@ VALIDATION: dict[str, Any] = {
 CLEANING: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
-    "required": ["plan", "report", "content_digest", "row_count", "schema", "profile", "validation"],
+    "required": ["plan", "report", "content_digest", "row_count", "schema", "profile", "media", "validation"],
     "properties": {
         "plan": {"type": "array", "items": {"type": "object"}},
         "report": {
@@ -75,6 +75,7 @@ CLEANING: dict[str, Any] = {
         "row_count": COUNT,
         "schema": {"type": "object"},
         "profile": {"type": "object"},
+        "media": MEDIA,
         "validation": {"anyOf": [{"type": "null"}, VALIDATION]},
     },
 }  # fmt: skip
@@ -82,19 +83,20 @@ CLEANING: dict[str, Any] = {
 RESTORATION: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
-    "required": ["content_digest", "row_count", "schema", "profile"],
+    "required": ["content_digest", "row_count", "schema", "profile", "media"],
     "properties": {
         "content_digest": DIGEST,
         "row_count": COUNT,
         "schema": {"type": "object"},
         "profile": {"type": "object"},
+        "media": MEDIA,
     },
 }
 
 SPLIT: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
-    "required": ["plan", "report", "content_digest", "row_count", "schema", "profile"],
+    "required": ["plan", "report", "content_digest", "row_count", "schema", "profile", "media"],
     "properties": {
         "plan": {"type": "object"},
         "report": {
@@ -116,6 +118,7 @@ SPLIT: dict[str, Any] = {
         "row_count": COUNT,
         "schema": {"type": "object"},
         "profile": {"type": "object"},
+        "media": MEDIA,
     },
 }
 

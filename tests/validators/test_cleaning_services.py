@@ -38,6 +38,7 @@ def answer(cleaning: Cleaning, **more: Any) -> dict[str, Any]:
         "row_count": 39,
         "schema": cleaning.dataset.schema,
         "profile": {},
+        "media": {},
         "validation": VALIDATION,
         **more,
     }

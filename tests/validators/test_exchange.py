@@ -45,6 +45,7 @@ def ended_split(dataset: DatasetVersion, by: User) -> Split:
             "columns": {**factories.SCHEMA["columns"], "split": {"role": "split", "type": "category"}},
         },
         "profile": {},
+        "media": {},
     }
     _record("split", split.job, value, {"split.parquet": factories.StoredFileFactory()})
     split.refresh_from_db()

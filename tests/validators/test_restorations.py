@@ -32,6 +32,7 @@ def end(restoration: Restoration, **more: Any) -> DatasetVersion:
         "row_count": 37 + len(restoration.rows),
         "schema": factories.SCHEMA,
         "profile": {},
+        "media": {},
         **more,
     }
     files = {name: factories.StoredFileFactory() for name in ("table.parquet", "tree.json")}

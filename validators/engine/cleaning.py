@@ -33,6 +33,7 @@ from workers.context import JobContext
 from workers.datasets.profile import profile_of
 from workers.datasets.reading import read_batches, row_bytes, rows_of_batch, shape_of
 from workers.datasets.schema import Schema
+from workers.datasets.showing import show
 from workers.datasets.writing import TREE_FILE, TableWriter
 from workers.protocol import JobError, canonical_json
 
@@ -51,13 +52,15 @@ def run(context: JobContext) -> dict[str, Any]:
     - ``flags.parquet``: ``row``, ``clean_row`` (its number in the clean table), ``step``, ``expectation``, ``reason``.
     - ``rows.parquet`` and ``results.json``, with a suite: what is left that fails, as a validation leaves it.
     - ``report.json``, and ``tree.json``, the digest of each chunk of each column of the clean table.
+    - ``images-N.png``: some pictures of each image column of the clean table.
 
     The clean rows, the quarantine and the changes together are the input, exactly. The same plan on the same content
     gives the same digest, and so does the plan that comes back, in which every bound and imputed value is pinned.
 
     Returns:
-        ``plan``, ``report``, ``content_digest``, ``row_count``, ``schema``, ``profile`` and ``validation`` (the value
-        of a validation of the clean table against the suite; None without a suite).
+        ``plan``, ``report``, ``content_digest``, ``row_count``, ``schema``, ``profile``, ``media``
+        (``workers.datasets.showing``) and ``validation`` (the value of a validation of the clean table against the
+        suite; None without a suite).
 
     Raises:
         JobError: codes ``plan_not_valid``, ``rule_cannot_run``, ``rule_not_met`` (of a step ``fail``),
@@ -104,6 +107,7 @@ def run(context: JobContext) -> dict[str, Any]:
         "row_count": cleaner.rows_out,
         "schema": schema.to_json(),
         "profile": profile_of(clean, work=work, schema=schema, tell=context.progress),
+        "media": show(clean, schema, output=context.output),
         "validation": validation,
     }
 

@@ -14,6 +14,7 @@ from workers.context import JobContext
 from workers.datasets.profile import profile_of
 from workers.datasets.reading import read_batches, row_bytes, rows_of_batch, shape_of
 from workers.datasets.schema import Schema
+from workers.datasets.showing import show
 from workers.datasets.writing import TREE_FILE, TableWriter
 from workers.protocol import JobError
 
@@ -25,10 +26,11 @@ def run(context: JobContext) -> dict[str, Any]:
 
     Inputs: ``base`` (the cleaned table, or one that has some rows back), ``quarantine`` (every row that left in the
     cleaning). Parameters: ``rows`` (the numbers of those that go back), ``restored`` (those that ``base`` has back),
-    ``schema``. Outputs: ``table.parquet``, in the order of the table that was cleaned, and ``tree.json``.
+    ``schema``. Outputs: ``table.parquet``, in the order of the table that was cleaned, ``tree.json``, and
+    ``images-N.png`` with some pictures of each image column.
 
     Returns:
-        ``content_digest``, ``row_count``, ``schema`` and ``profile``.
+        ``content_digest``, ``row_count``, ``schema``, ``profile`` and ``media`` (``workers.datasets.showing``).
 
     Raises:
         JobError: code ``rows_unknown``, when a row is not in the quarantine or is back already.
@@ -62,6 +64,7 @@ def run(context: JobContext) -> dict[str, Any]:
         "row_count": writer.row_count,
         "schema": schema.to_json(),
         "profile": profile_of(table, work=context.folder / "work", schema=schema, tell=context.progress),
+        "media": show(table, schema, output=context.output),
     }
 
 

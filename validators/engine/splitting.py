@@ -25,6 +25,7 @@ from workers.datasets.canonical import canonical_array, canonical_schema, digest
 from workers.datasets.profile import profile_of
 from workers.datasets.reading import open_table, read_batches
 from workers.datasets.schema import SPLITS, Column, Schema
+from workers.datasets.showing import show
 from workers.datasets.writing import TREE_FILE, TableWriter
 from workers.protocol import JobError
 
@@ -37,11 +38,13 @@ def run(context: JobContext) -> dict[str, Any]:
     """Split a data set.
 
     Inputs: ``dataset``. Parameters: ``plan`` (JSON), ``schema``. Outputs: ``split.parquet``, the same rows in the same
-    order with a column of the parts, and ``tree.json``, its digests. Only the columns that decide are in memory whole.
+    order with a column of the parts, ``tree.json``, its digests, and ``images-N.png`` with some pictures of each image
+    column. Only the columns that decide are in memory whole.
 
     Returns:
         ``plan`` (with the moments of its cuts pinned), ``report`` (``parts``, and ``classes`` or ``means`` of the
-        target by part), ``content_digest``, ``row_count``, ``schema`` and ``profile``.
+        target by part), ``content_digest``, ``row_count``, ``schema``, ``profile`` and ``media``
+        (``workers.datasets.showing``).
 
     Raises:
         JobError: codes ``value_missing`` (column and row), ``group_spans_time``, ``part_empty``, ``cut_not_readable``.
@@ -64,6 +67,7 @@ def run(context: JobContext) -> dict[str, Any]:
         "row_count": writer.row_count,
         "schema": described.to_json(),
         "profile": profile_of(written, work=context.folder / "work", schema=described, tell=context.progress),
+        "media": show(written, described, output=context.output),
     }
 
 

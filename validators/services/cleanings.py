@@ -12,7 +12,7 @@ from governance.exceptions import InvalidInput, StateConflict
 from governance.models import DatasetState, DatasetVersion, Job, StoredFile
 from governance.permissions import Action
 from governance.services import events, jobs, provenance
-from governance.services.datasets import TREE, next_number, parsed_schema
+from governance.services.datasets import TREE, next_number, parsed_schema, shown_media
 from governance.services.subjects import dataset_input, kept_file
 from validators.engine.plans import check_plan, plan_from_suite
 from validators.models import Cleaning, ExpectationSuite
@@ -124,6 +124,7 @@ def _record_version(cleaning: Cleaning, value: Mapping[str, Any], files: Mapping
         schema=parsed_schema(value["schema"]),
         row_count=value["row_count"],
         profile=value["profile"],
+        media=shown_media(value["media"], files),
         cleaned_from=origin,
         job=job,
         created_by=cleaning.created_by,

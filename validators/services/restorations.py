@@ -12,7 +12,7 @@ from governance.exceptions import InvalidInput, StateConflict
 from governance.models import Dataset, DatasetState, DatasetVersion, Job, StoredFile
 from governance.permissions import Action
 from governance.services import events, jobs, provenance
-from governance.services.datasets import TREE, next_number, parsed_schema
+from governance.services.datasets import TREE, next_number, parsed_schema, shown_media
 from governance.services.subjects import dataset_input, kept_file
 from validators.cleaned_rows import unknown_rows
 from validators.models import Cleaning, Restoration
@@ -105,6 +105,7 @@ def record_restoration(job: Job, value: dict[str, Any], files: Mapping[str, Stor
         schema=parsed_schema(value["schema"]),
         row_count=value["row_count"],
         profile=value["profile"],
+        media=shown_media(value["media"], files),
         cleaned_from=base,
         job=job,
         created_by=by,

@@ -12,7 +12,7 @@ from governance.exceptions import InvalidInput, StateConflict
 from governance.models import DatasetState, DatasetVersion, Job, StoredFile
 from governance.permissions import Action
 from governance.services import events, jobs, provenance
-from governance.services.datasets import TREE, next_number, parsed_schema
+from governance.services.datasets import TREE, next_number, parsed_schema, shown_media
 from governance.services.subjects import dataset_input, kept_file
 from validators.engine.split_plans import SplitPlan, SplitPlanError
 from validators.models import Split
@@ -74,6 +74,7 @@ def record_split(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile
         schema=parsed_schema(value["schema"]),
         row_count=value["row_count"],
         profile=value["profile"],
+        media=shown_media(value["media"], files),
         split_from=origin,
         job=job,
         created_by=job.created_by,

@@ -32,7 +32,7 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 def show(
     path: Path, schema: Schema, *, output: Callable[[str], Path], notes: Mapping[str, str] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return what a page shows of each image and text column.
+    """Return what a page shows of each image and text column that was measured; without metadata nothing is picked.
 
     An image column has ``file`` (the name of the output with the grid), ``cells`` (for each small picture, in lines of
     six, its ``row``, ``group`` and ``value``), ``problems`` (the first rows that have one) and ``problem_count``, and
@@ -46,10 +46,10 @@ def show(
     """
     shown: dict[str, dict[str, Any]] = {}
     for number, (name, column) in enumerate(schema.columns.items()):
-        if column.type == "image":
+        if column.type == "image" and f"{name}.problem" in schema.columns:
             grid = _images(path, name, f"images-{number}.png", output)
             shown[name] = {**grid, **_problems(path, schema, name), "note": (notes or {}).get(name, "")}
-        elif column.type == "text":
+        elif column.type == "text" and f"{name}.length" in schema.columns:
             shown[name] = {"texts": _texts(path, name), **_problems(path, schema, name)}
     return shown
 
