@@ -66,10 +66,12 @@ def measured(files: list[bytes]) -> None:
     from workers.datasets.images.decoding import shape_of
 
     shape = shape_of(files[0])
+    parts = [files[start : start + 8] for start in range(0, len(files), 8)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for found in pool.map(lambda content: measure(content, shape, resize=False), files):
-            if found.pixels is None:
-                raise SystemExit(found.problem)
+        for part in pool.map(lambda contents: measure(contents, shape, resize=False), parts):
+            for found in part:
+                if found.pixels is None:
+                    raise SystemExit(found.problem)
 
 
 def imported(path: Path) -> tuple[float, int]:

@@ -8,10 +8,10 @@ into memory, so that memory holds a few images at a time, however many there are
 from __future__ import annotations
 
 import math
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from threading import Lock
@@ -21,6 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from workers.artifacts.archive import Archive
+from workers.datasets.canonical import thread_count
 from workers.datasets.formats.listing import Listing
 from workers.datasets.images import columns, decoding, shaping
 from workers.datasets.images.columns import Measured
@@ -32,6 +33,8 @@ from workers.protocol import JobError
 IMAGE = "image"
 #: All pixels of an upload, unpacked; they lie on disk beside the job's other files.
 MAX_PIXEL_BYTES = 7 * 1024**3
+#: Files that one thread works on at once, whose pixels are in memory until they are written.
+_FILES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ def read(archive: Archive, listing: Listing, *, shape: tuple[int, ...], progress
     measured: list[Measured] = []
     there: list[bool] = []
     with tempfile.NamedTemporaryFile() as pixels:
-        for found in reader.each(lambda content: columns.measured(content, wanted, resize=bool(shape))):
-            pixels.write(found.pixels.tobytes() if found.pixels is not None else bytes(math.prod(wanted)))
+        for found in reader.each(lambda contents: columns.measured(contents, wanted, resize=bool(shape))):
+            pixels.write(found.pixels.data if found.pixels is not None else bytes(math.prod(wanted)))
             there.append(found.pixels is not None)
             measured.append(replace(found, pixels=None))
             if len(measured) % 256 == 0:
@@ -88,37 +91,58 @@ def read(archive: Archive, listing: Listing, *, shape: tuple[int, ...], progress
 
 
 class _Reader:
-    """Reads the files of an archive in one thread at a time, and does the work on them in all."""
+    """Reads the files of an archive in one thread at a time, and does the work on them in all, a few files at once."""
 
     def __init__(self, archive: Archive, listing: Listing) -> None:
         self._archive = archive
         self._lock = Lock()
         self._names = listing.names
 
-    def each(self, work: Callable[[bytes], Measured]) -> Iterator[Measured]:
-        """Yield what came of each row, in order; at most a few rows are in work at once."""
+    def each(self, work: Callable[[Iterator[bytes]], Iterable[Measured]]) -> Iterator[Measured]:
+        """Yield what came of each row, in order, of work that takes each file when it has done with the one before.
 
-        def of_row(name: str | None) -> Measured:
-            if name is None:
-                return Measured()
-            with self._lock:
-                if self._archive.entries[name].size_bytes > decoding.MAX_FILE_BYTES:
-                    return Measured(problem=f"Its file has more than {decoding.MAX_FILE_BYTES:,} bytes.")
-                content = self._archive.read(name, decoding.MAX_FILE_BYTES)
-            try:
-                return work(content)
-            except ImageProblem as problem:
-                return Measured(problem=str(problem))
+        A thread that has done its part of the rows begins with the next one; a few parts are in memory at once.
+        """
+
+        def of_part(names: Sequence[str | None]) -> list[Measured]:
+            refused = [self._refused(name) for name in names]
+            files = (name for name, said in zip(names, refused, strict=True) if said is None and name is not None)
+            worked = iter(work(self._content(name) for name in files))
+            return [said if said is not None else next(worked) for said in refused]
 
         names = iter(self._names)
-        threads = min(8, os.cpu_count() or 1)
+        threads = min(8, thread_count())
+        parts: deque[Future[list[Measured]]] = deque()
         with ThreadPoolExecutor(threads) as pool:
-            while block := list(islice(names, 8 * threads)):
-                yield from pool.map(of_row, block)
+            while part := list(islice(names, _FILES_AT_ONCE)):
+                parts.append(pool.submit(of_part, part))
+                if len(parts) > threads:
+                    yield from parts.popleft().result()
+            while parts:
+                yield from parts.popleft().result()
 
     def shapes(self) -> Iterator[Measured]:
         """Yield the shape that the header of each image states, or its problem."""
-        return self.each(lambda content: Measured(was=decoding.shape_of(content)))
+        return self.each(lambda contents: map(_header, contents))
+
+    def _refused(self, name: str | None) -> Measured | None:
+        """Return what a row has whose file is not read: none, or one that is too large."""
+        if name is None:
+            return Measured()
+        if self._archive.entries[name].size_bytes > decoding.MAX_FILE_BYTES:
+            return Measured(problem=f"Its file has more than {decoding.MAX_FILE_BYTES:,} bytes.")
+        return None
+
+    def _content(self, name: str) -> bytes:
+        with self._lock:
+            return self._archive.read(name, decoding.MAX_FILE_BYTES)
+
+
+def _header(content: bytes) -> Measured:
+    try:
+        return Measured(was=decoding.shape_of(content))
+    except ImageProblem as problem:
+        return Measured(problem=str(problem))
 
 
 def _wanted(shape: tuple[int, ...]) -> Shape:

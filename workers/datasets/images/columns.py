@@ -15,8 +15,10 @@ blur, entropy and hash. An array column that holds no images has the last four w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from workers.datasets.canonical import tensor_values
+from workers.datasets.canonical import tensor_values, thread_count
 from workers.datasets.images import decoding, shaping
 from workers.datasets.images.measures import BLOCK_PIXELS, as_pictures, hash_texts, luma_of, measure
 from workers.datasets.images.shaping import Shape
@@ -44,6 +46,8 @@ WORDS = {
     "hash": "string",
     **NUMBERS,
 }
+#: Images of at most so many pixels are measured together; of larger ones an array of all leaves the processor's cache.
+_SMALL_PIXELS = 128 * 128
 _OF_LUMA = ("brightness", "contrast", "blur", "entropy")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _ABSENT = "The row has no image."
@@ -59,19 +63,45 @@ class Measured:
     problem: str = ""
 
 
-def measured(content: bytes, shape: Shape, *, resize: bool) -> Measured:
-    """Decode a file, measure it as it came, and bring it to the shape of the column.
+def measured(contents: Iterable[bytes], shape: Shape, *, resize: bool) -> list[Measured]:
+    """Decode files, measure each as it came, and bring it to the shape of the column.
 
-    Raises:
-        ImageProblem: it does not decode.
+    Small images of one size are measured together, which is several times as fast; of large ones the luma is let go
+    before the next file is decoded. A file that does not decode has only a problem.
     """
-    picture = decoding.decode(content)
-    luma = np.asarray(picture.image.convert("L"), dtype=np.uint8)
-    found = {word: values[0].item() for word, values in measure(luma[None]).items()}
+    found: list[Measured] = []
+    waiting: dict[tuple[int, ...], list[tuple[int, NDArray[np.uint8]]]] = defaultdict(list)
+    for content in contents:
+        try:
+            picture = decoding.decode(content)
+        except decoding.ImageProblem as problem:
+            found.append(Measured(problem=str(problem)))
+            continue
+        luma = np.asarray(picture.image.convert("L"), dtype=np.uint8)
+        if luma.size <= _SMALL_PIXELS:
+            waiting[luma.shape].append((len(found), luma))
+            measures = {}
+        else:
+            measures = _each(measure(luma[None]))[0]
+        found.append(_fitted(picture, shape, measures, resize=resize))
+    for group in waiting.values():
+        together = _each(measure(np.stack([luma for _, luma in group])))
+        for (place, _), measures in zip(group, together, strict=True):
+            found[place] = replace(found[place], measures=measures)
+    return found
+
+
+def _fitted(picture: decoding.Picture, shape: Shape, measures: Mapping[str, Any], *, resize: bool) -> Measured:
     try:
-        return Measured(picture.shape, found, shaping.fitted(picture, shape, resize=resize))
+        return Measured(picture.shape, measures, shaping.fitted(picture, shape, resize=resize))
     except decoding.ImageProblem as problem:
-        return Measured(picture.shape, found, problem=str(problem))
+        return Measured(picture.shape, measures, problem=str(problem))
+
+
+def _each(measures: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    """Return the measures of images, which come as an array for each word, by image."""
+    rows = zip(*(values.tolist() for values in measures.values()), strict=True)
+    return [dict(zip(measures, row, strict=True)) for row in rows]
 
 
 def of_measured(rows: Sequence[Measured], problems: Mapping[int, str], pixels: pa.Array) -> dict[str, pa.Array]:
@@ -128,9 +158,14 @@ def of_numbers(array: pa.Array) -> dict[str, pa.Array]:
     count = len(array)
     lowest, highest, mean = (np.full(count, np.nan) for _ in range(3))
     missing = np.zeros(count, dtype=np.int64)
-    for start, block in _blocks(array):
+
+    def describe(start: int, block: pa.Array) -> None:
         rows = slice(start, start + len(block))
         lowest[rows], highest[rows], mean[rows], missing[rows] = _numbers_of_block(block)
+
+    with ThreadPoolExecutor(thread_count()) as pool:
+        for _ in pool.map(lambda piece: describe(*piece), _blocks(array)):
+            pass
     return {
         "minimum": _floats(lowest),
         "maximum": _floats(highest),

@@ -89,8 +89,6 @@ def decode(content: bytes) -> Picture:
     Raises:
         ImageProblem: the image is not taken, or its content does not decode.
     """
-    from PIL import Image
-
     with _opened(content) as image:
         mode = _mode_of(image)
         orientation = _orientation(image)
@@ -102,7 +100,7 @@ def decode(content: bytes) -> Picture:
         except Exception as error:
             raise ImageProblem(f"It does not decode: {_sentence(error)}") from error
         # A copy: the picture outlives the file that it was read from.
-        return Picture(Image.frombytes(mode, picture.size, picture.tobytes()), mode)
+        return Picture(picture.copy(), mode)
 
 
 def _opened(content: bytes) -> Any:
