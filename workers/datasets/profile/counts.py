@@ -109,6 +109,10 @@ def count_columns(path: Path, types: pa.Schema, tell: Callable[[int], None]) -> 
     return counts
 
 
+#: Of integers of at most so many bytes, a batch has too few to add up beyond 64 bits.
+_BYTES_OF_SMALL = 4
+
+
 class _Extent:
     """The lowest, the highest and the mean value."""
 
@@ -140,7 +144,9 @@ class _Extent:
 
 
 def _exact_sum(values: NDArray[Any]) -> int:
-    """Add up integers in two halves, neither of which is beyond 64 bits."""
+    """Add up integers; those of 64 bits in two halves, neither of which is beyond 64 bits."""
+    if values.dtype.itemsize <= _BYTES_OF_SMALL:
+        return int(np.sum(values, dtype=np.int64))
     wide = values.astype(np.int64, copy=False)
     return (int(np.sum(wide >> 32)) << 32) + int(np.sum(wide & 0xFFFFFFFF))
 
