@@ -184,6 +184,40 @@ def token_classifier(path: Path, *, length: int = 8, size: int = 64, classes: in
     return export(path, TokenClassifier(), (torch.zeros(2, length, dtype=torch.int32),))
 
 
+def ratings(path: Path, *, users: int = 8, items: int = 8, seed: int = 0) -> Path:
+    """Write a model of ratings: dense on the embeddings of ``user`` and ``item`` (int64, one id each), a value."""
+    generator = np.random.default_rng(seed)
+    user_embeddings, item_embeddings = (_float(generator.normal(0, 0.5, (size, 3))) for size in (users, items))
+    weights, bias = _float(generator.normal(0, 0.7, (6, 1))), _float([3.0])
+    if path.suffix == ".keras":
+        keras = keras_module()
+        layers = keras.layers
+        user, item = (keras.Input((1,), dtype="int64", name=name) for name in ("user", "item"))
+        embedded = [layers.Flatten()(layers.Embedding(size, 3)(ids)) for size, ids in ((users, user), (items, item))]
+        model = keras.Model([user, item], layers.Dense(1, name="answer")(layers.Concatenate()(embedded)))
+        model.set_weights([user_embeddings, item_embeddings, weights, bias])
+        model.save(path)
+        return path
+    import torch
+
+    class Ratings(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.users, self.items = torch.nn.Embedding(users, 3), torch.nn.Embedding(items, 3)
+            self.answer = torch.nn.Linear(6, 1)
+            with torch.no_grad():
+                self.users.weight.copy_(torch.tensor(user_embeddings))
+                self.items.weight.copy_(torch.tensor(item_embeddings))
+                self.answer.weight.copy_(torch.tensor(weights.T.copy()))
+                self.answer.bias.copy_(torch.tensor(bias))
+
+        def forward(self, user: Any, item: Any) -> Any:
+            return self.answer(torch.cat([self.users(user), self.items(item)], 2).flatten(1))
+
+    nobody = torch.zeros(2, 1, dtype=torch.int64)
+    return export(path, Ratings(), (nobody, nobody.clone()))
+
+
 def two_inputs(path: Path, *, softmax: bool = False) -> Path:
     """Write a model of two inputs, ``left`` (2 numbers) and ``right`` (1): ``[left, right] @ W + b``, 2 logits."""
     weights, bias = _float([[1.0, 0.0], [0.0, 1.0], [2.0, -2.0]]), _float([0.0, 0.5])

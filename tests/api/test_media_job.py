@@ -1,4 +1,4 @@
-"""Images, texts and token ids all over REST: upload, validate, clean, validate again, train with both frameworks."""
+"""Every kind of data all over REST: upload, validate, clean, validate again, train with both frameworks."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.workers.datasets.pictures import archive, encoded
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-LENGTH, SIZE = 8, 64
+LENGTH, SIZE, SIDE = 8, 64, 8
+CITIES = ["Bonn", "Kiel", "Ulm"]
 CLASSES = ["dark", "light"]
 FRAMEWORKS = {"keras": "keras", "pytorch": "pt2"}
 RECIPE = {
-    "loss": "cross_entropy",
     "optimizer": {"name": "sgd", "learning_rate": 0.001},
     "epochs": 1,
     "batch_size": 16,
@@ -43,7 +43,7 @@ def rule(kind: str, action: dict[str, str], **kwargs: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of data: its file and schema, a suite about its metadata, the rows it takes out, and what it trains."""
+    """A kind of data: its file and schema, a suite, the rows that it takes out, and what it trains."""
 
     name: str
     file: Path
@@ -51,6 +51,8 @@ class Kind:
     suite: list[dict[str, Any]]
     faulty: int
     model: str
+    is_measured: bool = True
+    loss: str = "cross_entropy"
 
 
 def images(folder: Path) -> Kind:
@@ -109,9 +111,67 @@ def tokens(folder: Path) -> Kind:
     return Kind("tokens", path, {"modality": "text", "columns": columns}, suite, 1, "reviews")
 
 
-def test_images_texts_and_tokens_go_from_upload_to_a_model_of_each_framework(tmp_path: Path) -> None:
+def interactions(folder: Path) -> Kind:
+    """Who rated what, how, and when; one rating is beyond the scale, one interaction stands twice."""
+    rows = [(number % SIDE, number // SIDE % SIDE, 1 + number % 5, moment(number)) for number in range(ROWS)]
+    path = written(
+        folder / "interactions.csv", ("user", "item", "rating", "time"), [*rows, (1, 2, 9, moment(0)), rows[7]]
+    )
+    columns = {
+        "user": {"role": "feature", "type": "integer"},
+        "item": {"role": "feature", "type": "integer"},
+        "rating": {"role": "target", "type": "integer"},
+        "time": {"role": "timestamp", "type": "datetime"},
+    }
+    unique = {
+        "type": "expect_compound_columns_to_be_unique",
+        "kwargs": {"column_list": ["user", "item", "time"]},
+        "severity": "critical",
+        "meta": {"clean": {"action": "dedupe"}},
+    }
+    suite = [rule("be_between", QUARANTINE, column="rating", min_value=1, max_value=5), unique]
+    schema = {"modality": "interactions", "columns": columns}
+    return Kind("interactions", path, schema, suite, 2, "ratings", is_measured=False, loss="mean_squared_error")
+
+
+def table(folder: Path) -> Kind:
+    """People with a few missing ages; one lives in no known city, one came before there was anybody."""
+    rows: list[tuple[Any, ...]] = [
+        ("" if number % 9 == 4 else 20 + number, f"{number}.50", CITIES[number % 3], f"2024-02-{1 + number % 29:02}")
+        for number in range(ROWS)
+    ]
+    rows += [(40, "7.25", "Atlantis", "2024-02-29"), (41, "8.75", CITIES[0], "1024-02-29")]
+    labelled = [(*row, CLASSES[number % 2]) for number, row in enumerate(rows)]
+    path = written(folder / "table.csv", ("age", "income", "city", "since", "label"), labelled)
+    columns = {
+        "age": {"role": "feature", "type": "integer"},
+        "income": {"role": "feature", "type": "decimal"},
+        "city": {"role": "protected", "type": "category"},
+        "since": {"role": "timestamp", "type": "date"},
+        "label": {"role": "target", "type": "category"},
+    }
+    suite = [
+        rule("not_be_null", {"action": "impute", "method": "median"}, column="age"),
+        rule("be_in_set", QUARANTINE, column="city", value_set=CITIES),
+        rule("be_between", QUARANTINE, column="since", min_value="2020-01-01T00:00:00"),
+        rule("be_between", QUARANTINE, column="income", min_value=0),
+    ]
+    return Kind("table", path, {"modality": "tabular", "columns": columns}, suite, 2, "people", is_measured=False)
+
+
+def moment(number: int) -> str:
+    return f"2024-01-01 10:{number:02}:00"
+
+
+def written(path: Path, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Path:
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([names, *rows])
+    return path
+
+
+def test_every_kind_goes_from_upload_to_a_model_of_each_framework(tmp_path: Path) -> None:
     alice = Person("alice", "engineers")
-    kinds = [images(tmp_path), texts(tmp_path), tokens(tmp_path)]
+    kinds = [images(tmp_path), texts(tmp_path), tokens(tmp_path), interactions(tmp_path), table(tmp_path)]
     register(alice, tmp_path)
     for kind in kinds:
         upload(alice, kind)
@@ -129,14 +189,25 @@ def register(alice: Person, folder: Path) -> None:
     for framework, suffix in FRAMEWORKS.items():
         pictures = tiny_models.cnn(folder / f"pictures.{suffix}", classes=2)
         reviews = tiny_models.token_classifier(folder / f"reviews.{suffix}", length=LENGTH, size=SIZE)
-        signature = tiny_models.image_signature(classes=2)
-        signature["outputs"][0]["classes"] = CLASSES
+        people = tiny_models.linear_classifier(folder / f"people.{suffix}")
+        ratings = tiny_models.ratings(folder / f"ratings.{suffix}", users=SIDE, items=SIDE)
         ids = {"name": "tokens", "shape": [-1, LENGTH], "dtype": "int32", "columns": ["review.tokens"]}
-        for name, file, inputs in (("pictures", pictures, signature["inputs"]), ("reviews", reviews, [ids])):
-            about = {"name": f"{name}-{framework}", "task": "classification", "tier": "low", "intended_use": "A test."}
+        pair = [{"name": name, "shape": [-1, 1], "dtype": "int64", "columns": [name]} for name in ("user", "item")]
+        classified = tiny_models.signature(classes=CLASSES, columns=["age", "income"])
+        rated = tiny_models.signature(outputs=1, kind="value")
+        for name, file, task, signature in (
+            ("pictures", pictures, "classification", classified | image_inputs()),
+            ("reviews", reviews, "classification", classified | {"inputs": [ids]}),
+            ("people", people, "classification", classified),
+            ("ratings", ratings, "regression", rated | {"inputs": pair}),
+        ):
+            about = {"name": f"{name}-{framework}", "task": task, "tier": "low", "intended_use": "A test."}
             alice.post("models/", about, status=201)
-            stated = json.dumps({**signature, "inputs": inputs})
-            alice.upload(f"models/{name}-{framework}/versions/", file, signature=stated)
+            alice.upload(f"models/{name}-{framework}/versions/", file, signature=json.dumps(signature))
+
+
+def image_inputs() -> dict[str, Any]:
+    return {"inputs": tiny_models.image_signature()["inputs"]}
 
 
 def upload(alice: Person, kind: Kind) -> None:
@@ -151,7 +222,12 @@ def assert_imported(alice: Person, kind: Kind) -> None:
     assert (version["state"], version["row_count"]) == ("ready", ROWS + kind.faulty), version["state_reason"]
     roles = {name: column["role"] for name, column in version["schema"]["columns"].items()}
     assert "target" in roles.values()
-    assert "metadata" in roles.values()
+    assert ("metadata" in roles.values()) is kind.is_measured
+    if kind.schema is not None:
+        stated = kind.schema["columns"]
+        assert {name: version["schema"]["columns"][name]["type"] for name in stated} == {
+            name: column["type"] for name, column in stated.items()
+        }
 
 
 def validate(alice: Person, kinds: list[Kind], *, version: int, success: bool) -> None:
@@ -176,12 +252,21 @@ def clean(alice: Person, kinds: list[Kind]) -> None:
         assert cleaning["cleaned_to"] == f"{kind.name}/2", cleaning
         report = cleaning["report"]
         assert (report["rows_in"], report["rows_out"]) == (ROWS + kind.faulty, ROWS)
+        assert report["cells_changed"] == (4 if kind.name == "table" else 0)
+        media = alice.get(f"datasets/{kind.name}/versions/2/")["media"]
+        assert {"images": ["image"], "texts": ["review"]}.get(kind.name, []) == list(media)
+        assert all(shown["problem_count"] == 0 for shown in media.values())
 
 
 def train(alice: Person, kinds: list[Kind]) -> None:
     started = [
         alice.post(
-            "trainings/", {"model": f"{kind.model}-{framework}/1", "dataset": f"{kind.name}/2", "recipe": RECIPE}
+            "trainings/",
+            {
+                "model": f"{kind.model}-{framework}/1",
+                "dataset": f"{kind.name}/2",
+                "recipe": {**RECIPE, "loss": kind.loss},
+            },
         )
         for kind in kinds
         for framework in FRAMEWORKS
