@@ -67,7 +67,7 @@ def measured(files: list[bytes]) -> None:
     from workers.datasets.images.decoding import shape_of
 
     shape = shape_of(files[0])
-    parts = [files[start : start + 8] for start in range(0, len(files), 8)]
+    parts = [files[start : start + 4] for start in range(0, len(files), 4)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for part in pool.map(lambda contents: measure(contents, shape, resize=False), parts):
             for found in part:

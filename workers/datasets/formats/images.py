@@ -34,7 +34,7 @@ IMAGE = "image"
 #: All pixels of an upload, unpacked; they lie on disk beside the job's other files.
 MAX_PIXEL_BYTES = 7 * 1024**3
 #: Files that one thread works on at once, whose pixels are in memory until they are written.
-_FILES_AT_ONCE = 8
+_FILES_AT_ONCE = 4
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from workers.datasets.canonical import tensor_values, thread_count
+from workers.datasets.canonical import tensor_values
 from workers.datasets.images import decoding, shaping
 from workers.datasets.images.measures import BLOCK_PIXELS, as_pictures, hash_texts, luma_of, measure
 from workers.datasets.images.shaping import Shape
@@ -158,14 +157,9 @@ def of_numbers(array: pa.Array) -> dict[str, pa.Array]:
     count = len(array)
     lowest, highest, mean = (np.full(count, np.nan) for _ in range(3))
     missing = np.zeros(count, dtype=np.int64)
-
-    def describe(start: int, block: pa.Array) -> None:
+    for start, block in _blocks(array):
         rows = slice(start, start + len(block))
         lowest[rows], highest[rows], mean[rows], missing[rows] = _numbers_of_block(block)
-
-    with ThreadPoolExecutor(thread_count()) as pool:
-        for _ in pool.map(lambda piece: describe(*piece), _blocks(array)):
-            pass
     return {
         "minimum": _floats(lowest),
         "maximum": _floats(highest),
