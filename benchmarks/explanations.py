@@ -74,6 +74,7 @@ def trained_model(folder: Path) -> tuple[Any, np.ndarray]:
 
 
 def assay_side(model: Any, rows: np.ndarray, background: np.ndarray, *, seed: int, **settings: Any) -> Explain:
+    from audits.engine.explainers.base import Task
     from audits.engine.explainers.permutation import PermutationExplainer, PermutationParameters
     from audits.engine.explainers.players import Players
 
@@ -86,13 +87,15 @@ def assay_side(model: Any, rows: np.ndarray, background: np.ndarray, *, seed: in
 
     def explain() -> np.ndarray:
         return explainer.explain(
-            model,
-            {"features": rows},
-            {"features": background},
-            players=players,
-            outputs=np.tile(np.arange(2), (len(rows), 1)),
-            output_names=("0", "1"),
-            seed=seed,
+            Task(
+                model=model,
+                rows={"features": rows},
+                background={"features": background},
+                players=players,
+                outputs=np.tile(np.arange(2), (len(rows), 1)),
+                output_names=("0", "1"),
+                seed=seed,
+            )
         ).values
 
     return explain

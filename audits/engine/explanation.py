@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from audits.engine.explainers import explainer_named
-from audits.engine.explainers.base import Attribution, Explainer, FloatArray, Scores
+from audits.engine.explainers.base import Attribution, Explainer, FloatArray, Scores, Task
 from audits.engine.explainers.drawing import draw_charts
 from audits.engine.explainers.outputs import OutputWords
 from audits.engine.explainers.players import check_finite, players_of
@@ -61,10 +61,10 @@ def run(context: JobContext) -> dict[str, Any]:
     predicted = words.predicted(scores)
     outputs = _chosen_outputs(request, words, predicted, len(table))
     output_names = words.names_of(outputs, is_predicted=request.outputs == "predicted")
-    attribution = explainer.explain(
-        model,
-        rows,
-        background,
+    task = Task(
+        model=model,
+        rows=rows,
+        background=background,
         players=players,
         outputs=outputs,
         output_names=output_names,
@@ -72,9 +72,10 @@ def run(context: JobContext) -> dict[str, Any]:
         scale=request.scale,
         progress=lambda done, total, message: context.progress(done, total, "rows", message),
     )
+    attribution = explainer.explain(task)
     row_count = len(table)
     measures = measure(
-        Subject(model, explainer, rows, background, players, outputs, request.seed, request.scale),
+        Subject(task, explainer),
         attribution,
         request.bounds,
         progress=lambda message: context.progress(row_count, row_count, "rows", message),

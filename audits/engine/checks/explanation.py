@@ -11,6 +11,7 @@ from audits.engine.attacks.space import rows_of
 from audits.engine.catalogue import ENTRIES, ExplanationParameters
 from audits.engine.checks.base import Check, CheckContext, CheckResult, FindingDraft, Metric, skipped
 from audits.engine.checks.rows import Rows
+from audits.engine.explainers.base import Task
 from audits.engine.explainers.outputs import OutputWords
 from audits.engine.explainers.permutation import PermutationExplainer, PermutationParameters
 from audits.engine.explainers.players import players_of
@@ -98,17 +99,18 @@ class ExplanationAdmission(Check):
             outputs = np.tile(np.arange(scores.shape[1], dtype=np.intp), (len(chosen), 1))
         explainer = PermutationExplainer(PermutationParameters(tolerance=settings.tolerance))
         players = players_of(context.signature, context.audited.schema)
-        attribution = explainer.explain(
-            context.model,
-            rows,
-            background,
+        task = Task(
+            model=context.model,
+            rows=rows,
+            background=background,
             players=players,
             outputs=outputs,
             output_names=words.names_of(outputs, is_predicted=words.has_classes),
             seed=context.seed,
             progress=lambda done, total, message: context.tell(0.6 * done / max(1, total), message),
         )
-        subject = Subject(context.model, explainer, rows, background, players, outputs, context.seed)
+        attribution = explainer.explain(task)
+        subject = Subject(task, explainer)
         return measure(subject, attribution, bounds, progress=lambda message: context.tell(0.7, message))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -41,6 +41,8 @@ class Attribution:
         output_numbers: which of the model's outputs each one is, shape (rows, outputs).
         evaluations: model rows computed for each explained row, shape (rows,).
         scale: ``logits`` or ``probabilities``.
+        hierarchy: how features were grouped, where the method groups them: shape (features - 1, 4), a linkage matrix as
+            of ``scipy.cluster.hierarchy``.
     """
 
     values: FloatArray
@@ -52,6 +54,18 @@ class Attribution:
     output_numbers: NDArray[np.intp]
     evaluations: NDArray[np.int64]
     scale: Scale = "logits"
+    hierarchy: FloatArray | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Attribution]) -> Attribution:
+        """Return the attributions of consecutive rows as one."""
+        return replace(
+            parts[0],
+            **{
+                name: np.concatenate([getattr(part, name) for part in parts])
+                for name in ("values", "base_values", "errors", "data", "output_numbers", "evaluations")
+            },
+        )
 
     @property
     def row_count(self) -> int:
@@ -98,14 +112,60 @@ class Attribution:
         )
 
 
+def quiet(done: float, total: float, message: str) -> None:
+    """Tell nobody how far it is."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be explained: the scores of rows of a model, against background rows.
+
+    Attributes:
+        outputs: the numbers of the model's outputs to explain for each row, shape (rows, outputs).
+        output_names: one a column of ``outputs``.
+        seed: of all that is drawn at random; the same task has the same attributions, bit for bit.
+    """
+
+    model: Model
+    rows: Inputs
+    background: Inputs
+    players: Players
+    outputs: NDArray[np.intp]
+    output_names: tuple[str, ...]
+    seed: int
+    scale: Scale = "logits"
+    progress: ProgressCallback = quiet
+
+    def __post_init__(self) -> None:
+        """Refuse an explanation of nothing, or against nothing."""
+        if not self.row_count:
+            raise JobError("no_rows", "There is no row to explain; choose a split that has rows.", place="rows")
+        if not self.background_count:
+            raise JobError(
+                "no_background_rows",
+                "There is no background row; attributions compare with the background and need at least one.",
+                place="background",
+            )
+
+    @property
+    def row_count(self) -> int:
+        return len(next(iter(self.rows.values())))
+
+    @property
+    def background_count(self) -> int:
+        return len(next(iter(self.background.values())))
+
+
 class Explainer(ABC):
     """A way to attribute a model's scores to its features. A plug-in of ``assay.explainers`` is one such class.
 
     ``parameters`` is a dataclass of the explainer's own settings; an instance of it is given to the constructor.
+    ``estimand`` says in a few words what the values are estimates of.
     """
 
     name: ClassVar[str]
     parameters: ClassVar[type[Any]]
+    estimand: ClassVar[str] = "interventional Shapley values"
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.parameters() if settings is None else settings
@@ -130,39 +190,21 @@ class Explainer(ABC):
         except (TypeError, ValueError) as error:
             raise JobError("parameter_out_of_range", str(error), place=cls.name) from error
 
-    @abstractmethod
-    def explain(
-        self,
-        model: Model,
-        rows: Inputs,
-        background: Inputs,
-        *,
-        players: Players,
-        outputs: NDArray[np.intp],
-        output_names: tuple[str, ...],
-        seed: int,
-        scale: Scale = "logits",
-        progress: ProgressCallback | None = None,
-    ) -> Attribution:
-        """Attribute the scores of each row to the players, against the background rows.
-
-        ``outputs`` has shape (rows, outputs): the numbers of the model's outputs to explain, for each row.
+    def explain(self, task: Task) -> Attribution:
+        """Attribute the scores of all rows, as one.
 
         Raises:
-            JobError: no rows, no background rows, a score that is not a number, or too many features for the method.
+            JobError: a score that is not a number, too many features for the method, a model that it cannot explain.
         """
+        return Attribution.joined(list(self.parts(task)))
 
+    @abstractmethod
+    def parts(self, task: Task, *, first: int = 0) -> Iterator[Attribution]:
+        """Yield the attributions of consecutive rows, a bounded number at a time, beginning with row ``first``.
 
-def check_rows(rows: Inputs, background: Inputs) -> None:
-    """Refuse an explanation of nothing, or against nothing."""
-    if not len(next(iter(rows.values()))):
-        raise JobError("no_rows", "There is no row to explain; choose a split that has rows.", place="rows")
-    if not len(next(iter(background.values()))):
-        raise JobError(
-            "no_background_rows",
-            "There is no background row; attributions compare with the background and need at least one.",
-            place="background",
-        )
+        ``first`` is 0 or where a part ended: who kept the parts before goes on from there and gets the same values, bit
+        for bit, as from the beginning.
+        """
 
 
 class Scores:

@@ -7,9 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from audits.engine.explainers.base import CHUNK_ROWS, FloatArray, Scores
-from audits.engine.explainers.players import Players
-from workers.frameworks.base import Inputs
+from audits.engine.explainers.base import CHUNK_ROWS, FloatArray, Scores, Task
 
 #: Composed inputs of one chunk stay below this.
 CHUNK_BYTES = 64 * 1024 * 1024
@@ -24,21 +22,12 @@ class Coalitions:
     row elsewhere: ``z * x + (1 - z) * b``, where the second product is shared by all explained rows.
     """
 
-    def __init__(
-        self,
-        scores: Scores,
-        rows: Inputs,
-        background: Inputs,
-        players: Players,
-        outputs: NDArray[np.intp],
-        *,
-        chunk_rows: int = CHUNK_ROWS,
-    ) -> None:
-        self._scores = scores
-        self._players = players
-        self._rows = {name: np.asarray(rows[name]) for name in players.assignment}
-        self._background = {name: np.asarray(background[name]) for name in players.assignment}
-        self._outputs = outputs
+    def __init__(self, task: Task, *, chunk_rows: int = CHUNK_ROWS) -> None:
+        self._scores = Scores(task.model, task.scale)
+        self._players = task.players
+        self._rows = {name: np.asarray(task.rows[name]) for name in task.players.assignment}
+        self._background = {name: np.asarray(task.background[name]) for name in task.players.assignment}
+        self._outputs = task.outputs
         self._are_all: bool | None = None
         row_bytes = sum(values.itemsize * math.prod(values.shape[1:]) for values in self._rows.values())
         self._chunk_rows = max(1, min(chunk_rows, CHUNK_BYTES // max(1, row_bytes)))

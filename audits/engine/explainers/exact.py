@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +13,9 @@ from audits.engine.explainers.base import (
     Attribution,
     Explainer,
     FloatArray,
-    ProgressCallback,
-    Scale,
-    Scores,
-    check_rows,
+    Task,
 )
 from audits.engine.explainers.coalitions import SCORE_BYTES, Coalitions
-from audits.engine.explainers.players import Players
-from workers.frameworks.base import Inputs, Model
 from workers.protocol import JobError
 
 MAXIMUM_FEATURES = 12
@@ -42,59 +38,46 @@ class ExactExplainer(Explainer):
     name = "exact"
     parameters = ExactParameters
 
-    def explain(
-        self,
-        model: Model,
-        rows: Inputs,
-        background: Inputs,
-        *,
-        players: Players,
-        outputs: NDArray[np.intp],
-        output_names: tuple[str, ...],
-        seed: int,  # noqa: ARG002 (part of the interface)
-        scale: Scale = "logits",
-        progress: ProgressCallback | None = None,
-    ) -> Attribution:
-        check_rows(rows, background)
-        if players.count > MAXIMUM_FEATURES:
+    def parts(self, task: Task, *, first: int = 0) -> Iterator[Attribution]:
+        features = task.players.count
+        if features > MAXIMUM_FEATURES:
             raise JobError(
                 "too_many_features",
-                f"Exact values of {players.count} features need 2^{players.count} coalitions a row; the method 'exact' "
+                f"Exact values of {features} features need 2^{features} coalitions a row; the method 'exact' "
                 f"takes up to {MAXIMUM_FEATURES}. Use 'permutation', which gives the error of every value.",
                 place="method",
             )
-        coalitions = Coalitions(Scores(model, scale), rows, background, players, outputs)
-        masks, weights = _coalitions(players.count)
+        coalitions = Coalitions(task)
+        masks, weights = _coalitions(features)
         row_scores, background_scores = coalitions.of_rows(), coalitions.of_background()
         base = background_scores.mean(axis=0)
-        row_count, output_count = outputs.shape
-        worths = np.zeros((row_count, len(masks), output_count))
+        output_count = task.outputs.shape[1]
         inner = masks[1:-1]
         together = max(1, SCORE_BYTES // max(1, len(masks) * output_count * 8))
         background_count = len(background_scores)
-        for first in range(0, row_count if len(inner) else 0, together):
-            chosen = np.arange(first, min(first + together, row_count))
-            for number in range(background_count):
-                worths[chosen, 1:-1] += coalitions.evaluate(chosen, inner, np.full(len(inner), number, dtype=np.intp))
-                if progress is not None:
-                    progress(first, row_count, f"background row {number + 1} of {background_count}")
-        worths /= background_count
-        worths[:, 0] = base[outputs]
-        worths[:, -1] = row_scores
-        if progress is not None:
-            progress(row_count, row_count, "")
-        shape = (row_count, *players.grid, output_count)
-        return Attribution(
-            values=np.einsum("fs,rso->rfo", weights, worths).reshape(shape),
-            base_values=base[outputs],
-            errors=np.zeros(shape),
-            data=players.data(rows),
-            feature_names=players.names,
-            output_names=output_names,
-            output_numbers=outputs,
-            evaluations=np.full(row_count, len(inner) * background_count + 1, dtype=np.int64),
-            scale=scale,
-        )
+        for start in range(first, task.row_count, together):
+            chosen = np.arange(start, min(start + together, task.row_count))
+            worths = np.zeros((len(chosen), len(masks), output_count))
+            for number in range(background_count if len(inner) else 0):
+                worths[:, 1:-1] += coalitions.evaluate(chosen, inner, np.full(len(inner), number, dtype=np.intp))
+                task.progress(start, task.row_count, f"background row {number + 1} of {background_count}")
+            worths /= background_count
+            outputs = task.outputs[chosen]
+            worths[:, 0] = base[outputs]
+            worths[:, -1] = row_scores[chosen]
+            shape = (len(chosen), *task.players.grid, output_count)
+            yield Attribution(
+                values=np.einsum("fs,rso->rfo", weights, worths).reshape(shape),
+                base_values=base[outputs],
+                errors=np.zeros(shape),
+                data=task.players.data({name: values[chosen] for name, values in task.rows.items()}),
+                feature_names=task.players.names,
+                output_names=task.output_names,
+                output_numbers=outputs,
+                evaluations=np.full(len(chosen), len(inner) * background_count + 1, dtype=np.int64),
+                scale=task.scale,
+            )
+        task.progress(task.row_count, task.row_count, "")
 
 
 def _coalitions(features: int) -> tuple[NDArray[np.bool_], FloatArray]:

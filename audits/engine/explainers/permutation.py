@@ -14,14 +14,9 @@ from audits.engine.explainers.base import (
     Attribution,
     Explainer,
     FloatArray,
-    ProgressCallback,
-    Scale,
-    Scores,
-    check_rows,
+    Task,
 )
 from audits.engine.explainers.coalitions import SCORE_BYTES, Coalitions
-from audits.engine.explainers.players import Players
-from workers.frameworks.base import Inputs, Model
 
 #: Squared differences behind a standard error, at the least; fewer make it too uncertain to stop on.
 DEGREES_OF_FREEDOM = 16
@@ -81,50 +76,33 @@ class PermutationExplainer(Explainer):
     parameters = PermutationParameters
     settings: PermutationParameters
 
-    def explain(
-        self,
-        model: Model,
-        rows: Inputs,
-        background: Inputs,
-        *,
-        players: Players,
-        outputs: NDArray[np.intp],
-        output_names: tuple[str, ...],
-        seed: int,
-        scale: Scale = "logits",
-        progress: ProgressCallback | None = None,
-    ) -> Attribution:
-        check_rows(rows, background)
-        coalitions = Coalitions(
-            Scores(model, scale), rows, background, players, outputs, chunk_rows=self.settings.chunk_rows
-        )
-        walks = _Walks(coalitions, players.count, outputs, seed)
-        row_count = len(outputs)
-        for first in range(0, row_count, walks.rows_together):
-            active = np.arange(first, min(first + walks.rows_together, row_count))
+    def parts(self, task: Task, *, first: int = 0) -> Iterator[Attribution]:
+        coalitions = Coalitions(task, chunk_rows=self.settings.chunk_rows)
+        features = task.players.count
+        walks = _Walks(coalitions, features, task.outputs, task.seed)
+        for start in range(first, task.row_count, walks.rows_together):
+            chosen = active = np.arange(start, min(start + walks.rows_together, task.row_count))
             sweep = 0
             while len(active):
                 for done in walks.sweep(active, sweep):
-                    if progress is not None:
-                        progress(
-                            first, row_count, f"sweep {sweep + 1}, background row {done} of {walks.background_count}"
-                        )
+                    message = f"sweep {sweep + 1}, background row {done} of {walks.background_count}"
+                    task.progress(start, task.row_count, message)
                 sweep += 1
                 active = active[~self._is_done(walks, active, sweep)]
-        if progress is not None:
-            progress(row_count, row_count, "")
-        shape = (row_count, *players.grid, outputs.shape[1])
-        return Attribution(
-            values=walks.values(slice(None)).reshape(shape),
-            base_values=walks.base[outputs],
-            errors=walks.errors(slice(None)).reshape(shape),
-            data=players.data(rows),
-            feature_names=players.names,
-            output_names=output_names,
-            output_numbers=outputs,
-            evaluations=walks.pairs * 2 * max(0, players.count - 1) + 1,
-            scale=scale,
-        )
+            outputs = task.outputs[chosen]
+            shape = (len(chosen), *task.players.grid, outputs.shape[1])
+            yield Attribution(
+                values=walks.values(chosen).reshape(shape),
+                base_values=walks.base[outputs],
+                errors=walks.errors(chosen).reshape(shape),
+                data=task.players.data({name: values[chosen] for name, values in task.rows.items()}),
+                feature_names=task.players.names,
+                output_names=task.output_names,
+                output_numbers=outputs,
+                evaluations=walks.pairs[chosen] * 2 * max(0, features - 1) + 1,
+                scale=task.scale,
+            )
+        task.progress(task.row_count, task.row_count, "")
 
     def _is_done(self, walks: _Walks, active: NDArray[np.intp], sweeps: int) -> NDArray[np.bool_]:
         if sweeps >= self.settings.maximum_sweeps:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audits.engine.captions import rank_correlation
-from audits.engine.explainers.base import Attribution, Explainer, FloatArray, Scale, Scores
+from audits.engine.explainers.base import Attribution, Explainer, FloatArray, Scores, Task, quiet
 from audits.engine.explainers.exact import MAXIMUM_FEATURES, ExactExplainer
 from audits.engine.explainers.permutation import PermutationExplainer, PermutationParameters
-from audits.engine.explainers.players import Players
 from workers.frameworks.base import Inputs, Model
 from workers.protocol import JobError
 
@@ -116,29 +115,24 @@ class Measure:
 
 @dataclass(frozen=True)
 class Subject:
-    """What was explained, as the measures need it to explain parts of it again."""
+    """What was explained and by what, as the measures need it to explain parts of it again."""
 
-    model: Model
+    task: Task
     explainer: Explainer
-    rows: Inputs
-    background: Inputs
-    players: Players
-    outputs: NDArray[np.intp]
-    seed: int
-    scale: Scale = "logits"
 
     def explain(
         self, chosen: NDArray[np.intp], *, explainer: Explainer, rows: Inputs, background: Inputs, seed: int
     ) -> Attribution:
+        outputs = self.task.outputs[chosen]
         return explainer.explain(
-            self.model,
-            {name: values[chosen] for name, values in rows.items()},
-            background,
-            players=self.players,
-            outputs=self.outputs[chosen],
-            output_names=tuple(str(number) for number in range(self.outputs.shape[1])),
-            seed=seed,
-            scale=self.scale,
+            replace(
+                self.task,
+                rows={name: values[chosen] for name, values in rows.items()},
+                background=background,
+                outputs=outputs,
+                seed=seed,
+                progress=quiet,
+            )
         )
 
 
@@ -147,14 +141,14 @@ def measure(
 ) -> list[Measure]:
     """Take all measures of an explanation. The model's weights are the same before and after."""
     tell = progress or (lambda _: None)
-    generator = np.random.default_rng([subject.seed, 17])
+    generator = np.random.default_rng([subject.task.seed, 17])
     count = min(MEASURED_ROWS, attribution.row_count)
     chosen = np.sort(generator.choice(attribution.row_count, count, replace=False))
-    background_count = len(next(iter(subject.background.values())))
+    background_count = subject.task.background_count
     few = np.sort(generator.choice(background_count, min(MEASURED_BACKGROUND, background_count), replace=False))
-    small = {name: np.asarray(values)[few] for name, values in subject.background.items()}
+    small = {name: np.asarray(values)[few] for name, values in subject.task.background.items()}
     brief = PermutationExplainer(PermutationParameters(tolerance=1e9))
-    before = subject.explain(chosen, explainer=brief, rows=subject.rows, background=small, seed=subject.seed)
+    before = subject.explain(chosen, explainer=brief, rows=subject.task.rows, background=small, seed=subject.task.seed)
 
     measures = [_additivity(subject, attribution, bounds), *_errors(attribution, bounds)]
     tell("stability under small noise")
@@ -168,8 +162,8 @@ def measure(
 
 def _additivity(subject: Subject, attribution: Attribution, bounds: Bounds) -> Measure:
     """Base and values against the scores of the rows, computed anew and in batches of another size."""
-    scores = Scores(subject.model, subject.scale).in_chunks(subject.rows, 17)
-    background = Scores(subject.model, subject.scale).in_chunks(subject.background, 17)
+    scores = Scores(subject.task.model, subject.task.scale).in_chunks(subject.task.rows, 17)
+    background = Scores(subject.task.model, subject.task.scale).in_chunks(subject.task.background, 17)
     expected = np.take_along_axis(scores, attribution.output_numbers, axis=1)
     everything = np.concatenate([scores, background])
     spread = float(everything.max() - everything.min()) or 1.0
@@ -221,16 +215,16 @@ def _stability(
     """Explain the same rows with a little noise on their float inputs, with the same permutations."""
     noisy = {}
     is_applicable = False
-    for name, values in subject.rows.items():
+    for name, values in subject.task.rows.items():
         array = np.asarray(values)
         if np.issubdtype(array.dtype, np.floating):
             is_applicable = True
-            spread = np.asarray(subject.background[name], dtype=np.float64).std(axis=0)
+            spread = np.asarray(subject.task.background[name], dtype=np.float64).std(axis=0)
             array = (array + NOISE * spread * generator.standard_normal(array.shape)).astype(array.dtype)
         noisy[name] = array
     value = None
     if is_applicable:
-        after = subject.explain(chosen, explainer=brief, rows=noisy, background=background, seed=subject.seed)
+        after = subject.explain(chosen, explainer=brief, rows=noisy, background=background, seed=subject.task.seed)
         value = _finite(float(np.median(_relative_change(before.flat_values, after.flat_values))))
     return Measure(
         name="stability",
@@ -258,16 +252,16 @@ def _randomisation(
     generator: np.random.Generator,
 ) -> Measure:
     """Rank correlation of the values with those of the same network with random kernels: it has to be low."""
-    is_applicable = subject.players.count >= FEWEST_FEATURES_TO_RANK
+    is_applicable = subject.task.players.count >= FEWEST_FEATURES_TO_RANK
     correlations: list[float] = []
     note = "rank correlation with the values of the same network with random weights; near 0 when they tell them apart"
     if is_applicable:
         for _ in range(RANDOMISATIONS):
             after = _with_random_weights(
-                subject.model,
+                subject.task.model,
                 generator,
                 lambda: subject.explain(
-                    chosen, explainer=brief, rows=subject.rows, background=background, seed=subject.seed
+                    chosen, explainer=brief, rows=subject.task.rows, background=background, seed=subject.task.seed
                 ),
             )
             correlation = rank_correlation(before.values.reshape(-1).tolist(), after.values.reshape(-1).tolist())
@@ -312,9 +306,11 @@ def _with_random_weights(model: Model, generator: np.random.Generator, work: Cal
 
 def _agreement(subject: Subject, attribution: Attribution, chosen: NDArray[np.intp], bounds: Bounds) -> Measure:
     """Explain some rows a second time: exactly where that is cheap, else with other permutations."""
-    background_count = len(next(iter(subject.background.values())))
+    background_count = subject.task.background_count
     cost = (
-        2**subject.players.count * background_count * len(chosen) if subject.players.count <= MAXIMUM_FEATURES else None
+        2**subject.task.players.count * background_count * len(chosen)
+        if subject.task.players.count <= MAXIMUM_FEATURES
+        else None
     )
     is_exact = not isinstance(subject.explainer, ExactExplainer) and cost is not None and cost <= EXACT_EVALUATIONS
     if is_exact:
@@ -324,7 +320,7 @@ def _agreement(subject: Subject, attribution: Attribution, chosen: NDArray[np.in
     else:
         other = PermutationExplainer()
     second = subject.explain(
-        chosen, explainer=other, rows=subject.rows, background=subject.background, seed=subject.seed + 1
+        chosen, explainer=other, rows=subject.task.rows, background=subject.task.background, seed=subject.task.seed + 1
     )
     change = _relative_change(attribution.flat_values[chosen], second.flat_values)
     return Measure(

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from audits.engine import explanation
-from audits.engine.explainers.base import Attribution, Explainer
+from audits.engine.explainers.base import Attribution, Explainer, Task
 from audits.engine.explainers.exact import ExactExplainer
 from audits.engine.explainers.permutation import PermutationExplainer, PermutationParameters
 from audits.engine.explainers.players import Players, players_of
@@ -43,13 +43,15 @@ def explain(
 ) -> Attribution:
     count = len(next(iter(rows.values())))
     return explainer.explain(
-        model,
-        rows,
-        background,
-        players=players,
-        outputs=all_outputs(count, outputs),
-        output_names=tuple(map(str, range(outputs))),
-        seed=seed,
+        Task(
+            model=model,
+            rows=rows,
+            background=background,
+            players=players,
+            outputs=all_outputs(count, outputs),
+            output_names=tuple(map(str, range(outputs))),
+            seed=seed,
+        )
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from audits.engine.explainers.base import Task
 from audits.engine.explainers.permutation import PermutationExplainer
 from audits.engine.explainers.players import check_finite, players_of
 from tests.audits.engine.explained import NumpyModel, all_outputs
@@ -61,13 +62,15 @@ def test_a_column_that_feeds_two_inputs_is_one_feature() -> None:
         outputs=1,
     )
     answer = PermutationExplainer().explain(
-        model,
-        {"left": np.array([[2.0, 3.0]]), "right": np.array([[2.0]])},
-        {"left": np.zeros((2, 2)), "right": np.zeros((2, 1))},
-        players=players,
-        outputs=all_outputs(1, 1),
-        output_names=("y",),
-        seed=0,
+        Task(
+            model=model,
+            rows={"left": np.array([[2.0, 3.0]]), "right": np.array([[2.0]])},
+            background={"left": np.zeros((2, 2)), "right": np.zeros((2, 1))},
+            players=players,
+            outputs=all_outputs(1, 1),
+            output_names=("y",),
+            seed=0,
+        )
     )
     np.testing.assert_allclose(answer.values[0, :, 0], [202, 30])
 

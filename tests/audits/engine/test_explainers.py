@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from audits.engine.explainers import explainer_named
-from audits.engine.explainers.base import Attribution, Explainer
+from audits.engine.explainers.base import Attribution, Explainer, Task
 from audits.engine.explainers.exact import ExactExplainer
 from audits.engine.explainers.permutation import PermutationExplainer, PermutationParameters
 from audits.engine.explainers.players import Players
@@ -31,14 +31,16 @@ def explain(
     count = model.signature.output.shape[-1]
     chosen = all_outputs(len(rows), count) if outputs is None else outputs
     return explainer.explain(
-        model,
-        {"features": rows},
-        {"features": background},
-        players=players or flat_players(rows.shape[1]),
-        outputs=chosen,
-        output_names=tuple(f"output {number}" for number in range(chosen.shape[1])),
-        seed=seed,
-        **more,  # type: ignore[arg-type]
+        Task(
+            model=model,
+            rows={"features": rows},
+            background={"features": background},
+            players=players or flat_players(rows.shape[1]),
+            outputs=chosen,
+            output_names=tuple(f"output {number}" for number in range(chosen.shape[1])),
+            seed=seed,
+            **more,  # type: ignore[arg-type]
+        )
     )
 
 
