@@ -1,4 +1,4 @@
-"""What a case of the corpus is: how its file is made, what the inspection has to say, and how the file bites."""
+"""What a file of the corpus is: how it is made, what the inspection has to say, and how a hostile one bites."""
 
 from __future__ import annotations
 
@@ -62,7 +62,6 @@ class Case:
         rules: the ids of which a finding that decides must be one.
         format: the format whose reader has to judge it; while that reader is missing, ``ART-03.format`` is as good.
         bite: what opens the file so that it does its harm: a name of ``trusting.LOADERS``.
-        toothless: why the file has no bite here, where it has none: what it shows instead.
         verdict: ``quarantined`` where the file is what only somebody's word lets in, and nothing in it decides.
     """
 
@@ -70,18 +69,32 @@ class Case:
     says: str
     make: Callable[[Workshop], Path]
     rules: tuple[str, ...]
-    format: str = ""
-    bite: str | None = None
-    toothless: str = ""
+    format: str
+    bite: str
     verdict: Literal["rejected", "quarantined"] = "rejected"
-
-    def __post_init__(self) -> None:
-        if (self.bite is None) == (self.toothless == ""):
-            raise ValueError(f"{self.id} either bites or says why it does not.")
 
     @property
     def family(self) -> str:
         return self.id.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """A file that does no harm and is no model either: damaged, incomplete, or of values that no loader takes.
+
+    It is refused as a hostile one is, so that its owner learns what is wrong and where; it is not counted among them.
+
+    Attributes:
+        rules: the ids of which a finding that decides must be one.
+        format: the format whose reader has to judge it.
+    """
+
+    id: str
+    says: str
+    make: Callable[[Workshop], Path]
+    rules: tuple[str, ...]
+    format: str
+    verdict: Literal["rejected"] = "rejected"
 
 
 @dataclass(frozen=True)

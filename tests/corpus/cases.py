@@ -13,21 +13,27 @@ from tests.corpus import (
     containers,
     graphs,
     hdf5_files,
+    keras_archives,
     keras_files,
+    keras_training,
+    legacy_models,
     masquerades,
     ordinary,
     packages,
     pt2_files,
     pt2_weights,
 )
-from tests.corpus.case import Benign, Case, Workshop
+from tests.corpus.case import Benign, Case, Unfit, Workshop
 
 _MODULES = (
     checkpoints,
     containers,
     arrays,
     keras_files,
+    keras_archives,
+    keras_training,
     hdf5_files,
+    legacy_models,
     pt2_files,
     pt2_weights,
     graphs,
@@ -38,19 +44,22 @@ _MODULES = (
 )
 
 CASES: tuple[Case, ...] = tuple(case for module in _MODULES for case in module.CASES)
+UNFIT: tuple[Unfit, ...] = tuple(case for module in _MODULES for case in getattr(module, "UNFIT", ()))
 BENIGN: tuple[Benign, ...] = tuple(case for module in _MODULES for case in getattr(module, "BENIGN", ()))
 #: Families in the order of the modules.
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(case.family for case in (*CASES, *BENIGN)))
 SEEDS = (0, 1, 2)
 
 
-def workshop(case: Case | Benign, seed: int, folder: Path, samples: Path) -> Workshop:
+def workshop(case: Case | Unfit | Benign, seed: int, folder: Path, samples: Path) -> Workshop:
     """Return the place where a case is made, and its own chance: the same for the same id and seed."""
     inside = folder / case.id.replace("/", ".") / str(seed)
     inside.mkdir(parents=True)
     return Workshop(inside, samples, random.Random(f"{case.id}:{seed}"))
 
 
-def make_all(cases: Iterable[Case | Benign], seeds: Iterable[int], folder: Path, samples: Path) -> dict[str, Path]:
+def make_all(
+    cases: Iterable[Case | Unfit | Benign], seeds: Iterable[int], folder: Path, samples: Path
+) -> dict[str, Path]:
     """Make files and return their paths by ``id#seed``."""
     return {f"{case.id}#{seed}": case.make(workshop(case, seed, folder, samples)) for case in cases for seed in seeds}

@@ -243,6 +243,21 @@ def _harmless_first(path: Path, shop: Workshop) -> None:
     _append(path, name="pickle", content=hostile)
 
 
+def _through_a_link(path: Path, shop: Workshop) -> None:
+    # No name leaves the folder: the second member is written to where the first one points.
+    name = shop.word()
+    _append(path, name=name, kind=tarfile.SYMTYPE, link="../..")
+    _append(path, name=f"{name}/marker", content=b"x")
+
+
+def _other_name(path: Path, shop: Workshop) -> None:
+    # Readers that know no extended headers see the harmless name.
+    with tarfile.open(path, "a", format=tarfile.PAX_FORMAT) as archive:
+        information = tarfile.TarInfo(shop.word())
+        information.pax_headers = {"path": "../../marker"}
+        archive.addfile(information)
+
+
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
 _TAR_TRICKS = {
     "pickle": lambda path, shop: None,
@@ -251,6 +266,8 @@ _TAR_TRICKS = {
     "hard_link": lambda path, shop: _append(path, name=shop.word(), kind=tarfile.LNKTYPE, link=_at_decoy(shop)),
     "traversal": lambda path, shop: _append(path, name="../../marker", content=b"x"),
     "absolute": lambda path, shop: _append(path, name=str(shop.marker), content=b"x"),
+    "through_link": _through_a_link,
+    "other_name": _other_name,
     "device": lambda path, shop: _append(path, name=shop.word(), kind=shop.rng.choice(_DEVICES)),
     "behind_the_end": lambda path, shop: path.write_bytes(path.read_bytes() + b"hidden" * 100),
 }
@@ -318,6 +335,8 @@ CASES: tuple[Case, ...] = (
     _tar_trick("hard_link", "A member is a hard link out of the archive.", _TAR_RULES, "tarfile"),
     _tar_trick("traversal", "The name of a member leaves the folder.", _TAR_RULES, "tarfile"),
     _tar_trick("absolute", "The name of a member is absolute.", _TAR_RULES, "tarfile"),
+    _tar_trick("through_link", "A member is written through a link that another one is.", _TAR_RULES, "tarfile"),
+    _tar_trick("other_name", "A header in front gives a member another name, which leaves.", _TAR_RULES, "tarfile"),
     _tar_trick("device", "A device or a pipe is among the members, which torch passes over.", _TAR_RULES),
     _tar_trick("behind_the_end", "Data follows the end of the archive.", _TAR_RULES),
 )

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.corpus import samples
-from tests.corpus.cases import BENIGN, CASES, make_all
+from tests.corpus.cases import BENIGN, CASES, UNFIT, make_all
 from tests.corpus.inspecting import MEMORY_BYTES
 from tests.corpus.mutations import mutate
 
@@ -34,9 +34,9 @@ _LARGEST_BASE = 256 * 1024
 
 
 def bases(folder: Path, exports: Path) -> dict[str, list[Path]]:
-    """Write the files that are changed: the benign and the hostile ones of the corpus, by format."""
+    """Write the files that are changed: all of the corpus, by format."""
     found: dict[str, list[Path]] = {}
-    cases = [case for case in (*BENIGN, *CASES) if case.format]
+    cases = [case for case in (*BENIGN, *UNFIT, *CASES) if case.format]
     formats = {case.id: case.format for case in cases}
     for name, path in make_all(cases, (0,), folder, exports).items():
         if path.stat().st_size <= _LARGEST_BASE:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.corpus import samples
-from tests.corpus.case import Benign, Case, Workshop
+from tests.corpus.case import Benign, Case, Unfit, Workshop
 from tests.corpus.gadgets import shell, stored_code
+from tests.corpus.host import lay_classes_beside
 from tests.corpus.native import library
 from tests.corpus.pickles import assemble, call
 from tests.corpus.zips import Entry, write_zip
 
+#: An operator that no library of this project registers, with a name as long as that of one which TensorFlow has.
+CUSTOM_OPERATOR = "Write_Fil"
 #: Files of a SavedModel, by their path in its folder.
 Files = dict[str, bytes]
 
@@ -73,7 +75,7 @@ def _in_a_tar(shop: Workshop) -> Path:
 
 
 def _custom_operator(files: Files, shop: Workshop) -> None:
-    files["saved_model.pb"] = files["saved_model.pb"].replace(b"WriteFile", b"Write_Fil")
+    files["saved_model.pb"] = files["saved_model.pb"].replace(b"WriteFile", CUSTOM_OPERATOR.encode())
 
 
 def protobuf_number(value: int) -> bytes:
@@ -142,13 +144,10 @@ _ENTRY = ("ART-02.unknown_entry", "ART-01.native_code")
 _VARIABLES = ("ART-02.checkpoint", "ART-02.checksum", "ART-02.missing_entry", "ART-02.unknown_entry")
 #: A file beside the model is told and left out of the copy, and the model is read; nobody has accepted it yet.
 _LEFT_OUT = ("ART-03.saved_model", "ART-03.torchscript")
-_NOT_REGISTERED = "It is of a compiled library that registers it, and only such a library could show what it does."
 
 
-def _case(
-    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: str | None, why: str = ""
-) -> Case:
-    return Case(f"saved_model/{name}", says, make, rules, "saved_model", bite, why)
+def _case(name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: str) -> Case:
+    return Case(f"saved_model/{name}", says, make, rules, "saved_model", bite)
 
 
 def _beside(name: str, says: str, change: Callable[[Files, Workshop], None], bite: str) -> Case:
@@ -203,11 +202,9 @@ def _code_of(entries: list[Entry]) -> Entry:
     return next(entry for entry in entries if "/code/" in entry.name and entry.name.endswith(".py"))
 
 
-def _custom_class(entries: list[Entry], shop: Workshop) -> None:
-    entry = _code_of(entries)
-    entry.content = entry.content.replace(
-        b"  def forward", b"  it : __torch__.torch.classes.assay.Thing\n  def forward", 1
-    )
+def _custom_class(shop: Workshop) -> Path:
+    lay_classes_beside(shop)
+    return _script("CustomClass")(shop)
 
 
 def _unknown_operator(entries: list[Entry], shop: Workshop) -> None:
@@ -245,8 +242,21 @@ _SCRIPT_RULES = (
 )
 
 
-def _jit(name: str, says: str, make: Callable[[Workshop], Path], bite: str | None = "torch.jit", why: str = "") -> Case:
-    return Case(f"torchscript/{name}", says, make, _SCRIPT_RULES, "torchscript", bite, why)
+def _jit(name: str, says: str, make: Callable[[Workshop], Path], bite: str = "torch.jit") -> Case:
+    return Case(f"torchscript/{name}", says, make, _SCRIPT_RULES, "torchscript", bite)
+
+
+def _exhausting(name: str, says: str, make: Callable[[Workshop], Path]) -> Case:
+    """Return code that waits for somebody's word: nothing tells before it runs what time and memory it takes."""
+    return Case(
+        f"torchscript/{name}",
+        says,
+        make,
+        ("ART-03.torchscript",),
+        "torchscript",
+        "torch.jit.limited",
+        verdict="quarantined",
+    )
 
 
 CASES: tuple[Case, ...] = (
@@ -260,6 +270,7 @@ CASES: tuple[Case, ...] = (
     _case("records", "A data set is written to the host.", _graph("records"), _OPERATOR, "saved_model"),
     _case("summary", "A summary is written to the host.", _graph("summary"), _OPERATOR, "saved_model"),
     _case("read", "A file of the host is read.", _graph("read"), _OPERATOR, "saved_model"),
+    _case("lines", "A data set is the lines of a file of the host.", _graph("lines"), _OPERATOR, "saved_model"),
     _case("list", "Files of the host are listed.", _graph("list"), _OPERATOR, "saved_model"),
     _case("immutable", "A constant is a file of the host.", _graph("immutable"), _OPERATOR, "saved_model"),
     _case(
@@ -278,11 +289,19 @@ CASES: tuple[Case, ...] = (
     ),
     _case(
         "custom",
-        "An operator of somebody's library.",
+        "An operator of somebody's library, which writes.",
         _changed(_custom_operator),
         ("ART-01.operator", "ART-01.custom_operator"),
-        None,
-        _NOT_REGISTERED,
+        "saved_model.operators",
+    ),
+    Case(
+        "saved_model/memory",
+        "The answer is of 4 GiB.",
+        _graph("memory"),
+        ("ART-03.saved_model",),
+        "saved_model",
+        "saved_model.limited",
+        verdict="quarantined",
     ),
     _case(
         "repeated",
@@ -326,20 +345,15 @@ CASES: tuple[Case, ...] = (
         _VARIABLES,
         "variables.shards",
     ),
-    _case(
-        "damaged_index",
-        "The index of the variables is damaged.",
-        _changed(_damaged_index, "plain"),
-        _VARIABLES,
-        None,
-        "TensorFlow compares the checksum of every block of the index, and no other reader of it is here.",
-    ),
     _jit("writes", "The forward method makes a file.", _script("Writes")),
     _jit("inside", "A module of the module makes a file.", _script("WritesInside")),
     _jit("branch", "A branch makes a file.", _script("WritesInABranch")),
     _jit("function", "A function beside the module makes a file.", _script("WritesInAFunction")),
     _jit("loaded", "Loading makes a file, before anything is called.", _script("WritesWhenLoaded")),
     _jit("saves", "A tensor is saved to the host.", _script("Saves")),
+    _jit("reads", "The answer is a file of the host.", _script("Reads")),
+    _exhausting("never_ends", "A loop that never ends.", _script("NeverEnds")),
+    _exhausting("fills_memory", "4 TiB of numbers.", _script("FillsMemory")),
     _jit("constants", "The constants are a hostile pickle.", _script_with(_hostile_constants), "zip.directory"),
     _jit("data", "The data are a hostile pickle.", _script_with(_hostile_data), "zip.directory"),
     Case(
@@ -350,7 +364,7 @@ CASES: tuple[Case, ...] = (
         "torchscript",
         "torch",
     ),
-    _jit("custom_class", "A class of somebody's library.", _script_with(_custom_class), None, _NOT_REGISTERED),
+    _jit("custom_class", "A class of somebody's library, which writes.", _custom_class, "torch.jit.classes"),
     _jit(
         "unknown_operator", "An operator of somebody's library.", _script_with(_unknown_operator), "torch.jit.library"
     ),
@@ -367,17 +381,16 @@ CASES: tuple[Case, ...] = (
     _jit("deep_code", "30,000 brackets.", _script_with(_deep_code), "torch.jit.limited"),
 )
 
-
-def _plain_tar(shop: Workshop) -> Path:
-    folder = placed_graph(shop, "plain", shop.folder / "files")
-    path = shop.path(".tar")
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                archive.add(file, f"model/{file.relative_to(folder).as_posix()}")
-    shutil.rmtree(folder)
-    return path
-
+#: TensorFlow compares the checksum of every block of the index.
+UNFIT: tuple[Unfit, ...] = (
+    Unfit(
+        "saved_model/damaged_index",
+        "The index of the variables is damaged.",
+        _changed(_damaged_index, "plain"),
+        _VARIABLES,
+        "saved_model",
+    ),
+)
 
 BENIGN: tuple[Benign, ...] = (
     Benign("saved_model/plain", "A matrix product.", _graph("plain"), "saved_model", "quarantined"),

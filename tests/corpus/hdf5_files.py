@@ -1,8 +1,7 @@
-"""HDF5: files that point outside, lie about sizes, or hide what a plain walk does not see; and legacy Keras models."""
+"""HDF5: files that point outside, lie about sizes, or hide what a plain walk does not see."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import zlib
 from collections.abc import Callable
@@ -12,10 +11,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from tests.corpus.case import DECOY, Benign, Case, Workshop
+from tests.corpus.case import DECOY, Benign, Case, Unfit, Workshop
 from tests.corpus.checkpoints import zip_entries
 from tests.corpus.gadgets import shell
-from tests.corpus.keras_files import entries_of, stored_function, written
+from tests.corpus.keras_files import entries_of, written
 from tests.corpus.pickles import call, plain
 from tests.corpus.zips import zip_bytes
 
@@ -183,7 +182,7 @@ def _in_keras(trick: Trick) -> Callable[[Workshop], Path]:
 def _alone(trick: Trick) -> Callable[[Workshop], Path]:
     def make(shop: Workshop) -> Path:
         suffix = shop.rng.choice([".weights.h5", ".h5"])
-        path = _copied(shop, f"model{suffix}")
+        path = copied(shop, f"model{suffix}")
         with h5py.File(path, "r+") as file:
             trick(file, shop)
         return path
@@ -191,14 +190,14 @@ def _alone(trick: Trick) -> Callable[[Workshop], Path]:
     return make
 
 
-def _copied(shop: Workshop, sample: str) -> Path:
+def copied(shop: Workshop, sample: str) -> Path:
     path = shop.folder / f"{shop.word()}{sample.removeprefix('model').removeprefix('lambda')}"
     shutil.copyfile(shop.samples / sample, path)
     return path
 
 
 def _behind(shop: Workshop) -> Path:
-    path = _copied(shop, "model.weights.h5")
+    path = copied(shop, "model.weights.h5")
     content = path.read_bytes()
     hidden = zip_entries(plain(call("os:system", shell(shop))), shop.rng)
     path.write_bytes(content + zip_bytes(hidden, offset=len(content)))
@@ -216,71 +215,11 @@ def _user_block(shop: Workshop) -> Path:
 
 
 def _cut(shop: Workshop) -> Path:
-    path = _copied(shop, shop.rng.choice(["model.weights.h5", "model.h5"]))
+    path = copied(shop, shop.rng.choice(["model.weights.h5", "model.h5"]))
     content = path.read_bytes()
     path.write_bytes(content[: shop.rng.randrange(100, len(content) - 8)])
     return path
 
-
-def _legacy(change: Callable[[Any, Workshop], None]) -> Callable[[Workshop], Path]:
-    """Return a maker of a legacy model whose config was changed."""
-
-    def make(shop: Workshop) -> Path:
-        path = _copied(shop, "lambda.h5")
-        with h5py.File(path, "r+") as file:
-            document = json.loads(file.attrs["model_config"])
-            change(document, shop)
-            # Rewritten at the same length or shorter text leaves free space; a new file does not.
-            attributes = dict(file.attrs) | {"model_config": json.dumps(document)}
-            with h5py.File(path.with_suffix(".new"), "w") as fresh:
-                fresh.attrs.update(attributes)
-                for name in file:
-                    file.copy(name, fresh)
-        return path.with_suffix(".new").replace(path)
-
-    return make
-
-
-def _layer(document: Any) -> Any:
-    return document["config"]["layers"][-1]
-
-
-def _lambda(document: Any, shop: Workshop) -> None:
-    _layer(document)["config"]["function"] = stored_function(shop)
-
-
-def _foreign_class(document: Any, shop: Workshop) -> None:
-    name, module = shop.rng.choice(
-        [("TFOpLambda", None), ("SlicingOpLambda", None), ("system", "os"), ("Popen", "subprocess")]
-    )
-    _layer(document).update(class_name=name, module=module)
-    _layer(document)["config"]["function"] = "io.write_file"
-
-
-def _foreign_function(document: Any, shop: Workshop) -> None:
-    stated = {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"}
-    _layer(document).update(class_name="Activation", config={"name": shop.word(), "activation": stated})
-
-
-def _not_json(shop: Workshop) -> Path:
-    path = _legacy(_lambda)(shop)
-    with h5py.File(path, "r+") as file:
-        stated = file.attrs["model_config"]
-        file.attrs["model_config"] = stated.replace(
-            '"class_name": "Lambda"', '"class_name": "Dense", "class_name": "Lambda"'
-        )
-    return path
-
-
-_CONFIG = (
-    "ART-01.lambda",
-    "ART-01.keras_class",
-    "ART-01.keras_function",
-    "ART-02.json",
-    "ART-02.schema",
-    "ART-02.hdf5",
-    "ART-02.hdf5_structure",
-)
 
 CASES: tuple[Case, ...] = (
     *(
@@ -304,38 +243,15 @@ CASES: tuple[Case, ...] = (
         "weights_h5",
         "shell",
     ),
-    Case(
-        "hdf5/cut",
-        "The file is cut off.",
-        _cut,
-        (*_RULES, "ART-02.truncated"),
-        "weights_h5",
-        None,
-        "HDF5 compares the end that a file states with its length, and no other reader of the format is here.",
-    ),
-    Case("h5/lambda", "A Lambda layer, where Keras has no safe mode.", _legacy(_lambda), _CONFIG, "h5", "keras"),
-    Case("h5/foreign_class", "A class that is none of Keras'.", _legacy(_foreign_class), _CONFIG, "h5", "keras.names"),
-    Case(
-        "h5/foreign_function",
-        "A function that is none of Keras'.",
-        _legacy(_foreign_function),
-        _CONFIG,
-        "h5",
-        "keras.names",
-    ),
-    Case(
-        "h5/key_twice",
-        "A class is stated twice.",
-        _not_json,
-        _CONFIG,
-        "h5",
-        "keras",
-    ),
+)
+
+#: HDF5 compares the end that a file states with its length.
+UNFIT: tuple[Unfit, ...] = (
+    Unfit("hdf5/cut", "The file is cut off.", _cut, (*_RULES, "ART-02.truncated"), "weights_h5"),
 )
 
 BENIGN: tuple[Benign, ...] = (
     Benign(
-        "hdf5/weights", "Weights as Keras 3 saves them.", lambda shop: _copied(shop, "model.weights.h5"), "weights_h5"
+        "hdf5/weights", "Weights as Keras 3 saves them.", lambda shop: copied(shop, "model.weights.h5"), "weights_h5"
     ),
-    Benign("h5/model", "A model as Keras 3 saves it in the old format.", lambda shop: _copied(shop, "model.h5"), "h5"),
 )

@@ -11,12 +11,14 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.corpus.case import Case, Workshop
+from tests.corpus.case import Case, Unfit, Workshop
 from tests.corpus.checkpoints import zip_entries
 from tests.corpus.gadgets import bytecode, code, shell
 from tests.corpus.graphs import protobuf_number
 from tests.corpus.native import library
+from tests.corpus.packers import rar, seven_zip
 from tests.corpus.pickles import assemble, call, plain
+from tests.corpus.windows import program
 from tests.corpus.zips import zip_bytes
 
 _SUFFIXES = (".pt", ".pth", ".keras", ".pt2", ".h5", ".safetensors", ".npz", ".bin", ".zip")
@@ -34,12 +36,12 @@ _RULES = (
 )
 
 
-def _begins(head: bytes) -> Callable[[Workshop], bytes]:
-    return lambda shop: head + shop.rng.randbytes(shop.rng.randint(100, 400))
-
-
 def _pickle(shop: Workshop) -> bytes:
     return assemble(call("os:system", shell(shop)), shop.rng, protocol=shop.rng.randint(2, 5))
+
+
+def _title(shop: Workshop) -> str:
+    return f"{shop.word()}/data.pkl"
 
 
 def _tar(shop: Workshop) -> bytes:
@@ -77,40 +79,39 @@ def _database(shop: Workshop) -> bytes:
     return path.read_bytes()
 
 
-_NO_READER = "Nothing in this environment opens it by its content: it waits for a program that does."
-#: name: what it is, its bytes, and what bites or why nothing does.
-_KINDS: dict[str, tuple[str, Callable[[Workshop], bytes], str | None, str]] = {
+#: name: what it is, its bytes, and what bites.
+_KINDS: dict[str, tuple[str, Callable[[Workshop], bytes], str]] = {
     "7z": (
-        "A 7z archive, which picklescan does not unpack as installed.",
-        _begins(b"7z\xbc\xaf\x27\x1c\0\4"),
-        None,
-        _NO_READER,
+        "A pickle in a 7z archive, which picklescan does not unpack as installed.",
+        lambda shop: seven_zip(_title(shop), _pickle(shop)),
+        "7z.pickle",
     ),
-    "rar": ("A RAR archive.", _begins(b"Rar!\x1a\7\1\0"), None, _NO_READER),
-    "gzip": ("A pickle in gzip.", lambda shop: gzip.compress(_pickle(shop)), "joblib", ""),
-    "tar": ("A pickle in a tar archive.", _tar, "tar.pickle", ""),
-    "elf": ("A compiled library.", lambda shop: library(shop.marker), "library", ""),
-    "windows": ("A Windows program.", _begins(b"MZ\x90\0"), None, _NO_READER),
-    "script": ("A shell script.", lambda shop: f"#!/bin/sh\n{shell(shop)}\n".encode(), "shell", ""),
-    "python": ("Python source.", lambda shop: f"import os\nos.system({shell(shop)!r})\n".encode(), "python", ""),
-    "bytecode": ("Compiled Python.", lambda shop: bytecode(code(shop)), "python", ""),
-    "markup": ("A page with a script.", lambda shop: f"<html><script>{shop.word()}</script>".encode(), "markup", ""),
-    "database": ("A database.", _database, "sqlite", ""),
-    "image": ("A picture with something behind it.", _picture, "zip.directory", ""),
+    "rar": ("A pickle in a RAR archive.", lambda shop: rar(_title(shop), _pickle(shop)), "rar.pickle"),
+    "gzip": ("A pickle in gzip.", lambda shop: gzip.compress(_pickle(shop)), "joblib"),
+    "tar": ("A pickle in a tar archive.", _tar, "tar.pickle"),
+    "elf": ("A compiled library.", lambda shop: library(shop.marker), "library"),
+    "windows": ("A Windows program, which is a shell script, too.", lambda shop: program(shell(shop)), "shell"),
+    "script": ("A shell script.", lambda shop: f"#!/bin/sh\n{shell(shop)}\n".encode(), "shell"),
+    "python": ("Python source.", lambda shop: f"import os\nos.system({shell(shop)!r})\n".encode(), "python"),
+    "bytecode": ("Compiled Python.", lambda shop: bytecode(code(shop)), "python"),
+    "markup": ("A page with a script.", lambda shop: f"<html><script>{shop.word()}</script>".encode(), "markup"),
+    "database": ("A database.", _database, "sqlite"),
+    "image": ("A picture with something behind it.", _picture, "zip.directory"),
     "onnx": (
         "A model of a format that is not taken, one of whose tensors lies in a file of the host.",
         lambda shop: onnx(shop, str(shop.decoy)),
         "onnx",
-        "",
     ),
     "gguf": (
         "Another one, whose first key is longer than any memory.",
         lambda shop: b"GGUF" + struct.pack("<IQQQ", 3, 1, 1, 2**62) + shop.rng.randbytes(80),
         "gguf",
-        "",
     ),
-    "tflite": ("A third one.", lambda shop: b"\x1c\0\0\0TFL3" + shop.rng.randbytes(80), None, _NO_READER),
-    "noise": ("Noise.", lambda shop: b"\x01" + shop.rng.randbytes(300), None, "No program takes it for anything."),
+    "tflite": (
+        "A third one, whose answer is of 4 GiB.",
+        lambda shop: (shop.samples / "large.tflite").read_bytes(),
+        "tflite",
+    ),
 }
 
 
@@ -124,6 +125,10 @@ def _named(content: Callable[[Workshop], bytes]) -> Callable[[Workshop], Path]:
 
 
 CASES: tuple[Case, ...] = tuple(
-    Case(f"masquerade/{name}", says, _named(make), _RULES, "", bite, toothless)
-    for name, (says, make, bite, toothless) in _KINDS.items()
+    Case(f"masquerade/{name}", says, _named(make), _RULES, "", bite) for name, (says, make, bite) in _KINDS.items()
+)
+
+#: No program takes it for anything.
+UNFIT: tuple[Unfit, ...] = (
+    Unfit("masquerade/noise", "Noise.", _named(lambda shop: b"\x01" + shop.rng.randbytes(300)), _RULES, ""),
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.corpus.arrays import tensors_file
-from tests.corpus.case import Benign, Case, Workshop
+from tests.corpus.case import Benign, Case, Unfit, Workshop
 from tests.corpus.checkpoints import zip_entries
 from tests.corpus.gadgets import bytecode, code, shell
 from tests.corpus.native import library
@@ -186,11 +186,10 @@ _WEIGHTS = (
     "ART-02.truncated",
 )
 _ENTRY = ("ART-02.unknown_entry", "ART-01.native_code", "ART-02.entry_name")
-_INCOMPLETE = "Nothing is done by what is missing: whoever reads on has to guess."
 
 
-def _case(name: str, says: str, change: Change, rules: tuple[str, ...], bite: str | None = None) -> Case:
-    return Case(f"package/{name}", says, _changed(change), rules, "package", bite, "" if bite else _INCOMPLETE)
+def _case(name: str, says: str, change: Change, rules: tuple[str, ...], bite: str) -> Case:
+    return Case(f"package/{name}", says, _changed(change), rules, "package", bite)
 
 
 def _reviewed(name: str, says: str, change: Change) -> Case:
@@ -257,9 +256,6 @@ CASES: tuple[Case, ...] = (
     ),
     _case("weights_elsewhere", "The weights lie outside.", _weights_outside, _TOML, "package.weights"),
     _case(
-        "no_signature", "The outputs are missing.", _manifest("[[signature.outputs]]", "[[signature.others]]"), _TOML
-    ),
-    _case(
         "unknown_key",
         "A key that the format has, in capitals, which readers without case take for it.",
         _manifest('"weights.safetensors"', '"weights.safetensors"\nEntry_Point = "@:build"'),
@@ -282,6 +278,16 @@ CASES: tuple[Case, ...] = (
     ),
     _case("deep_toml", "5,000 brackets.", _deep_toml, _TOML, "toml"),
     _case("not_text", "A manifest in UTF-16.", _not_text, _TOML, "toml.two"),
+)
+
+UNFIT: tuple[Unfit, ...] = (
+    Unfit(
+        "package/no_signature",
+        "The outputs are missing.",
+        _changed(_manifest("[[signature.outputs]]", "[[signature.others]]")),
+        _TOML,
+        "package",
+    ),
 )
 
 BENIGN: tuple[Benign, ...] = (

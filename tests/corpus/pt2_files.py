@@ -12,6 +12,8 @@ from typing import Any
 from tests.corpus.case import Benign, Case, Workshop
 from tests.corpus.checkpoints import zip_entries
 from tests.corpus.gadgets import GADGETS, code, shell
+from tests.corpus.graphs import placed
+from tests.corpus.host import lay_classes_beside
 from tests.corpus.native import library
 from tests.corpus.pickles import assemble
 from tests.corpus.zips import Entry, write_zip, zip_bytes
@@ -26,9 +28,9 @@ Change = Callable[[Any, Workshop], None]
 FRESH = 64
 
 
-def _entries(shop: Workshop) -> dict[str, bytes]:
+def _entries(shop: Workshop, sample: str = "model.pt2") -> dict[str, bytes]:
     """Return the entries of a real export, without the root folder."""
-    with zipfile.ZipFile(shop.samples / "model.pt2") as archive:
+    with zipfile.ZipFile(shop.samples / sample) as archive:
         return {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
 
 
@@ -201,8 +203,10 @@ def _tree_imports(document: Any, shop: Workshop) -> None:
     document["graph_module"]["module_call_graph"][0]["signature"]["out_spec"] = json.dumps(tree)
 
 
-def _custom_object(document: Any, shop: Workshop) -> None:
-    _graph(document)["custom_obj_values"] = {shop.word(): {"name": shop.word(), "class_fqn": "__torch__.Thing"}}
+def _custom_object(shop: Workshop) -> Path:
+    lay_classes_beside(shop)
+    entries = _entries(shop, "custom_object.pt2")
+    return _written(shop, {name: placed(content, shop) for name, content in entries.items()})
 
 
 def _unknown_key(document: Any, shop: Workshop) -> None:
@@ -247,13 +251,10 @@ def _second_model(shop: Workshop) -> Path:
 _PICKLE = ("ART-01.pickle",)
 _NAME = ("ART-01.name", "ART-01.expression")
 _EXPRESSION = ("ART-01.expression", "ART-02.schema", "ART-02.json")
-_NO_CLASS = "The class is of a compiled library that registers it: torch 2.13 looks it up when a node uses the object."
 
 
-def case(
-    name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: str | None, why: str = ""
-) -> Case:
-    return Case(f"pt2/{name}", says, make, rules, "pt2", bite, why)
+def case(name: str, says: str, make: Callable[[Workshop], Path], rules: tuple[str, ...], bite: str) -> Case:
+    return Case(f"pt2/{name}", says, make, rules, "pt2", bite)
 
 
 _BITES: str = "torch.export"
@@ -298,11 +299,10 @@ CASES: tuple[Case, ...] = (
     ),
     case(
         "custom_object",
-        "The graph has an object of somebody's class.",
-        changed(_custom_object),
+        "The graph calls an object of somebody's class, which writes where the object says.",
+        _custom_object,
         ("ART-01.custom_object",),
-        None,
-        _NO_CLASS,
+        "torch.export.classes",
     ),
     case(
         "unknown_key",

@@ -41,10 +41,11 @@ def _make_torch(folder: Path) -> None:
     import torch
 
     from tests import tiny_models
-    from tests.corpus import ordinary
+    from tests.corpus import compiled_objects, ordinary
 
     ordinary.save_with_torch(folder)
     tiny_models.mlp(folder / "model.pt2", dropout=0.1, batch_normalisation=True)
+    compiled_objects.save(folder)
     with warnings.catch_warnings():
         # torch 2.13 says of every use of TorchScript that torch.export comes after it.
         warnings.simplefilter("ignore")
@@ -77,14 +78,29 @@ def _make_tensorflow(folder: Path) -> None:
     lookup = keras.layers.StringLookup(vocabulary=["a", "b"], name="lookup")
     scores = keras.layers.Dense(2, name="scores")(keras.layers.Embedding(4, 3, name="vectors")(lookup(words)))
     keras.Model(words, scores).save(folder / "lookup.keras")
+    keras.Model(words, scores).save(folder / "lookup.h5")
     doubled = keras.layers.Lambda(lambda rows: rows * 2, name="doubled")
     rows = keras.Input((4,), name="rows")
     keras.Model(rows, keras.layers.Dense(2)(doubled(rows))).save(folder / "lambda.keras")
     code = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda rows: rows * 2, name="doubled")])
     code.save(folder / "lambda.h5")
+    for name, size in (("large", 2**15), ("small", 2)):
+        (folder / f"{name}.tflite").write_bytes(_mobile(tf, size))
     for name, body in _graphs(tf).items():
         module = _module(tf, body, has_variables=name != "stateless")
         tf.saved_model.save(module, str(folder / f"graph_{name}"), signatures={"serving_default": module.serve})
+
+
+def _mobile(tf: Any, size: int) -> bytes:
+    """Return a TensorFlow Lite model that answers with a square of so many rows and columns."""
+
+    def square(rows: Any) -> Any:
+        # That the size hangs on the rows keeps the converter from making the square itself.
+        return tf.fill((tf.cast(rows[0, 0], tf.int32) + size, size), rows[0, 0])
+
+    function = tf.function(square, input_signature=[tf.TensorSpec((2, 4), tf.float32)], autograph=False)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], tf.Module())
+    return bytes(converter.convert())
 
 
 def _module(tf: Any, body: Callable[[Any], Any], *, has_variables: bool) -> Any:
@@ -167,6 +183,8 @@ def _graphs(tf: Any) -> dict[str, Callable[[Any], Any]]:
         "records": records,
         "summary": summary,
         "read": lambda rows: {"read": tf.io.read_file(DECOY)},
+        "lines": lambda rows: {"read": tf.data.TextLineDataset(DECOY).reduce("", tf.add)},
+        "memory": lambda rows: {"made": tf.fill((2**15 + tf.cast(rows[0, 0], tf.int32), 2**15), rows[0, 0])},
         "list": lambda rows: {"read": tf.io.matching_files(DECOY)},
         "immutable": immutable,
         "python": lambda rows: {"made": tf.py_function(lambda: 1.0, [], tf.float32)},

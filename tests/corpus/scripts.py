@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import torch  # noqa: TID253 - loaded only where samples are made
 
-from tests.corpus.samples import MARKER
+from tests.corpus.samples import DECOY, MARKER
 
 #: The modules here, by name.
-NAMES = ("Plain", "Writes", "WritesInside", "WritesInABranch", "WritesWhenLoaded", "Saves", "WritesInAFunction")
+NAMES = (
+    "Plain",
+    "Writes",
+    "WritesInside",
+    "WritesInABranch",
+    "WritesWhenLoaded",
+    "Saves",
+    "WritesInAFunction",
+    "Reads",
+    "NeverEnds",
+    "FillsMemory",
+)
 
 
 class Plain(torch.nn.Module):
@@ -90,3 +101,30 @@ class Saves(Plain):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         torch.save(rows, self.path)
         return self.layer(rows)
+
+
+class Reads(torch.nn.Module):
+    """Answers with what a file of the host holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.path = DECOY
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return torch.from_file(self.path, False, 8)
+
+
+class NeverEnds(Plain):
+    """Adds for ever."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        while rows.size(0) > 0:
+            rows = rows + 1
+        return self.layer(rows)
+
+
+class FillsMemory(Plain):
+    """Asks for 4 TiB."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.layer(rows) + torch.ones([1_048_576, 1_048_576]).sum()

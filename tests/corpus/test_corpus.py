@@ -5,12 +5,13 @@ Time and memory of every inspection are bounded, whatever the file says of itsel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.corpus.case import Case
-from tests.corpus.cases import BENIGN, CASES, FAMILIES, SEEDS, make_all
+from tests.corpus.case import Case, Unfit
+from tests.corpus.cases import BENIGN, CASES, FAMILIES, SEEDS, UNFIT, make_all
 from tests.corpus.inspecting import MEMORY_BYTES, Seen, inspect_all
 from workers.artifacts.inspection import READERS
 from workers.artifacts.second_opinion import Opinion, ask
@@ -22,10 +23,11 @@ MAX_SECONDS = 5
 NOT_TAKEN = "ART-03.format"
 
 
-def complaints(case: Case, seen: Seen) -> list[str]:
-    """Return what is wrong with how a hostile file was judged."""
+def complaints(case: Case | Unfit, seen: Seen) -> list[str]:
+    """Return what is wrong with how a file that is to be refused was judged."""
     wrong = []
-    verdict, rules = case.verdict, case.rules
+    verdict: str = case.verdict
+    rules = case.rules
     if case.format and case.format not in READERS:
         verdict, rules = "rejected", (*rules, NOT_TAKEN)
     if seen.verdict != verdict:
@@ -42,18 +44,25 @@ def complaints(case: Case, seen: Seen) -> list[str]:
     return wrong
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if any(case.family == family for case in CASES)])
-def test_every_hostile_file_is_refused_for_what_is_wrong_with_it(family: str, samples: Path, tmp_path: Path) -> None:
-    cases = [case for case in CASES if case.family == family]
-    seen = inspect_all(make_all(cases, SEEDS, tmp_path, samples))
-    wrong = {
+def _wrong(cases: Sequence[Case | Unfit], samples: Path, folder: Path) -> dict[str, tuple[list[str], str]]:
+    """Make and inspect files that are to be refused; return what is wrong, and the reason that was given."""
+    seen = inspect_all(make_all(cases, SEEDS, folder, samples))
+    return {
         f"{case.id}#{seed}": (problems, seen[f"{case.id}#{seed}"].reason)
         for case in cases
         for seed in SEEDS
         if (problems := complaints(case, seen[f"{case.id}#{seed}"]))
     }
-    assert not wrong
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if any(case.family == family for case in CASES)])
+def test_every_hostile_file_is_refused_for_what_is_wrong_with_it(family: str, samples: Path, tmp_path: Path) -> None:
+    assert not _wrong([case for case in CASES if case.family == family], samples, tmp_path)
     assert not list(tmp_path.glob("*/*/marker*")), "the inspection ran code of an upload"
+
+
+def test_every_unfit_file_is_refused_for_what_is_wrong_with_it(samples: Path, tmp_path: Path) -> None:
+    assert not _wrong(UNFIT, samples, tmp_path)
 
 
 def test_no_benign_file_is_refused(samples: Path, tmp_path: Path) -> None:
@@ -74,7 +83,7 @@ def test_picklescan_finds_nothing_in_what_is_benign(samples: Path, tmp_path: Pat
 
 
 def test_the_corpus_is_as_large_as_it_says() -> None:
-    identifiers = [case.id for case in (*CASES, *BENIGN)]
+    identifiers = [case.id for case in (*CASES, *UNFIT, *BENIGN)]
     assert len(set(identifiers)) == len(identifiers)
-    assert len(CASES) >= 120
+    assert len(CASES) >= 365
     assert len(FAMILIES) >= 12

@@ -7,11 +7,13 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.corpus import arrays, bombs, cases, checkpoints, containers, keras_files
+from tests.corpus import arrays, bombs, cases, checkpoints, containers, graphs, keras_files, pt2_files
 from tests.corpus.case import Benign, Workshop
 from tests.corpus.gadgets import bytecode
+from tests.corpus.host import lay_classes_beside
 from tests.corpus.masquerades import onnx
 from tests.corpus.native import library
+from tests.corpus.packers import rar, seven_zip
 from tests.corpus.pickles import plain
 
 Make = Callable[[Workshop], Path]
@@ -40,6 +42,16 @@ def _user_block(shop: Workshop) -> Path:
     return path
 
 
+def _beside_classes(make: Make) -> Make:
+    """Return a maker that also lays the host's compiled classes beside the file, which does not use them."""
+
+    def lay(shop: Workshop) -> Path:
+        lay_classes_beside(shop)
+        return make(shop)
+
+    return lay
+
+
 _CHECKPOINT, _KERAS, _LOOKUP = containers.BENIGN[0].make, keras_files.BENIGN[0].make, keras_files.BENIGN[1].make
 _TAR: Make = lambda shop: checkpoints.tar_checkpoint(shop, {shop.word(): 1})  # noqa: E731
 _ZEROS = bombs.BENIGN[0].make
@@ -63,6 +75,11 @@ _OWN: dict[str, Make] = {
     "masquerade": _CHECKPOINT,
     "masquerade:joblib": _bytes(".pt", lambda shop: gzip.compress(plain([shop.word()]))),
     "masquerade:tar.pickle": _TAR,
+    "masquerade:7z.pickle": _bytes(".pt", lambda shop: seven_zip("data.pkl", plain([shop.word()]))),
+    "masquerade:rar.pickle": _bytes(".pt", lambda shop: rar("data.pkl", plain([shop.word()]))),
+    "masquerade:tflite": _bytes(".pt", lambda shop: (shop.samples / "small.tflite").read_bytes()),
+    "pt2:torch.export.classes": _beside_classes(pt2_files.BENIGN[0].make),
+    "torchscript:torch.jit.classes": _beside_classes(graphs.BENIGN[1].make),
     "masquerade:library": _bytes(".pt", lambda shop: library(shop.folder / "elsewhere")),
     "masquerade:shell": _bytes(".pt", lambda shop: b"#!/bin/sh\ntrue\n"),
     "masquerade:python": _bytes(".pt", lambda shop: bytecode("words = 1")),
@@ -74,7 +91,7 @@ _OWN: dict[str, Make] = {
 def twins() -> dict[str, tuple[Benign, str]]:
     """Return the twin of each pair of a family and a loader that a case bites by, and the loader."""
     found = {}
-    for family, loader in sorted({(case.family, case.bite) for case in cases.CASES if case.bite}):
+    for family, loader in sorted({(case.family, case.bite) for case in cases.CASES}):
         name = f"{family}:{loader}"
         own = _OWN.get(name) or _OWN.get(family)
         make = own or next(benign.make for benign in cases.BENIGN if benign.family == family)

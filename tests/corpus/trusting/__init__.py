@@ -15,10 +15,11 @@ from tests.corpus.trusting import (
     hdf5,
     keras_files,
     packages,
+    packers,
     saved_models,
     torch_files,
 )
 from tests.corpus.trusting.loader import Loader
 
-_MODULES = (archives, arrays, contents, documents, hdf5, keras_files, packages, saved_models, torch_files)
+_MODULES = (archives, arrays, contents, documents, hdf5, keras_files, packages, packers, saved_models, torch_files)
 LOADERS: Mapping[str, Loader] = {name: loader for module in _MODULES for name, loader in module.LOADERS.items()}

@@ -95,7 +95,8 @@ def entries_by_stream(path: Path) -> Iterator[tuple[str, bytes]]:
         begins += packed
 
 
-def _unpickle(entries: Iterator[tuple[str, bytes]]) -> None:
+def unpickle(entries: Iterator[tuple[str, bytes]]) -> None:
+    """Unpickle what is called a pickle, whatever it holds."""
     for name, content in entries:
         if name.endswith(".pkl"):
             Unpickler(BytesIO(content)).load()
@@ -131,8 +132,8 @@ def _list_twice(path: Path) -> None:
 LOADERS = {
     "zipfile": Loader(_extract_by_hand),
     "tarfile": Loader(_extract_tar),
-    "zip.directory": Loader(lambda path: _unpickle(entries_by_directory(path))),
-    "zip.stream": Loader(lambda path: _unpickle(entries_by_stream(path))),
+    "zip.directory": Loader(lambda path: unpickle(entries_by_directory(path))),
+    "zip.stream": Loader(lambda path: unpickle(entries_by_stream(path))),
     "zip.inflate": Loader(_inflate_everything, "exhausts"),
     "zip.room": Loader(_make_room, "exhausts"),
     "zip.list": Loader(_list_twice, "exhausts"),

@@ -125,6 +125,18 @@ def _read_external_tensors(path: Path) -> None:
             touch(path)
 
 
+def _run_on_a_phone(path: Path) -> None:
+    """Run a TensorFlow Lite model by its content, on rows of zeros."""
+    import numpy as np
+    import tensorflow as tf
+
+    model = tf.lite.Interpreter(str(path))
+    model.allocate_tensors()
+    rows = model.get_input_details()[0]
+    model.set_tensor(rows["index"], np.zeros(rows["shape"], rows["dtype"]))
+    model.invoke()
+
+
 class _Scripts(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -179,6 +191,7 @@ LOADERS = {
     "tar.pickle": Loader(_unpickle_members),
     "onnx": Loader(_read_external_tensors),
     "gguf": Loader(_gguf, "exhausts"),
+    "tflite": Loader(_run_on_a_phone, "exhausts", "tensorflow"),
     "markup": _against_the_name(_tags),
     "sqlite": _against_the_name(_tables),
 }

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.corpus.case import DECOY
-from tests.corpus.graphs import protobuf_number
+from tests.corpus.graphs import CUSTOM_OPERATOR, protobuf_number
 from tests.corpus.trusting.documents import by_field, fields
 from tests.corpus.trusting.loader import Loader, reading, touch
+from tests.corpus.trusting.operators import registered_writer
 
 _SCHEMA_VERSION, _META_GRAPHS = 1, 2
 _NODES, _METADATA = 1, 5
@@ -64,6 +65,12 @@ def _load_beside_python(path: Path) -> None:
     kept = [tf.function(own).get_concrete_function() for _ in range(_TOKENS)]
     _load_and_call(path)
     assert len(kept) == _TOKENS
+
+
+def _load_beside_operators(path: Path) -> None:
+    """Load a model where somebody's library has registered the operator that the model names."""
+    with registered_writer(CUSTOM_OPERATOR):
+        _load_and_call(path)
 
 
 def _load_the_last(path: Path) -> None:
@@ -162,6 +169,8 @@ def _two_shards(path: Path) -> dict[str, Any]:
 LOADERS = {
     "saved_model": Loader(_load_and_call, framework="tensorflow"),
     "saved_model.python": Loader(_load_beside_python, framework="tensorflow"),
+    "saved_model.limited": Loader(_load_and_call, "exhausts", "tensorflow"),
+    "saved_model.operators": Loader(_load_beside_operators, framework="tensorflow"),
     "saved_model.last": Loader(_load_the_last, framework="tensorflow"),
     "saved_model.metadata": Loader(_run_metadata, framework="tensorflow"),
     "saved_model.parse": Loader(_two_parses, "disagrees", "tensorflow"),

@@ -10,12 +10,13 @@ import pkgutil
 import struct
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from tests.corpus.case import DECOY
+from tests.corpus.host import CLASSES
 from tests.corpus.pt2_files import FRESH
 from tests.corpus.trusting.archives import Unpickler, entries_by_directory
 from tests.corpus.trusting.loader import Loader, reading, touch
@@ -205,9 +206,23 @@ def _two_weights(path: Path) -> dict[str, Any]:
 
 # ------------------------------------------------------------------------------------------------------ scripts
 def _jit(path: Path) -> None:
+    """Load a script and call it; an answer that is the host's decoy touches the marker."""
     import torch
 
-    torch.jit.load(path)(torch.zeros(2, 4))
+    if DECOY in torch.jit.load(path)(torch.zeros(2, 4)).detach().numpy().tobytes():
+        touch(path)
+
+
+def _with_classes(load: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Return a loader for a host that has installed somebody's compiled classes; they lie beside the upload."""
+
+    def load_classes(path: Path) -> None:
+        import torch
+
+        torch.classes.load_library(str(path.parent / CLASSES))
+        load(path)
+
+    return load_classes
 
 
 def _jit_with_a_library(path: Path) -> None:
@@ -231,6 +246,7 @@ LOADERS = {
     "torch": Loader(_torch),
     "torch.copy": Loader(_load_and_copy, "exhausts"),
     "torch.export": Loader(_export),
+    "torch.export.classes": Loader(_with_classes(_export)),
     "torch.export.memory": Loader(_export_after_a_secret),
     "torch.export.all": Loader(_all_exports),
     "sympy": Loader(_evaluate_expressions),
@@ -240,6 +256,7 @@ LOADERS = {
     "weights.room": Loader(_make_room, "exhausts"),
     "weights.two": Loader(_two_weights, "disagrees"),
     "torch.jit": Loader(_jit),
+    "torch.jit.classes": Loader(_with_classes(_jit)),
     "torch.jit.library": Loader(_jit_with_a_library),
     "torch.jit.limited": Loader(_jit, "exhausts"),
 }
