@@ -7,6 +7,7 @@ come to an end, a crash inside) is an outcome of status ``error`` with its reaso
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from validators.engine.compiled.columns import Table
 from validators.engine.compiled.passes import Passes
 from validators.engine.compiled.registry import COMPILERS, compile_expectation
 from validators.engine.compiled.rules import Rule
+from validators.engine.moment_texts import with_times
 from validators.engine.obstacles import obstacles
 from validators.engine.outcomes import Outcome
 from validators.engine.through_gx import GreatExpectationsOnFile
@@ -41,7 +43,8 @@ class Evaluator:
         self.path = path
         self._work = work
         self._table = Table.of(path)
-        self._names = set(pq.read_schema(path).names)
+        schema = pq.read_schema(path)
+        self._types = dict(zip(schema.names, schema.types, strict=True))
         self._others = GreatExpectationsOnFile(path)
 
     @property
@@ -54,6 +57,8 @@ class Evaluator:
 
     def evaluate_all(self, expectations: Sequence[_Expectation], progress: Tell | None = None) -> list[Outcome]:
         """Run many expectations together, in as few passes over the file as they need."""
+        stated = expectations
+        expectations = [with_times(expectation, self._types) for expectation in stated]
         found: dict[int, Outcome] = {}
         rules: dict[int, Rule] = {}
         for number, expectation in enumerate(expectations):
@@ -71,13 +76,13 @@ class Evaluator:
             if number not in found:
                 told.other(expectation["type"])
                 found[number] = self._others.evaluate(expectation)
-        return [found[number] for number in range(len(expectations))]
+        return [replace(found[number], expectation=expectation) for number, expectation in enumerate(stated)]
 
     def _problem(self, expectation: _Expectation) -> str | None:
         if expectation["type"] not in COMPILERS:
             # Great Expectations knows first whether there is such a kind, and is asked for the rest as well.
             return None
-        return next(obstacles(expectation, self._names), None)
+        return next(obstacles(expectation, self._types.keys()), None)
 
     def _compiled(
         self, expectations: Sequence[_Expectation], rules: Mapping[int, Rule], told: _Told

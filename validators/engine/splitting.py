@@ -8,26 +8,24 @@ and rows of one moment stay together; the moments are pinned in the plan that co
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from validators.engine.partition import Parts, parts_of, refuse_part
 from validators.engine.split_plans import SplitPlan
 from workers.context import JobContext
-from workers.datasets.canonical import canonical_array, canonical_schema, digest_of_rows, is_tensor, one_array
+from workers.datasets.canonical import canonical_schema, is_tensor
 from workers.datasets.profile import profile_of
-from workers.datasets.reading import open_table, read_batches
+from workers.datasets.reading import read_batches, shape_of
 from workers.datasets.schema import SPLITS, Column, Schema
 from workers.datasets.showing import show
 from workers.datasets.writing import TREE_FILE, TableWriter
-from workers.protocol import JobError
 
 TABLE_FILE = "split.parquet"
 #: A target of at most this many values is told by the share of each in every part.
@@ -39,7 +37,7 @@ def run(context: JobContext) -> dict[str, Any]:
 
     Inputs: ``dataset``. Parameters: ``plan`` (JSON), ``schema``. Outputs: ``split.parquet``, the same rows in the same
     order with a column of the parts, ``tree.json``, its digests, and ``images-N.png`` with some pictures of each image
-    column. Only the columns that decide are in memory whole.
+    column. The table goes through in batches, twice or three times.
 
     Returns:
         ``plan`` (with the moments of its cuts pinned), ``report`` (``parts``, and ``classes`` or ``means`` of the
@@ -54,7 +52,14 @@ def run(context: JobContext) -> dict[str, Any]:
     path = context.input("dataset")
     if plan.replace and schema.split is not None:
         schema = Schema(schema.modality, {name: kept for name, kept in schema.columns.items() if kept.role != "split"})
-    parts, plan = _parts_of_file(context, path, plan, schema)
+    row_count = shape_of(path)[1]
+    parts, plan = parts_of(
+        path,
+        plan,
+        list(schema.columns),
+        work=context.folder / "work",
+        tell=lambda rows: context.progress(rows, row_count, "rows", "dividing the rows"),
+    )
     _refuse_empty(parts, plan)
     written = context.output(TABLE_FILE)
     writer = _write(context, path, written, list(schema.columns), parts, plan)
@@ -62,7 +67,7 @@ def run(context: JobContext) -> dict[str, Any]:
     described = Schema(schema.modality, {**schema.columns, plan.column: Column(role="split", type="category")})
     return {
         "plan": plan.to_json(),
-        "report": report_of(_column(path, schema.target), schema.target, parts, plan),
+        "report": report_of(path, schema.target, parts, plan),
         "content_digest": writer.content_digest,
         "row_count": writer.row_count,
         "schema": described.to_json(),
@@ -71,27 +76,12 @@ def run(context: JobContext) -> dict[str, Any]:
     }
 
 
-def _parts_of_file(
-    context: JobContext, path: Path, plan: SplitPlan, schema: Schema
-) -> tuple[NDArray[np.int64], SplitPlan]:
-    deciding = [name for name in (plan.deciding, plan.time) if name is not None]
-    if deciding:
-        return parts_of(pa.Table.from_batches(read_batches(path, columns=list(dict.fromkeys(deciding)))), plan)
-    with open_table(path) as file:
-        row_count = file.metadata.num_rows
-    found: list[NDArray[np.int64]] = []
-    for batch in read_batches(path, columns=list(schema.columns)):
-        context.progress(sum(map(len, found)), row_count, "rows", "dividing the rows")
-        found.append(parts_of(pa.Table.from_batches([batch]), plan)[0])
-    return np.concatenate(found or [np.empty(0, np.int64)]), plan
-
-
 def _write(
-    context: JobContext, path: Path, to: Path, columns: Sequence[str], parts: NDArray[np.int64], plan: SplitPlan
+    context: JobContext, path: Path, to: Path, columns: Sequence[str], parts: Parts, plan: SplitPlan
 ) -> TableWriter:
     """Write the rows as they are, with the column of the parts behind the others."""
-    with open_table(path) as file:
-        kept = canonical_schema(pa.schema([file.schema_arrow.field(name) for name in columns]))
+    whole = shape_of(path)[0]
+    kept = canonical_schema(pa.schema([whole.field(name) for name in columns]))
     words = pa.array(SPLITS)
     with TableWriter(to, kept.append(pa.field(plan.column, pa.string()))) as writer:
         for batch in read_batches(path, columns=columns):
@@ -101,38 +91,15 @@ def _write(
     return writer
 
 
-def _column(path: Path, name: str | None) -> pa.Array | None:
-    """Return one column of the file; None where there is none to return."""
-    if name is None:
-        return None
-    return one_array(pa.Table.from_batches(read_batches(path, columns=[name])).column(name))
+def _refuse_empty(parts: Parts, plan: SplitPlan) -> None:
+    asked = list(plan.fractions) or [SPLITS[0], *plan.cuts]
+    counts = np.bincount(parts, minlength=len(SPLITS))
+    for part in asked:
+        if not counts[SPLITS.index(part)]:
+            refuse_part(part)
 
 
-def parts_of(table: pa.Table, plan: SplitPlan) -> tuple[NDArray[np.int64], SplitPlan]:
-    """Return the number of the part (in ``SPLITS``) of each row, and the plan with its cuts pinned."""
-    if plan.time is None:
-        return _by_hash(table, plan), plan
-    column = plan.time
-    moments = _demanded(table, column)
-    plan = plan if plan.cuts else replace(plan, cuts=_cuts(moments, plan.fractions))
-    parts = np.zeros(table.num_rows, dtype=np.int64)
-    for part, cut in plan.cuts.items():
-        begins = pc.greater_equal(moments, _moment(cut, moments.type, column)).to_numpy(zero_copy_only=False)
-        parts[begins] = np.maximum(parts[begins], SPLITS.index(part))
-    if plan.group is not None:
-        _refuse_groups_that_span(table, plan.group, parts)
-    return parts, plan
-
-
-def shares_of(values: pa.Array, salt: str) -> NDArray[np.float64]:
-    """Return, for each value, the number from 0 to 1 that its hash says; equal values have equal numbers."""
-    encoded = values.dictionary_encode()
-    prefix = hashlib.sha256(b"assay-split-1\0" + salt.encode() + b"\0")
-    numbers = np.fromiter((_number(prefix, text) for text in _texts(encoded.dictionary)), np.float64)
-    return np.asarray(numbers[encoded.indices.to_numpy(zero_copy_only=False)])
-
-
-def report_of(values: pa.Array | None, target: str | None, parts: NDArray[np.int64], plan: SplitPlan) -> dict[str, Any]:
+def report_of(path: Path, target: str | None, parts: Parts, plan: SplitPlan) -> dict[str, Any]:
     """Return how many rows each part has, what was asked, and how the target's values are spread over the parts."""
     counts = np.bincount(parts, minlength=len(SPLITS))
     names = [part for number, part in enumerate(SPLITS) if counts[number]]
@@ -145,136 +112,61 @@ def report_of(values: pa.Array | None, target: str | None, parts: NDArray[np.int
         }
         for part in names
     ]
-    return {"parts": described, "target": _target_by_part(values, target, parts, names)}
+    return {"parts": described, "target": None if target is None else _target_by_part(path, target, parts, names)}
 
 
-def _by_hash(table: pa.Table, plan: SplitPlan) -> NDArray[np.int64]:
-    values = pa.array(digest_of_rows(table)) if plan.deciding is None else _demanded(table, plan.deciding)
-    bounds = np.cumsum([plan.fractions.get(part, 0.0) for part in SPLITS])
-    last = max(SPLITS.index(part) for part in plan.fractions)
-    # The shares sum to 1 but for the rounding of floats, and no hash may fall behind the last part.
-    return np.minimum(np.searchsorted(bounds, shares_of(values, plan.salt), side="right"), last)
-
-
-def _number(prefix: Any, text: bytes) -> float:
-    digest = prefix.copy()
-    digest.update(text)
-    return (int.from_bytes(digest.digest()[:8], "big") >> 12) / 2.0**52
-
-
-def _texts(values: pa.Array) -> Iterator[bytes]:
-    """Write each value one way, whatever width its type had in the file that came."""
-    if pa.types.is_timestamp(values.type):
-        values = values.cast(pa.int64())
-    for value in values.to_pylist():
-        yield f"{type(value).__name__}\0{value!s}".encode()
-
-
-def _demanded(table: pa.Table, name: str) -> pa.Array:
-    """Return a column in which nothing is missing: a row without a value has no place to go."""
-    array = canonical_array(one_array(table.column(name)), name=name)
-    if is_tensor(array.type):
-        raise JobError("value_missing", f"The column {name!r} holds arrays; a single value decides.", place=name)
-    missing = np.asarray(pc.is_null(array, nan_is_null=True).to_numpy(zero_copy_only=False))
-    if missing.any():
-        row = int(np.argmax(missing))
-        raise JobError(
-            "value_missing",
-            f"The column {name!r} decides where a row goes, and {int(missing.sum()):,} rows have no value there, the "
-            f"first is row {row}; clean the data first.",
-            place=f"{name}, row {row}",
-        )
-    return array
-
-
-def _cuts(moments: pa.Array, fractions: Mapping[str, float]) -> dict[str, Any]:
-    """Return the first moment of each part but the first: of all moments the one that comes nearest to the shares."""
-    counted = pc.value_counts(moments)
-    order = pc.sort_indices(counted.field("values"))
-    distinct = counted.field("values").take(order)
-    before = np.concatenate([[0], np.cumsum(counted.field("counts").take(order).to_numpy())]) / len(moments)
-    cuts: dict[str, Any] = {}
-    asked = 0.0
-    for previous, part in zip(list(fractions), list(fractions)[1:], strict=False):
-        asked += fractions[previous]
-        place = int(np.argmin(np.abs(before - asked)))
-        if place >= len(distinct):
-            _refuse_part(part)
-        cuts[part] = _plain(distinct[place])
-    return cuts
-
-
-def _plain(moment: pa.Scalar) -> Any:
-    value = moment.as_py()
-    return value if isinstance(value, int | float) else value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def _moment(cut: Any, data_type: pa.DataType, column: str) -> pa.Scalar:
-    try:
-        if isinstance(cut, str):
-            return pa.scalar(cut, pa.string()).cast(data_type)
-        return pa.scalar(cut, pa.float64() if isinstance(cut, float) else pa.int64()).cast(data_type)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise JobError(
-            "cut_not_readable", f"The cut {cut!r} is no value of the column {column!r} ({data_type}).", place="cuts"
-        ) from error
-
-
-def _refuse_groups_that_span(table: pa.Table, group: str, parts: NDArray[np.int64]) -> None:
-    groups = _demanded(table, group)
-    spans = (
-        pa.table({"group": groups, "part": parts})
-        .group_by("group")
-        .aggregate([("part", "min"), ("part", "max")])
-        .filter(pc.field("part_min") != pc.field("part_max"))
-    )
-    if spans.num_rows:
-        first = spans.sort_by("group").column("group")[0].as_py()
-        raise JobError(
-            "group_spans_time",
-            f"{spans.num_rows:,} groups of {group!r} have rows in more than one part, the first is {first!r}: they "
-            "cannot be kept together and be cut by time. Choose other cuts, or split by the group alone.",
-            place=group,
-        )
-
-
-def _refuse_empty(parts: NDArray[np.int64], plan: SplitPlan) -> None:
-    asked = list(plan.fractions) or [SPLITS[0], *plan.cuts]
-    counts = np.bincount(parts, minlength=len(SPLITS))
-    for part in asked:
-        if not counts[SPLITS.index(part)]:
-            _refuse_part(part)
-
-
-def _refuse_part(part: str) -> None:
-    raise JobError(
-        "part_empty",
-        f"The part {part!r} would have no row. Give it a larger share, another cut or another salt, or leave it out.",
-        place=part,
-    )
-
-
-def _target_by_part(
-    values: pa.Array | None, target: str | None, parts: NDArray[np.int64], names: list[str]
-) -> dict[str, Any] | None:
-    if values is None or is_tensor(values.type):
+def _target_by_part(path: Path, target: str, parts: Parts, names: Sequence[str]) -> dict[str, Any] | None:
+    data_type = shape_of(path)[0].field(target).type
+    if is_tensor(data_type):
         return None
-    told: dict[str, Any] = {"column": target}
-    groups = {part: values.filter(pa.array(parts == SPLITS.index(part))) for part in names}
-    classes = pc.unique(values)
-    if len(classes) <= MOST_CLASSES:
-        counts = {part: _counts(group) for part, group in groups.items()}
-        ordered = sorted(classes.to_pylist(), key=lambda value: (value is None, str(value)))
-        told["classes"] = [
-            {"value": None if value is None else str(value), "shares": {
-                part: counts[part].get(value, 0) / max(1, len(groups[part])) for part in names
-            }}
-            for value in ordered
-        ]  # fmt: skip
-    elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-        told["means"] = {part: pc.mean(group).as_py() for part, group in groups.items()}
-    return told
+    spread = _Spread(names, is_number=pa.types.is_integer(data_type) or pa.types.is_floating(data_type))
+    start = 0
+    for batch in read_batches(path, columns=[target]):
+        spread.add(batch.column(0), parts[start : start + batch.num_rows])
+        start += batch.num_rows
+    return {"column": target, **spread.to_json()}
 
 
-def _counts(values: pa.Array) -> dict[Any, int]:
-    return {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
+class _Spread:
+    """Counts the values of a target by part while they are few, and adds up those that are numbers."""
+
+    def __init__(self, names: Sequence[str], *, is_number: bool) -> None:
+        self._names = names
+        self._is_number = is_number
+        self._counts: dict[str, Counter[str | None]] = {name: Counter() for name in names}
+        self._has_classes = True
+        self._sums = dict.fromkeys(names, 0.0)
+        self._present = dict.fromkeys(names, 0)
+
+    def add(self, values: pa.Array, parts: Parts) -> None:
+        for name in self._names:
+            of_part = values.filter(pa.array(parts == SPLITS.index(name)))
+            if self._has_classes:
+                self._count(name, of_part)
+            if self._is_number:
+                self._sums[name] += pc.sum(of_part.cast(pa.float64(), safe=False), min_count=0).as_py()
+                self._present[name] += len(of_part) - of_part.null_count
+
+    def to_json(self) -> dict[str, Any]:
+        if self._has_classes:
+            known: set[str | None] = set().union(*self._counts.values())
+            rows = {name: max(1, counts.total()) for name, counts in self._counts.items()}
+            ordered = sorted(known, key=lambda value: (value is None, value or ""))
+            return {
+                "classes": [
+                    {"value": value, "shares": {name: self._counts[name][value] / rows[name] for name in self._names}}
+                    for value in ordered
+                ]
+            }
+        if not self._is_number:
+            return {}
+        means = {name: self._sums[name] / self._present[name] if self._present[name] else None for name in self._names}
+        return {"means": means}
+
+    def _count(self, name: str, values: pa.Array) -> None:
+        counted = pc.value_counts(values)
+        self._has_classes = len(counted) <= MOST_CLASSES
+        if self._has_classes:
+            for entry in counted.to_pylist():
+                self._counts[name][None if entry["values"] is None else str(entry["values"])] += entry["counts"]
+            self._has_classes = len(set().union(*self._counts.values())) <= MOST_CLASSES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,11 @@ def table(draw: Draw) -> pa.Table:
     """Return a table of up to ten columns of all canonical kinds of scalars."""
     count = int(draw.choice(ROW_COUNTS))
     names = draw.permutation(NAMES)[: int(draw.integers(4, 11))]
-    makers = [_floats, _integers, _integers, _texts, _texts, _booleans, _moments, _floats]
-    arrays = [makers[number % len(makers)](draw, count) for number in range(len(names))]
+    usual = [_floats, _integers, _integers, _texts, _texts, _booleans]
+    others = [_moments, _floats, _decimals, _dates, _zoned]
+    makers = [*usual, *(others[place] for place in draw.permutation(len(others)))]
+    chosen = [makers[number] for number in draw.permutation(len(makers))[: len(names)]]
+    arrays = [make(draw, count) for make in chosen]
     return pa.table(dict(zip(names.tolist(), arrays, strict=True)))
 
 
@@ -85,6 +89,22 @@ def _moments(draw: Draw, count: int) -> pa.Array:
     days = draw.integers(17_000, 19_000, count)
     values = np.sort(days) if draw.integers(0, 2) else days
     return _masked(draw, (values * 86_400_000_000 + draw.integers(0, 2) * 1_500_000).tolist(), pa.timestamp("us"))
+
+
+def _dates(draw: Draw, count: int) -> pa.Array:
+    days = draw.integers(17_000, 17_000 + int(draw.choice([3, 2_000])), count)
+    return _masked(draw, (np.sort(days) if draw.integers(0, 2) else days).tolist(), pa.date32())
+
+
+def _zoned(draw: Draw, count: int) -> pa.Array:
+    return _moments(draw, count).cast(pa.timestamp("us", "UTC"))
+
+
+def _decimals(draw: Draw, count: int) -> pa.Array:
+    kind = draw.integers(0, 4)
+    cents = draw.integers(-50, 1_500, count) if kind else draw.integers(-(10**18), 10**18, count)
+    cents = np.sort(cents) if kind == 1 else np.full(count, 7) if kind == 2 else cents
+    return _masked(draw, [Decimal(int(value)).scaleb(-2) for value in cents], pa.decimal128(38, 2))
 
 
 # ---------------------------------------------------------------------------------------------------- expectations
@@ -145,15 +165,15 @@ def _value(draw: Draw, data: pa.Table, name: str) -> Any:
         kind = str(draw.choice(["int64", "double", "string", "bool"]))
     if kind == "int64":
         return int(draw.choice([*range(-3, 12), 2**53, 2**62])) if draw.random() < 0.9 else float(draw.normal())
-    if kind == "double":
-        choices = [0.0, 0.1, 2.0, -1.5, 10, 9.5, 3, 13.2]
+    if kind in ("double", _DECIMALS):
+        choices = [0.29, 0.07] if kind == _DECIMALS and draw.random() < 0.5 else [0.0, 0.1, 2.0, -1.5, 10, 9.5, 3, 13.2]
         return choices[int(draw.integers(0, len(choices)))]
     if kind == "bool":
         return bool(draw.integers(0, 2))
-    if kind.startswith("timestamp"):
-        return str(np.datetime64(int(draw.integers(17_000, 19_000)), "D")) + str(
-            draw.choice(["", "T00:00:00", " 12:30"])
-        )
+    if kind in _MOMENTS:
+        day = np.datetime64(int(draw.integers(17_000, 19_000)), "D")
+        zone = str(draw.choice(["", "+00:00", "-03:30"])) if "tz" in kind else ""
+        return str(draw.choice([f"{day}", f"{day}T00:00:00{zone}", f"{day} 12:30{zone}"]))
     return str(draw.choice(np.array(TEXTS, dtype=object)))
 
 
@@ -161,7 +181,9 @@ def _values(draw: Draw, data: pa.Table, name: str, most: int = 6) -> list[Any]:
     return [_value(draw, data, name) for _ in range(int(draw.integers(1, most)))]
 
 
-_NUMBERS = ("int64", "double")
+_DECIMALS = "decimal128(38, 2)"
+_NUMBERS = ("int64", "double", _DECIMALS)
+_MOMENTS = ("timestamp[us]", "date32[day]", "timestamp[us, tz=UTC]")
 
 
 def _bounds(draw: Draw, make: Callable[[], Any]) -> Kwargs:
@@ -255,7 +277,7 @@ def _several(*kinds: str, **more: Callable[[Draw], Any]) -> Callable[[Draw, pa.T
 
 
 def _one_family(draw: Draw, data: pa.Table) -> Kwargs:
-    kinds = [_NUMBERS, ("string",), ("bool",), ("timestamp[us]",), ("int64",)]
+    kinds = [_NUMBERS, ("string",), ("bool",), _MOMENTS, ("timestamp[us]",), ("int64",)]
     return _several(*kinds[int(draw.integers(0, len(kinds)))])(draw, data)
 
 
@@ -305,10 +327,10 @@ ARGUMENTS: dict[str, Callable[[Draw, pa.Table], Kwargs]] = {
     "expect_column_distinct_values_to_be_in_set": _with_set,
     "expect_column_distinct_values_to_contain_set": _with_set,
     "expect_column_distinct_values_to_equal_set": _with_set,
-    "expect_column_max_to_be_between": _between_values(*_NUMBERS),
+    "expect_column_max_to_be_between": _between_values(*_NUMBERS, *_MOMENTS),
     "expect_column_mean_to_be_between": _between_numbers(*_NUMBERS),
     "expect_column_median_to_be_between": _between_numbers(*_NUMBERS),
-    "expect_column_min_to_be_between": _between_values(*_NUMBERS),
+    "expect_column_min_to_be_between": _between_values(*_NUMBERS, *_MOMENTS),
     "expect_column_most_common_value_to_be_in_set": _ties,
     "expect_column_pair_values_a_to_be_greater_than_b": _greater,
     "expect_column_pair_values_to_be_equal": _pair(*_NUMBERS),
@@ -327,9 +349,9 @@ ARGUMENTS: dict[str, Callable[[Draw, pa.Table], Kwargs]] = {
     ),
     "expect_column_values_to_be_between": _between_values(),
     "expect_column_values_to_be_dateutil_parseable": _one_column("string"),
-    "expect_column_values_to_be_decreasing": _one_column(*_NUMBERS, "timestamp[us]", strictly=_is_true),
+    "expect_column_values_to_be_decreasing": _one_column(*_NUMBERS, *_MOMENTS, strictly=_is_true),
     "expect_column_values_to_be_in_set": _with_set,
-    "expect_column_values_to_be_increasing": _one_column(*_NUMBERS, "timestamp[us]", strictly=_is_true),
+    "expect_column_values_to_be_increasing": _one_column(*_NUMBERS, *_MOMENTS, strictly=_is_true),
     "expect_column_values_to_be_json_parseable": _one_column("string"),
     "expect_column_values_to_be_null": _one_column(),
     "expect_column_values_to_be_unique": _one_column(),

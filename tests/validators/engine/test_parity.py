@@ -19,6 +19,7 @@ from tests.validators.engine import random_tables
 from validators.engine.compiled.columns import Table
 from validators.engine.compiled.passes import Passes
 from validators.engine.compiled.registry import COMPILERS, compile_expectation
+from validators.engine.moment_texts import with_times
 from validators.engine.obstacles import columns_of_condition, obstacles
 from validators.engine.outcomes import Outcome
 from validators.engine.through_gx import GreatExpectationsOnFile
@@ -35,7 +36,8 @@ def compare(seed: int, kinds: list[str], folder: Path, seen: Counter[str]) -> li
     path = folder / f"{seed}.parquet"
     write_table(random_tables.table(draw), path)
     data, table = read_table(path), Table.of(path)
-    expectations = [random_tables.expectation(draw, data, kind) for kind in kinds]
+    types = dict(zip(data.schema.names, data.schema.types, strict=True))
+    expectations = [with_times(random_tables.expectation(draw, data, kind), types) for kind in kinds]
     asked = [
         (entry, rule)
         for entry in expectations

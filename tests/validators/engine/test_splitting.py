@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.validators.engine.engine_jobs import schema_of
 from tests.workers.job_folders import job
-from validators.engine import splitting
+from validators.engine import partition, splitting
 from validators.engine.split_plans import SplitPlan, SplitPlanError
 from workers.datasets.arrays import write_table
 from workers.datasets.canonical import content_digest
@@ -57,6 +58,14 @@ def split(
     return splitting.run(context), pq.read_table(context.folder / "outputs" / "split.parquet")
 
 
+def parts_of(table: pa.Table, asked: SplitPlan) -> tuple[np.ndarray, SplitPlan]:
+    """Return the parts of a table in a file of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.parquet"
+        write_table(table, path)
+        return partition.parts_of(path, asked, table.column_names, work=Path(folder) / "work")
+
+
 def shares(parts: np.ndarray) -> list[float]:
     return (np.bincount(parts, minlength=3) / len(parts)).tolist()
 
@@ -76,7 +85,7 @@ def test_a_split_keeps_every_row_and_says_the_part_of_each(tmp_path: Path) -> No
 
 
 def test_shares_are_as_large_as_asked_within_what_chance_does() -> None:
-    parts, _ = splitting.parts_of(visits(30_000), plan(by="visit"))
+    parts, _ = parts_of(visits(30_000), plan(by="visit"))
 
     for found, asked in zip(shares(parts), THIRDS.values(), strict=True):
         assert abs(found - asked) < 4 * (asked * (1 - asked) / 30_000) ** 0.5
@@ -85,14 +94,14 @@ def test_shares_are_as_large_as_asked_within_what_chance_does() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 200), st.integers(0, 200), st.text(max_size=5))
 def test_rows_that_come_later_move_none(first: int, later: int, salt: str) -> None:
-    before, _ = splitting.parts_of(visits(first), plan(by="visit", salt=salt))
-    after, _ = splitting.parts_of(visits(first + later), plan(by="visit", salt=salt))
+    before, _ = parts_of(visits(first), plan(by="visit", salt=salt))
+    after, _ = parts_of(visits(first + later), plan(by="visit", salt=salt))
 
     assert after[:first].tolist() == before.tolist()
 
 
 def test_another_salt_is_another_split_and_the_same_is_the_same() -> None:
-    one, same, other = (splitting.parts_of(visits(), plan(by="visit", salt=salt))[0] for salt in ("a", "a", "b"))
+    one, same, other = (parts_of(visits(), plan(by="visit", salt=salt))[0] for salt in ("a", "a", "b"))
 
     assert one.tolist() == same.tolist()
     assert one.tolist() != other.tolist()
@@ -101,11 +110,11 @@ def test_another_salt_is_another_split_and_the_same_is_the_same() -> None:
 def test_the_width_of_a_number_in_the_file_does_not_matter() -> None:
     wide, narrow = (pa.table({"id": pa.array(range(500), kept)}) for kept in (pa.int64(), pa.int16()))
 
-    assert splitting.parts_of(wide, plan(by="id"))[0].tolist() == splitting.parts_of(narrow, plan(by="id"))[0].tolist()
+    assert parts_of(wide, plan(by="id"))[0].tolist() == parts_of(narrow, plan(by="id"))[0].tolist()
 
 
 def test_a_group_stays_in_one_part() -> None:
-    parts, _ = splitting.parts_of(visits(), plan(by="visit", group="patient"))
+    parts, _ = parts_of(visits(), plan(by="visit", group="patient"))
 
     patients = visits()["patient"].to_numpy()
     assert all(len(set(parts[patients == patient].tolist())) == 1 for patient in range(patients.max() + 1))
@@ -115,7 +124,7 @@ def test_a_group_stays_in_one_part() -> None:
 def test_without_a_column_equal_rows_go_the_same_way() -> None:
     table = pa.concat_tables([visits(400), visits(400)])
 
-    parts, _ = splitting.parts_of(table, plan())
+    parts, _ = parts_of(table, plan())
 
     assert parts[:400].tolist() == parts[400:].tolist()
 
@@ -127,7 +136,7 @@ def test_by_time_the_earliest_train_and_the_moments_are_pinned(tmp_path: Path) -
     assert moments[parts == "train"].max() < moments[parts == "validation"].min()
     assert moments[parts == "validation"].max() < moments[parts == "test"].min()
     assert value["plan"]["cuts"] == {"validation": "1971-08-24T00:00:00", "test": "1972-03-11T00:00:00"}
-    again, _ = splitting.parts_of(visits(5_000), plan(time="at", cuts=value["plan"]["cuts"]))
+    again, _ = parts_of(visits(5_000), plan(time="at", cuts=value["plan"]["cuts"]))
     assert [("train", "validation", "test")[part] for part in again[:3_000]] == parts.tolist()
 
 
@@ -135,7 +144,7 @@ def test_a_group_that_spans_a_cut_is_refused_by_name() -> None:
     with pytest.raises(
         JobError, match=r"groups of 'patient' have rows in more than one part, the first is \d+"
     ) as refused:
-        splitting.parts_of(visits(), plan(time="at", group="patient"))
+        parts_of(visits(), plan(time="at", group="patient"))
 
     assert refused.value.code == "group_spans_time"
 
@@ -144,7 +153,7 @@ def test_a_row_without_a_value_has_no_place_to_go() -> None:
     table = pa.table({"id": ["a", None, "c", None]})
 
     with pytest.raises(JobError, match=r"2 rows have no value there, the first is row 1") as refused:
-        splitting.parts_of(table, plan(by="id"))
+        parts_of(table, plan(by="id"))
 
     assert refused.value.place == "id, row 1"
 
@@ -157,7 +166,7 @@ def test_a_part_without_a_row_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", ["the day before yesterday", 7.5, "1970-02-30"])
 def test_a_cut_that_is_no_moment_is_refused(cut: Any) -> None:
     with pytest.raises(JobError, match="is no value of the column 'at'"):
-        splitting.parts_of(visits(), plan(time="at", cuts={"test": cut}))
+        parts_of(visits(), plan(time="at", cuts={"test": cut}))
 
 
 def test_an_earlier_split_gives_way_where_that_is_asked(tmp_path: Path) -> None:

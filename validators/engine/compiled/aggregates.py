@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from validators.engine.compiled.arguments import Arguments, Bounds, is_number
 from validators.engine.compiled.columns import Column, literal
+from validators.engine.compiled.moments import moment_bounds
 from validators.engine.compiled.rules import Declined, Judgement, Rule, TableRule, Values
 from validators.engine.compiled.values import not_exact
 
@@ -136,9 +138,17 @@ def _of_floats(arguments: Arguments, write: Callable[[str, str], str]) -> Rule:
 def _extreme(arguments: Arguments, word: str) -> Rule:
     arguments.only(*_BOUNDS)
     column = arguments.column()
+    asked = f"{word}({column.sql}){_filter(arguments)}"
+    if column.is_moment:
+        return _judged(moment_bounds(arguments.bounds(), column), lambda values: values[0], asked, told=_told(column))
     if not column.is_number:
         raise Declined
-    return _between(arguments, lambda values: values[0], f"{word}({column.sql}){_filter(arguments)}")
+    return _between(arguments, lambda values: values[0], asked)
+
+
+def _told(column: Column) -> Callable[[datetime], datetime]:
+    """Return what gives a moment of a column with zones its zone back."""
+    return (lambda moment: moment.replace(tzinfo=UTC)) if column.kind == "zoned" else (lambda moment: moment)
 
 
 def _between(arguments: Arguments, find: Callable[[Values], Any], *aggregates: str) -> Rule:
@@ -146,10 +156,17 @@ def _between(arguments: Arguments, find: Callable[[Values], Any], *aggregates: s
     bounds.demand(int, float)
     if bounds.low is not None and bounds.high is not None and bounds.low > bounds.high:
         raise Declined
+    return _judged(bounds, find, *aggregates)
+
+
+def _judged(
+    bounds: Bounds, find: Callable[[Values], Any], *aggregates: str, told: Callable[[Any], Any] = lambda value: value
+) -> Rule:
+    """Return a rule that holds a number or a moment against bounds; ``told`` makes of it what a reader sees."""
 
     def judge(values: Values) -> Judgement:
-        number = find(values)
-        return Judgement(False) if number is None else Judgement(bounds.hold(number), observed=number)
+        found = find(values)
+        return Judgement(False) if found is None else Judgement(bounds.hold(found), observed=told(found))
 
     return TableRule(judge, aggregates)
 

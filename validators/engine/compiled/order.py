@@ -29,7 +29,7 @@ def _in_order(arguments: Arguments, loosely: _InOrder, strictly: _InOrder) -> Ru
     arguments.only("column", "strictly")
     column = arguments.column()
     strict = arguments.kwargs.get("strictly") or False
-    if column.kind not in ("integer", "float", "moment") or not isinstance(strict, bool):
+    if not (column.is_number or column.is_moment) or not isinstance(strict, bool):
         raise Declined
     in_order = strictly if strict else loosely
     too_far = f"coalesce(max(abs({column.sql}::DOUBLE)) > 4e18, FALSE)" if column.kind == "integer" else None

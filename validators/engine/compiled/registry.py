@@ -33,6 +33,7 @@ class Compiler:
 
 
 _NUMBERS = "columns of numbers"
+_NUMBERS_OR_MOMENTS = "columns of numbers, dates or moments"
 _TEXTS = "columns of texts"
 _ANY = "any column but arrays"
 _NO_CONDITION = f"{_NUMBERS}, without `row_condition`"
@@ -47,10 +48,10 @@ COMPILERS: Mapping[str, Compiler] = {
     "expect_column_distinct_values_to_be_in_set": Compiler(sets.distinct_in_set, _SAME_TYPE),
     "expect_column_distinct_values_to_contain_set": Compiler(sets.distinct_contain_set, _SAME_TYPE),
     "expect_column_distinct_values_to_equal_set": Compiler(sets.distinct_equal_set, _SAME_TYPE),
-    "expect_column_max_to_be_between": Compiler(aggregates.maximum, _NUMBERS),
+    "expect_column_max_to_be_between": Compiler(aggregates.maximum, _NUMBERS_OR_MOMENTS),
     "expect_column_mean_to_be_between": Compiler(aggregates.mean, _FINITE),
     "expect_column_median_to_be_between": Compiler(aggregates.median, _FINITE),
-    "expect_column_min_to_be_between": Compiler(aggregates.minimum, _NUMBERS),
+    "expect_column_min_to_be_between": Compiler(aggregates.minimum, _NUMBERS_OR_MOMENTS),
     "expect_column_most_common_value_to_be_in_set": Compiler(sets.most_common, f"{_SAME_TYPE}; no `row_condition`"),
     "expect_column_pair_values_a_to_be_greater_than_b": Compiler(pairs.greater, "two columns of numbers or of moments"),
     "expect_column_pair_values_to_be_equal": Compiler(pairs.equal, _FAMILY),
@@ -68,7 +69,7 @@ COMPILERS: Mapping[str, Compiler] = {
     "expect_column_value_lengths_to_equal": Compiler(lengths.equal, _TEXTS),
     "expect_column_value_z_scores_to_be_less_than": Compiler(values.z_score, _NO_CONDITION),
     "expect_column_values_to_be_between": Compiler(
-        values.between, "columns of numbers, and of moments by texts of a date and a time"
+        values.between, "columns of numbers; of dates and moments by texts of a date, or of a date and a time"
     ),
     "expect_column_values_to_be_dateutil_parseable": Compiler(texts.dateutil_parseable, _TEXTS),
     "expect_column_values_to_be_decreasing": Compiler(order.decreasing, "columns of numbers or of moments"),

@@ -29,8 +29,8 @@ def _of_all_rows(arguments: Arguments, fails: str) -> RowRule:
 def between(arguments: Arguments) -> Rule:
     arguments.only("column", "min_value", "max_value", "strict_min", "strict_max")
     column, bounds = arguments.column(), arguments.bounds()
-    if column.kind == "moment":
-        return column_rule(arguments, column, where(outside(column, moment_bounds(bounds))))
+    if column.is_moment:
+        return column_rule(arguments, column, where(outside(column, moment_bounds(bounds, column))))
     bounds.demand(int, float)
     bounds.demand_order()
     if not column.is_number:
@@ -52,8 +52,7 @@ def outside(column: Column, bounds: Bounds) -> str:
             value = float(bound)
         elif column.kind == "integer" and isinstance(bound, float):
             sql = f"{sql}::DOUBLE"
-        written = f"{literal(value)}::TIMESTAMP" if column.kind == "moment" else literal(value)
-        parts.append(f"{sql} {signs}{'=' if strict else ''} {written}")
+        parts.append(f"{sql} {signs}{'=' if strict else ''} {literal(value)}")
     return " OR ".join(parts)
 
 

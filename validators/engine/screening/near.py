@@ -16,10 +16,12 @@ from validators.engine.screening.features import image_column, kind_of, text_col
 from validators.engine.screening.near_rows import TableRows, near_rows, robust_scales
 from validators.engine.screening.near_texts import near_texts
 from validators.engine.screening.same import CHANCE_SHARE, shared_features
-from validators.engine.screening.screened import Sample
+from validators.engine.screening.screened import BLOCK_ROWS, Sample
 from workers.datasets.canonical import missing_rows, tensor_values
 from workers.statistics import wilson
 from workers.words import counted, share_with_interval
+
+_UNIT = "robust standard deviations"
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ class NearDuplicates(Detector):
             for pair in pairs
             if pair.pixel_difference > 0
         ]
-        return self._told(context, twins, ours, "image")
+        _keep(context, twins)
+        return self._told(context, len(twins), ours.count, "image")
 
     def _texts(self, context: ScreeningContext, name: str | None) -> Detection:
         if name is None:
@@ -111,51 +114,52 @@ class NearDuplicates(Detector):
             )
             for row, twin, share in pairs
         ]
-        return self._told(context, twins, ours, "text")
+        _keep(context, twins)
+        return self._told(context, len(twins), ours.count, "text")
 
     def _table(self, context: ScreeningContext, names: Sequence[str]) -> Detection:
         data, other, settings = context.data, context.against, context.parameters
-        ours, theirs = _samples(context, names, settings.rows)
-        scales = robust_scales(ours, names)
+        sample = data.sample(names, settings.rows, context.generator)
+        scales = robust_scales(sample, names)
         if not scales:
             return not_applicable("No feature is a measured number, so that rows are the same or are not.")
-        reach = {name: settings.tolerance * scale for name, scale in scales.items()}
-        mine = TableRows.of(ours, names, scales)
-        pairs = near_rows(
-            mine,
-            None if other is None else TableRows.of(theirs, names, scales),
-            tolerance=settings.tolerance,
-            generator=context.generator,
-            tell=context.tell,
+        ours = theirs = sample.rows
+        first_other = 0 if other is None else len(ours)
+        table = TableRows.empty(len(ours) + (0 if other is None else other.sample_size(names, settings.rows)), scales)
+        table.fill(0, sample, names, scales)
+        if other is not None:
+            sample = other.sample(names, settings.rows, context.generator)
+            theirs = sample.rows
+            table.fill(first_other, sample, names, scales)
+        # A sample may be a quarter of a GiB, and is no longer needed.
+        del sample
+        near = near_rows(
+            table, first_other, tolerance=settings.tolerance, generator=context.generator, tell=context.tell
         )
+        reach = {name: settings.tolerance * scale for name, scale in scales.items()}
         expected = expected_twins(data, other, names, context.generator, reach=reach)
-        if pairs and expected >= CHANCE_SHARE * len(pairs):
+        found = len(near.rows)
+        if found and expected >= CHANCE_SHARE * found:
             return not_applicable(
                 f"Rows of so few columns lie as near by chance: about {expected:,.0f} of {data.count:,} would if the "
-                f"columns were independent, and {len(pairs):,} do.",
+                f"columns were independent, and {found:,} do.",
                 expected_by_chance=expected,
             )
-        twins = [
-            NearTwin(
-                int(ours.rows[row]),
-                int(theirs.rows[twin]),
-                1 - distance,
-                f"no feature more than {distance:.2g} robust standard deviations apart",
+        for start in range(0, found, BLOCK_ROWS):
+            part = slice(start, start + BLOCK_ROWS)
+            pairs = zip(ours[near.rows[part]].tolist(), theirs[near.others[part]].tolist(), strict=True)
+            _keep(
+                context,
+                [
+                    NearTwin(*pair, 1 - distance, f"no feature more than {distance:.2g} {_UNIT} apart")
+                    for pair, distance in zip(pairs, near.distances[part].tolist(), strict=True)
+                ],
             )
-            for row, twin, distance in pairs
-        ]
-        return self._told(context, twins, ours, "row", expected_by_chance=expected)
+        return self._told(context, found, len(ours), "row", expected_by_chance=expected)
 
     @staticmethod
-    def _told(context: ScreeningContext, twins: list[NearTwin], ours: Sample, noun: str, **detail: object) -> Detection:
+    def _told(context: ScreeningContext, found: int, n: int, noun: str, **detail: object) -> Detection:
         other = context.against
-        where = f" of {other.ref}" if other else ""
-        context.rows.keep(
-            [twin.row for twin in twins],
-            scores=[twin.score for twin in twins],
-            reasons=[f"Almost row {twin.other:,}{where}: {twin.reason}." for twin in twins],
-        )
-        found, n = len(twins), ours.count
         share = wilson(found, n)
         whose = f"one of {other.ref}" if other else "an earlier one"
         sentence = (
@@ -164,7 +168,8 @@ class NearDuplicates(Detector):
             if found
             else f"No {noun} of {n:,} is almost {whose}."
         )
-        if not ours.is_whole:
+        is_whole = n == context.data.count
+        if not is_whole:
             sentence += f" Compared were {n:,} of {context.data.count:,}, drawn with seed {context.seed}."
         return Detection(
             "found" if found else "not_found",
@@ -172,8 +177,18 @@ class NearDuplicates(Detector):
             count=found,
             share=share,
             detail=detail,
-            looked_at=None if ours.is_whole else n,
+            looked_at=None if is_whole else n,
         )
+
+
+def _keep(context: ScreeningContext, twins: Sequence[NearTwin]) -> None:
+    """Keep rows with the one that they are almost the same as."""
+    where = f" of {context.against.ref}" if context.against else ""
+    context.rows.keep(
+        [twin.row for twin in twins],
+        scores=[twin.score for twin in twins],
+        reasons=[f"Almost row {twin.other:,}{where}: {twin.reason}." for twin in twins],
+    )
 
 
 def _samples(context: ScreeningContext, names: Sequence[str], limit: int) -> tuple[Sample, Sample]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,19 +23,36 @@ NORMAL_SCALE = 1.4826
 
 @dataclass(frozen=True)
 class TableRows:
-    """Scaled numbers of shape (rows, columns), NaN for missing, and a hash a row of all that has to be equal."""
+    """Scaled numbers of shape (rows, columns), NaN for missing, and a hash a row of all that has to be equal.
+
+    Made for all rows at once and filled sample by sample, so that of two versions one sample is in memory.
+    """
 
     numbers: NDArray[np.float64]
     equal: NDArray[np.uint64]
 
     @classmethod
-    def of(cls, sample: Sample, names: Sequence[str], scales: dict[str, float]) -> TableRows:
-        numbers = [floats(sample.column(name)) / scales[name] for name in names if name in scales]
-        equal = np.zeros(sample.count, dtype=np.uint64)
+    def empty(cls, count: int, scales: Mapping[str, float]) -> Self:
+        return cls(np.empty((count, len(scales))), np.zeros(count, dtype=np.uint64))
+
+    def fill(self, first: int, sample: Sample, names: Sequence[str], scales: Mapping[str, float]) -> None:
+        """Set the rows from ``first`` on to those of a sample; ``scales`` says which columns are numbers."""
+        part = slice(first, first + sample.count)
+        for place, name in enumerate(scales):
+            self.numbers[part, place] = floats(sample.column(name)) / scales[name]
         for place, name in enumerate(names):
             if name not in scales:
-                equal = equal * np.uint64(0x9E3779B97F4A7C15) + _hashes(sample.column(name), place)
-        return cls(np.stack(numbers, axis=1), equal)
+                hashed = _hashes(sample.column(name), place)
+                self.equal[part] = self.equal[part] * np.uint64(0x9E3779B97F4A7C15) + hashed
+
+
+@dataclass(frozen=True)
+class NearRows:
+    """Rows that have a near one, in order: their numbers, that of the near one, and the largest difference."""
+
+    rows: NDArray[np.int64]
+    others: NDArray[np.int64]
+    distances: NDArray[np.float64]
 
 
 def robust_scales(sample: Sample, names: Sequence[str]) -> dict[str, float]:
@@ -54,41 +72,40 @@ def robust_scales(sample: Sample, names: Sequence[str]) -> dict[str, float]:
 
 
 def near_rows(
-    ours: TableRows,
-    theirs: TableRows | None,
+    table: TableRows,
+    first_other: int = 0,
     *,
     tolerance: float,
     generator: np.random.Generator,
     tell: Callable[[float], None],
-) -> list[tuple[int, int, float]]:
-    """Return (row, other row, largest difference) for rows that have a near one and none that is wholly the same.
+) -> NearRows:
+    """Return the rows that have a near one and none that is wholly the same.
 
     Args:
-        theirs: the rows among which near ones are looked for; the earlier ones of ours when None.
+        first_other: the rows before it are held against those from it on, which are counted from it in what is
+            returned; with 0 each row is held against the earlier ones.
         tolerance: the largest difference of any column that counts as near, in the unit of the numbers.
     """
-    numbers = ours.numbers if theirs is None else np.concatenate([ours.numbers, theirs.numbers])
-    equal = ours.equal if theirs is None else np.concatenate([ours.equal, theirs.equal])
-    first_other = 0 if theirs is None else len(ours.numbers)
-    best: dict[int, tuple[float, int]] = {}
-    width = max(1, numbers.shape[1])
+    numbers, equal = table.numbers, table.equal
+    count, width = len(numbers), max(1, numbers.shape[1])
+    best, near = np.full(count, np.inf), np.full(count, -1, dtype=np.int64)
     cell = max(2 * tolerance, 0.72 * tolerance * width)
     multipliers = generator.integers(1, 2**63, size=width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     for grid in range(GRIDS):
         keys = equal + _cell_keys(numbers, cell, generator.random(width) * cell, multipliers)
+        # Rows of one key come in their order, so that ``left`` is the earlier one; neither has a row twice.
         for left, right in _pairs(keys):
-            # Within one version a row is held against earlier ones; of two versions, ours against theirs.
-            rows, others = np.maximum(left, right), np.minimum(left, right)
-            if theirs is not None:
-                crosses = (others < first_other) & (rows >= first_other)
-                rows, others = others[crosses], rows[crosses]
-            distances = _distances(numbers[rows], numbers[others])
-            near = (distances <= tolerance) & (equal[rows] == equal[others])
-            for row, other, distance in zip(rows[near].tolist(), others[near].tolist(), distances[near], strict=True):
-                found = (float(distance), other - first_other)
-                best[row] = min(best.get(row, found), found)
+            crosses = (left < first_other) & (right >= first_other)
+            rows, others = (left[crosses], right[crosses]) if first_other else (right, left)
+            for start in range(0, len(rows), BLOCK_ROWS):
+                row, other = rows[start : start + BLOCK_ROWS], others[start : start + BLOCK_ROWS]
+                distances = _distances(numbers[row], numbers[other])
+                is_closer = (distances < best[row]) | ((distances == best[row]) & (other < near[row]))
+                is_closer &= (distances <= tolerance) & (equal[row] == equal[other])
+                best[row[is_closer]], near[row[is_closer]] = distances[is_closer], other[is_closer]
         tell((grid + 1) / GRIDS)
-    return [(row, other, distance) for row, (distance, other) in sorted(best.items()) if distance > 0]
+    found = np.flatnonzero((best > 0) & (near >= 0))
+    return NearRows(found, near[found] - first_other, best[found])
 
 
 def _cell_keys(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from validators.engine.screening.base import Detection, Detector, ScreeningContext, not_applicable
 from validators.engine.screening.catalogue import ENTRIES
@@ -20,14 +18,6 @@ from workers.words import counted, share_with_interval
 #: Chance may explain no more than this share of the rows that are found, or there is nothing to tell.
 CHANCE_SHARE = 0.5
 _LONGEST_LABEL = 40
-
-
-@dataclass(frozen=True)
-class Twins:
-    """Rows that have a twin, and for each the first row that is the same."""
-
-    rows: NDArray[np.int64]
-    firsts: NDArray[np.int64]
 
 
 class ExactDuplicates(Detector):
@@ -54,10 +44,9 @@ class ExactDuplicates(Detector):
             return not_applicable(problem)
         if other is None and data.schema.target in data.names:
             names = [*names, str(data.schema.target)]
-        twins = _twins_between(data, other, names) if other else _twins_within(data, names)
+        found, n = _find_twins(data, other, names), data.count
         context.tell(0.7)
         expected = expected_twins(data, other, names, context.generator)
-        found, n = len(twins.rows), data.count
         share = wilson(found, n)
         if found and expected >= CHANCE_SHARE * found:
             return not_applicable(
@@ -65,12 +54,7 @@ class ExactDuplicates(Detector):
                 f"the columns were independent, and {found:,} are.",
                 expected_by_chance=expected,
             )
-        where = f"of {other.ref}" if other else "before it"
-        reasons = [
-            f"The same as row {first:,} {where} in every feature{'' if other else ' and the label'}."
-            for first in twins.firsts.tolist()
-        ]
-        context.rows.keep(twins.rows, scores=np.ones(found), reasons=reasons)
+        self._keep(context)
         verb = (
             f"{'is' if found == 1 else 'are'} also in {other.ref}"
             if other
@@ -89,6 +73,15 @@ class ExactDuplicates(Detector):
             share=share,
             detail={"compared_columns": len(names), "expected_by_chance": expected},
         )
+
+    @staticmethod
+    def _keep(context: ScreeningContext) -> None:
+        """Keep the rows of the table ``twins``, a batch at a time: all rows may have one."""
+        other = context.against
+        where = f"of {other.ref} in every feature" if other else "before it in every feature and the label"
+        for batch in context.data.stream("SELECT row, first FROM twins ORDER BY row"):
+            reasons = [f"The same as row {first:,} {where}." for first in batch.column(1).to_pylist()]
+            context.rows.keep(batch.column(0).to_numpy(), scores=np.ones(len(reasons)), reasons=reasons)
 
 
 class ConflictingLabels(Detector):
@@ -115,9 +108,8 @@ class ConflictingLabels(Detector):
         if problem:
             return not_applicable(problem)
         expected = expected_twins(data, other, names, context.generator)
-        lines = _conflicts(data, other, names, target.name)
+        found, n = _find_conflicts(data, other, names, target.name), data.count
         context.tell(0.9)
-        found, n = len(lines), data.count
         if found and expected >= CHANCE_SHARE * found:
             return not_applicable(
                 f"Rows of so few possible values share their features by chance: about {expected:,.0f} of {n:,} would "
@@ -125,12 +117,7 @@ class ConflictingLabels(Detector):
                 expected_by_chance=expected,
             )
         where = f" of {other.ref}" if other else ""
-        reasons = [
-            f"Labelled {text_of(own)[:_LONGEST_LABEL]!r}; row {twin:,}{where} has the same features and the label "
-            f"{text_of(label)[:_LONGEST_LABEL]!r}."
-            for _, own, twin, label in lines
-        ]
-        context.rows.keep([line[0] for line in lines], scores=np.ones(found), reasons=reasons)
+        self._keep(context, where)
         share = wilson(found, n)
         sentence = (
             f"{counted(found, 'row')} of {n:,} ({share_with_interval(share)}) "
@@ -145,6 +132,17 @@ class ConflictingLabels(Detector):
             share=share,
             detail={"compared_columns": len(names), "expected_by_chance": expected},
         )
+
+    @staticmethod
+    def _keep(context: ScreeningContext, where: str) -> None:
+        """Keep the rows of the table ``conflicts``, a batch at a time."""
+        for batch in context.data.stream("SELECT row, own, twin, theirs FROM conflicts ORDER BY row"):
+            reasons = [
+                f"Labelled {text_of(own)[:_LONGEST_LABEL]!r}; row {twin:,}{where} has the same features and the label "
+                f"{text_of(label)[:_LONGEST_LABEL]!r}."
+                for own, twin, label in zip(*(column.to_pylist() for column in batch.columns[1:]), strict=True)
+            ]
+            context.rows.keep(batch.column(0).to_numpy(), scores=np.ones(len(reasons)), reasons=reasons)
 
 
 def shared_features(data: Screened, other: Screened | None) -> tuple[list[str], str]:
@@ -198,14 +196,24 @@ def _repeated(data: Screened, names: Sequence[str], more: str = "") -> str:
     )
 
 
-def _twins_within(data: Screened, names: Sequence[str]) -> Twins:
+def _find_twins(data: Screened, other: Screened | None, names: Sequence[str]) -> int:
+    """Make a temporary table ``twins`` of the rows that have one and the first row that is the same; return how many.
+
+    The connection holds what it can and spills the rest, so that it may be all rows.
+    """
+    found = _twins_within(data, names) if other is None else _twins_between(data, other, names)
+    data.run(f"CREATE OR REPLACE TEMP TABLE twins AS {found}")
+    return int(data.one("SELECT count(*) FROM twins")[0])
+
+
+def _twins_within(data: Screened, names: Sequence[str]) -> str:
+    """Return a SELECT of the rows that repeat an earlier one, and the first such row."""
     _keys(data, names, "own")
     columns = ", ".join(f"v{place}" for place in range(len(names)))
-    sql = (
+    return (
         f"SELECT row, first FROM (SELECT row, min(row) OVER (PARTITION BY {columns}) AS first "
-        f"FROM ({_repeated(data, names)})) WHERE row > first ORDER BY row"
+        f"FROM ({_repeated(data, names)})) WHERE row > first"
     )
-    return _fetched(data, sql)
 
 
 def _shared_rows(data: Screened, other: Screened, names: Sequence[str], more: tuple[str, str] = ("", "")) -> str:
@@ -220,27 +228,21 @@ def _shared_rows(data: Screened, other: Screened, names: Sequence[str], more: tu
     )
 
 
-def _twins_between(data: Screened, other: Screened, names: Sequence[str]) -> Twins:
+def _twins_between(data: Screened, other: Screened, names: Sequence[str]) -> str:
+    """Return a SELECT of the rows that are also in the other version, and the first such row there."""
     columns = ", ".join(f"v{place}" for place in range(len(names)))
-    sql = (
+    return (
         "SELECT row, first FROM (SELECT row, is_other, min(row) FILTER (WHERE is_other) "
         f"OVER (PARTITION BY {columns}) AS first FROM ({_shared_rows(data, other, names)})) "
-        "WHERE NOT is_other AND first IS NOT NULL ORDER BY row"
+        "WHERE NOT is_other AND first IS NOT NULL"
     )
-    return _fetched(data, sql)
 
 
-def _fetched(data: Screened, sql: str) -> Twins:
-    batches = [(batch.column(0).to_numpy(), batch.column(1).to_numpy()) for batch in data.stream(sql)]
-    rows = [rows for rows, _ in batches] or [np.empty(0, dtype=np.int64)]
-    firsts = [firsts for _, firsts in batches] or [np.empty(0, dtype=np.int64)]
-    return Twins(np.concatenate(rows), np.concatenate(firsts))
+def _find_conflicts(data: Screened, other: Screened | None, names: Sequence[str], target: str) -> int:
+    """Make a temporary table ``conflicts`` and return how many rows it has.
 
-
-def _conflicts(
-    data: Screened, other: Screened | None, names: Sequence[str], target: str
-) -> list[tuple[int, object, int, object]]:
-    """Return row, label, a row of the same features with another label, and that label."""
+    Each has the number of a row, its label, the number of a row with the same features, and its other label.
+    """
     columns = ", ".join(f"v{place}" for place in range(len(names)))
     label = f", {data.place(target)} AS label"
     if other is None:
@@ -257,13 +259,14 @@ def _conflicts(
         inner, other_row = _shared_rows(data, other, names, (labels[0], labels[1])), "CASE WHEN is_other THEN row END"
         kept = "label IS NOT NULL AND NOT is_other"
     seen = "" if other is None else " FILTER (WHERE is_other)"
-    sql = (
-        "SELECT row, label, CASE WHEN label <> low_label THEN low_row ELSE high_row END, "
-        "CASE WHEN label <> low_label THEN low_label ELSE high_label END FROM (SELECT *, "
+    data.run(
+        "CREATE OR REPLACE TEMP TABLE conflicts AS "
+        "SELECT row, label AS own, CASE WHEN label <> low_label THEN low_row ELSE high_row END AS twin, "
+        "CASE WHEN label <> low_label THEN low_label ELSE high_label END AS theirs FROM (SELECT *, "
         f"min(label){seen} OVER same AS low_label, max(label){seen} OVER same AS high_label, "
         f"arg_min({other_row}, label){seen} OVER same AS low_row, "
         f"arg_max({other_row}, label){seen} OVER same AS high_row "
         f"FROM ({inner}) WINDOW same AS (PARTITION BY {columns})) "
-        f"WHERE {kept} AND (label <> low_label OR label <> high_label) ORDER BY row"
+        f"WHERE {kept} AND (label <> low_label OR label <> high_label)"
     )
-    return [(int(row), own, int(twin), found) for row, own, twin, found in data.all(sql)]
+    return int(data.one("SELECT count(*) FROM conflicts")[0])

@@ -165,8 +165,7 @@ class Screened:
     # ---------------------------------------------------------------------------------------------------- rows
     def sample(self, names: Sequence[str], limit: int, generator: np.random.Generator) -> Sample:
         """Return columns of at most so many rows, drawn without replacement and kept in their order."""
-        width = sum(max(1, self.described(name).width) if name in self.schema.columns else 1 for name in names)
-        limit = min(limit, max(1, SAMPLE_VALUES // max(1, width)))
+        limit = self.sample_size(names, limit)
         if limit >= self.count:
             rows = np.arange(self.count, dtype=np.int64)
         else:
@@ -178,6 +177,11 @@ class Screened:
                 parts.append(batch.take(pa.array(rows[low:high] - first)))
         schema = pa.schema([self._arrow.field(name) for name in names])
         return Sample(pa.Table.from_batches(parts, schema), rows, limit >= self.count)
+
+    def sample_size(self, names: Sequence[str], limit: int) -> int:
+        """Return how many rows a sample of columns has: at most so many, and no more than memory is meant to hold."""
+        width = sum(max(1, self.described(name).width) if name in self.schema.columns else 1 for name in names)
+        return min(limit, self.count, max(1, SAMPLE_VALUES // max(1, width)))
 
     def batches(self, names: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield the number of the first row and the columns, block by block."""
