@@ -15,7 +15,7 @@ from audits.engine.explainers.base import (
     FloatArray,
     Task,
 )
-from audits.engine.explainers.coalitions import SCORE_BYTES, Coalitions
+from audits.engine.explainers.enumeration import enumerated
 from workers.protocol import JobError
 
 MAXIMUM_FEATURES = 12
@@ -47,37 +47,8 @@ class ExactExplainer(Explainer):
                 f"takes up to {MAXIMUM_FEATURES}. Use 'permutation', which gives the error of every value.",
                 place="method",
             )
-        coalitions = Coalitions(task)
         masks, weights = _coalitions(features)
-        row_scores, background_scores = coalitions.of_rows(), coalitions.of_background()
-        base = background_scores.mean(axis=0)
-        output_count = task.outputs.shape[1]
-        inner = masks[1:-1]
-        together = max(1, SCORE_BYTES // max(1, len(masks) * output_count * 8))
-        background_count = len(background_scores)
-        for start in range(first, task.row_count, together):
-            chosen = np.arange(start, min(start + together, task.row_count))
-            worths = np.zeros((len(chosen), len(masks), output_count))
-            for number in range(background_count if len(inner) else 0):
-                worths[:, 1:-1] += coalitions.evaluate(chosen, inner, np.full(len(inner), number, dtype=np.intp))
-                task.progress(start, task.row_count, f"background row {number + 1} of {background_count}")
-            worths /= background_count
-            outputs = task.outputs[chosen]
-            worths[:, 0] = base[outputs]
-            worths[:, -1] = row_scores[chosen]
-            shape = (len(chosen), *task.players.grid, output_count)
-            yield Attribution(
-                values=np.einsum("fs,rso->rfo", weights, worths).reshape(shape),
-                base_values=base[outputs],
-                errors=np.zeros(shape),
-                data=task.players.data({name: values[chosen] for name, values in task.rows.items()}),
-                feature_names=task.players.names,
-                output_names=task.output_names,
-                output_numbers=outputs,
-                evaluations=np.full(len(chosen), len(inner) * background_count + 1, dtype=np.int64),
-                scale=task.scale,
-            )
-        task.progress(task.row_count, task.row_count, "")
+        yield from enumerated(task, masks, weights, first=first)
 
 
 def _coalitions(features: int) -> tuple[NDArray[np.bool_], FloatArray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,9 @@ from audits.engine.explainers.base import (
     Task,
 )
 from audits.engine.explainers.coalitions import SCORE_BYTES, Coalitions
+
+#: Draws so many orders of the features, as the rank of each feature: shape (orders, features).
+Orders = Callable[[np.random.Generator, int], NDArray[np.intp]]
 
 #: Squared differences behind a standard error, at the least; fewer make it too uncertain to stop on.
 DEGREES_OF_FREEDOM = 16
@@ -79,7 +82,7 @@ class PermutationExplainer(Explainer):
     def parts(self, task: Task, *, first: int = 0) -> Iterator[Attribution]:
         coalitions = Coalitions(task, chunk_rows=self.settings.chunk_rows)
         features = task.players.count
-        walks = _Walks(coalitions, features, task.outputs, task.seed)
+        walks = _Walks(coalitions, features, task.outputs, task.seed, self.orders(task))
         for start in range(first, task.row_count, walks.rows_together):
             chosen = active = np.arange(start, min(start + walks.rows_together, task.row_count))
             sweep = 0
@@ -104,6 +107,11 @@ class PermutationExplainer(Explainer):
             )
         task.progress(task.row_count, task.row_count, "")
 
+    def orders(self, task: Task) -> Orders:
+        """Return how orders of the features are drawn; the reverse of an order has to be as likely as the order."""
+        features = np.arange(task.players.count)
+        return lambda generator, count: generator.permuted(np.tile(features, (count, 1)), axis=1)
+
     def _is_done(self, walks: _Walks, active: NDArray[np.intp], sweeps: int) -> NDArray[np.bool_]:
         if sweeps >= self.settings.maximum_sweeps:
             return np.ones(len(active), dtype=bool)
@@ -117,11 +125,14 @@ class PermutationExplainer(Explainer):
 class _Walks:
     """The running sums of all rows, and how one sweep adds to them."""
 
-    def __init__(self, coalitions: Coalitions, features: int, outputs: NDArray[np.intp], seed: int) -> None:
+    def __init__(
+        self, coalitions: Coalitions, features: int, outputs: NDArray[np.intp], seed: int, orders: Orders
+    ) -> None:
         self._coalitions = coalitions
         self._features = features
         self._outputs = outputs
         self._seed = seed
+        self._orders = orders
         self._row_scores = coalitions.of_rows()
         self._background_scores = coalitions.of_background()
         self.background_count = len(self._background_scores)
@@ -160,8 +171,8 @@ class _Walks:
     def _ranks(self, sweep: int) -> NDArray[np.intp]:
         """Return two permutations a background row: the rank of each feature, shape (background rows, 2, features)."""
         generator = np.random.default_rng([self._seed, sweep])
-        plain = np.tile(np.arange(self._features), (self.background_count * 2, 1))
-        return generator.permuted(plain, axis=1).reshape(self.background_count, 2, self._features)
+        ranks = self._orders(generator, self.background_count * 2)
+        return ranks.reshape(self.background_count, 2, self._features)
 
     def _add(
         self,
