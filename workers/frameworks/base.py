@@ -15,6 +15,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.frameworks.paths import (
+    PathGradients,
+    Paths,
+    Points,
+    RescaledContributions,
+    no_path_through,
+    summed_by_feature,
+)
+from workers.protocol import JobError
 from workers.recipe import Recipe
 from workers.signature import Signature
 
@@ -88,6 +97,55 @@ class Model(ABC):
     @abstractmethod
     def logits_gradient(self, inputs: Inputs, output: int) -> tuple[FloatArray, dict[str, FloatArray]]:
         """Return one logit of each row, shape (rows,), and its gradient for each input, shaped like the input."""
+
+    def path_gradients(self, paths: Paths) -> PathGradients:
+        """Return what sums the gradients of logits, each times its path's whole step, at points on some paths.
+
+        The paths of an input of whole numbers run through what an embedding makes of it, where the adapter can see one.
+        This default needs ``logits_gradient`` only; adapters compose the points and sum on the device.
+
+        Raises:
+            JobError: ``no_gradient``, when an input has no gradient to follow.
+        """
+
+        def gradients(points: Points) -> NDArray[np.float64]:
+            ends, starts = (
+                {name: np.asarray(values)[places] for name, values in arrays.items()}
+                for arrays, places in ((paths.rows, points.rows), (paths.background, points.background_rows))
+            )
+            steps = {name: ends[name] - starts[name] for name in paths.features}
+            composed = {}
+            for name, values in starts.items():
+                position = points.positions.reshape(-1, *[1] * (values.ndim - 1))
+                composed[name] = values + position * (ends[name] - values)
+            sums = np.zeros((points.group_count, paths.feature_count, points.output_count))
+            for output in np.unique(points.outputs):
+                _, found = self.logits_gradient(composed, int(output))
+                for column in range(points.output_count):
+                    asked = points.outputs[:, column] == output
+                    contributions = {
+                        name: np.where(asked.reshape(-1, *[1] * (step.ndim - 1)), found[name] * step, 0)
+                        for name, step in steps.items()
+                    }
+                    sums[..., column] += summed_by_feature(paths, points, contributions)
+            return sums
+
+        without = [name for name in paths.features if not np.issubdtype(np.asarray(paths.rows[name]).dtype, np.inexact)]
+        if without:
+            raise no_path_through(without[0])
+        return gradients
+
+    def rescaled_contributions(self, paths: Paths) -> RescaledContributions:  # noqa: ARG002 - of no paths
+        """Return what gives DeepLIFT's contributions by the rescale rule, from the background rows to explained rows.
+
+        Raises:
+            JobError: ``layer_not_supported``, with the layer or operator for which no rule is known.
+        """
+        raise JobError(
+            "layer_not_supported",
+            "DeepLIFT follows a model layer by layer, and this format does not show its layers. Use 'permutation'.",
+            place="method",
+        )
 
     @abstractmethod
     def features(self, inputs: Inputs) -> FloatArray:

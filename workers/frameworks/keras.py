@@ -17,10 +17,22 @@ import tensorflow as tf
 from workers.entry_point import EntryPoint
 from workers.frameworks.base import EpochRecord, FloatArray, Framework, History, Inputs, TrainingRows
 from workers.frameworks.fitting import OwnLoss, objective_of, own_loss_missing, run_epochs
-from workers.frameworks.keras_running import TensorFlowModel, place_of
+from workers.frameworks.keras_deeplift import rescaled_contributions
+from workers.frameworks.keras_entrances import (
+    Entrance,
+    call_in_inference,
+    ends_at,
+    entrances_of,
+    functional_of,
+    run_entered,
+)
+from workers.frameworks.keras_paths import Scores
+from workers.frameworks.keras_running import TensorFlowModel, logarithms, place_of
 from workers.frameworks.keras_tracing import all_layers, last_activation, watching_features, without_activation
 from workers.frameworks.keras_training import KerasTrainer, Precision
-from workers.frameworks.rows import demand_signature
+from workers.frameworks.paths import Paths, RescaledContributions
+from workers.frameworks.rescaling import scores_not_found
+from workers.frameworks.rows import chunk_rows, demand_signature, is_differentiable
 from workers.protocol import JobError
 from workers.recipe import Recipe
 from workers.signature import STRING, OutputKind, OutputSpec, Signature, TensorSpec
@@ -97,6 +109,45 @@ class KerasModel(TensorFlowModel):
             raise JobError("no_features", "The model has no layer with weights, so it has no features.")
         features = tf.cast(keras.tree.flatten(entered[-1])[0], tf.float32)
         return tf.reshape(features, [tf.shape(features)[0], int(np.prod(features.shape[1:], dtype=int))])
+
+    def rescaled_contributions(self, paths: Paths) -> RescaledContributions:
+        if self.signature.output.kind == "probabilities" and self._activation is None:
+            raise scores_not_found(self.signature)
+        function = functional_of(self._model)
+        if function is None:
+            return super().rescaled_contributions(paths)
+        entrances = entrances_of(function, self.signature)
+        with tf.device(self._place):
+            ends = ends_at(entrances, paths, self.signature)
+        return rescaled_contributions(
+            function,
+            paths,
+            entrances,
+            ends,
+            self._flat,
+            stripped=self._activation if self.signature.output.kind == "probabilities" else None,
+            place=self._place,
+            pairs=chunk_rows(self.signature),
+        )
+
+    def _entered(self) -> tuple[list[Entrance], Scores]:
+        function = functional_of(self._model)
+        if function is None or all(is_differentiable(spec) for spec in self.signature.inputs):
+            return super()._entered()
+        entrances = entrances_of(function, self.signature)
+
+        def answer(leaves: list[Any]) -> Any:
+            return self._flat(run_entered(function, entrances, leaves, call_in_inference))
+
+        def scores(leaves: list[Any]) -> Any:
+            if self.signature.output.kind != "probabilities":
+                return answer(leaves)
+            if self._activation is None:
+                return logarithms(answer(leaves))
+            with without_activation(self._activation):
+                return answer(leaves)
+
+        return entrances, scores
 
     def _variables(self) -> dict[str, Any]:
         """Return the weights by path; a path that stands twice gets a number, in the order of the layers."""

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from workers.frameworks.base import FloatArray, Inputs, Model
 from workers.frameworks.fitting import fit_targets
+from workers.frameworks.keras_entrances import Entrance, ends_at, float_entrances
+from workers.frameworks.keras_paths import Scores, path_gradients
+from workers.frameworks.paths import PathGradients, Paths
 from workers.frameworks.rows import chunk_rows, chunks, conform, is_differentiable
 from workers.protocol import JobError
 from workers.signature import Signature
@@ -71,6 +74,12 @@ class TensorFlowModel(Model):
         chosen = np.full(len(arrays), output, np.int64)
         return self._with_gradient("logit", inputs, logit, chosen, tf.TensorSpec([None], tf.int64))
 
+    def path_gradients(self, paths: Paths) -> PathGradients:
+        entrances, scores = self._entered()
+        with tf.device(self._place):
+            ends = ends_at(entrances, paths, self.signature)
+        return path_gradients(paths, ends, scores, place=self._place, chunk_rows=chunk_rows(self.signature))
+
     def weights(self) -> dict[str, NDArray[Any]]:
         return {name: _to_numpy(variable) for name, variable in self._variables().items()}
 
@@ -89,14 +98,19 @@ class TensorFlowModel(Model):
         found = self._before_activation(tensors, training)
         if found is not None:
             return self._flat(found)
-        scores, tiny = self._flat(self._call(tensors, training)), np.finfo(np.float32).tiny
-        if scores.shape[1] > 1:
-            return tf.math.log(tf.maximum(scores, tiny))
-        return tf.math.log(tf.maximum(scores, tiny)) - tf.math.log(tf.maximum(1 - scores, tiny))
+        return logarithms(self._flat(self._call(tensors, training)))
 
     def _flat(self, answer: Any) -> Any:
         width = int(np.prod(self.signature.output.shape[1:], dtype=int))
         return tf.reshape(tf.cast(answer, tf.float32), [-1, width])
+
+    def _entered(self) -> tuple[list[Entrance], Scores]:
+        """Return where paths can enter the model, and its scores as a function of one tensor an entrance.
+
+        Raises:
+            JobError: ``no_gradient``.
+        """
+        return float_entrances(self.signature), lambda leaves: self._scores(leaves, False)
 
     def _run(self, inputs: Inputs, name: str, run: Callable[[list[Any]], Any]) -> FloatArray:
         """Return what a function of tensors gives for all rows; it is traced when its name is first asked for."""
@@ -156,6 +170,14 @@ class TensorFlowModel(Model):
             tf.cast(tf.constant(array[rows]), spec.dtype)
             for array, spec in zip(arrays, self.signature.inputs, strict=True)
         ]
+
+
+def logarithms(probabilities: Any) -> Any:
+    """Return the logarithms of probabilities, or the log-odds of a single one: logits but for a constant a row."""
+    tiny = np.finfo(np.float32).tiny
+    if probabilities.shape[1] > 1:
+        return tf.math.log(tf.maximum(probabilities, tiny))
+    return tf.math.log(tf.maximum(probabilities, tiny)) - tf.math.log(tf.maximum(1 - probabilities, tiny))
 
 
 def place_of(device: str) -> str:

@@ -12,10 +12,15 @@ import torch
 from torch import fx
 
 from workers.frameworks.base import Framework
+from workers.frameworks.paths import Paths, RescaledContributions
+from workers.frameworks.pytorch_deeplift import rescaled_contributions
+from workers.frameworks.pytorch_entrances import Entrance, behind_embeddings, ends_at
 from workers.frameworks.pytorch_graph import Answer, describe, last_activation, variant
 from workers.frameworks.pytorch_model import Run, TrainableModel
-from workers.frameworks.pytorch_running import environment, prepare
-from workers.frameworks.rows import demand_signature
+from workers.frameworks.pytorch_paths import Scores
+from workers.frameworks.pytorch_running import environment, flat, prepare
+from workers.frameworks.rescaling import scores_not_found
+from workers.frameworks.rows import chunk_rows, demand_signature
 from workers.protocol import JobError
 from workers.signature import OutputKind, OutputSpec, Signature, TensorSpec
 
@@ -49,6 +54,21 @@ class PyTorchModel(TrainableModel):
         if key not in self._variants:
             self._variants[key] = variant(self._module, training=training, answer=answer)
         return self._variants[key].forward
+
+    def rescaled_contributions(self, paths: Paths) -> RescaledContributions:
+        if not (self._is_exact or self._finds_logits):
+            raise scores_not_found(self.signature)
+        module, entrances = self._behind_embeddings()
+        ends = ends_at(entrances, paths, self.signature, self.device)
+        return rescaled_contributions(module, paths, ends, flat, pairs=chunk_rows(self.signature))
+
+    def _entered(self) -> tuple[list[Entrance], Scores]:
+        module, entrances = self._behind_embeddings()
+        return entrances, lambda leaves: self._as_scores(module(*leaves))
+
+    def _behind_embeddings(self) -> tuple[fx.GraphModule, list[Entrance]]:
+        answer: Answer = "output" if self._is_exact else "logits"
+        return behind_embeddings(variant(self._module, training=False, answer=answer), self.signature)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = dict(self._module.named_parameters(remove_duplicate=False))

@@ -14,6 +14,9 @@ from torch.nn import functional
 
 from workers.frameworks.base import FloatArray, Inputs, Model
 from workers.frameworks.fitting import fit_targets
+from workers.frameworks.paths import PathGradients, Paths
+from workers.frameworks.pytorch_entrances import Entrance, ends_at, float_entrances
+from workers.frameworks.pytorch_paths import Scores, path_gradients
 from workers.frameworks.rows import chunk_rows, chunks, conform, is_differentiable
 from workers.protocol import JobError
 from workers.signature import Signature
@@ -57,6 +60,11 @@ class TorchModel(Model):
     def logits_gradient(self, inputs: Inputs, output: int) -> tuple[FloatArray, dict[str, FloatArray]]:
         return self._with_gradient(inputs, lambda tensors, _rows: self._scores(tensors)[:, output])
 
+    def path_gradients(self, paths: Paths) -> PathGradients:
+        entrances, scores = self._entered()
+        ends = ends_at(entrances, paths, self.signature, self.device)
+        return path_gradients(paths, ends, scores, device=self.device, chunk_rows=chunk_rows(self.signature))
+
     def weights(self) -> dict[str, NDArray[Any]]:
         return {name: _to_numpy(tensor) for name, tensor in self._tensors().items()}
 
@@ -68,6 +76,14 @@ class TorchModel(Model):
         with torch.no_grad():
             for name, array in weights.items():
                 tensors[name].copy_(torch.from_numpy(np.array(array)).reshape(tensors[name].shape))
+
+    def _entered(self) -> tuple[list[Entrance], Scores]:
+        """Return where paths can enter the model, and its scores as a function of one tensor an entrance.
+
+        Raises:
+            JobError: ``no_gradient``.
+        """
+        return float_entrances(self.signature), self._scores
 
     def _in_chunks(self, inputs: Inputs, run: Callable[[list[torch.Tensor]], torch.Tensor]) -> FloatArray:
         arrays = conform(inputs, self.signature)

@@ -5,17 +5,30 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from audits.engine.explainers.base import Attribution, Explainer
+from audits.engine.explainers.deeplift import DeepLiftExplainer
 from audits.engine.explainers.exact import ExactExplainer
+from audits.engine.explainers.expected_gradients import ExpectedGradientsExplainer
 from audits.engine.explainers.permutation import PermutationExplainer
 from workers.protocol import JobError
 
 GROUP = "assay.explainers"
 
 BUILT_IN: dict[str, type[Explainer]] = {
-    explainer.name: explainer for explainer in (PermutationExplainer, ExactExplainer)
+    explainer.name: explainer
+    for explainer in (PermutationExplainer, ExactExplainer, ExpectedGradientsExplainer, DeepLiftExplainer)
 }
 
-__all__ = ["BUILT_IN", "GROUP", "Attribution", "ExactExplainer", "Explainer", "PermutationExplainer", "explainer_named"]
+__all__ = [
+    "BUILT_IN",
+    "GROUP",
+    "Attribution",
+    "DeepLiftExplainer",
+    "ExactExplainer",
+    "ExpectedGradientsExplainer",
+    "Explainer",
+    "PermutationExplainer",
+    "explainer_named",
+]
 
 
 def explainer_named(name: str) -> type[Explainer]:
