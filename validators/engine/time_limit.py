@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-
 #: How soon the alarm rings again.
 AGAIN_SECONDS = 0.2
 
