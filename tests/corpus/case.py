@@ -52,26 +52,18 @@ DECOY = b"decoy of a secret of this host! "
 
 
 @dataclass(frozen=True)
-class Case:
-    """A hostile file.
+class Made:
+    """A file of the corpus, of whichever group.
 
     Attributes:
         id: family and trick; the family is the part before the first slash.
-        says: what the file does, as a sentence.
+        says: what the file does or is, as a sentence.
         make: writes the file and returns its path.
-        rules: the ids of which a finding that decides must be one.
-        format: the format whose reader has to judge it; while that reader is missing, ``ART-03.format`` is as good.
-        bite: what opens the file so that it does its harm: a name of ``trusting.LOADERS``.
-        verdict: ``quarantined`` where the file is what only somebody's word lets in, and nothing in it decides.
     """
 
     id: str
     says: str
     make: Callable[[Workshop], Path]
-    rules: tuple[str, ...]
-    format: str
-    bite: str
-    verdict: Literal["rejected", "quarantined"] = "rejected"
 
     @property
     def family(self) -> str:
@@ -79,7 +71,24 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Unfit:
+class Case(Made):
+    """A hostile file.
+
+    Attributes:
+        rules: the ids of which a finding that decides must be one.
+        format: the format whose reader has to judge it; while that reader is missing, ``ART-03.format`` is as good.
+        bite: what opens the file so that it does its harm: a name of ``trusting.LOADERS``.
+        verdict: ``quarantined`` where the file is what only somebody's word lets in, and nothing in it decides.
+    """
+
+    rules: tuple[str, ...]
+    format: str
+    bite: str
+    verdict: Literal["rejected", "quarantined"] = "rejected"
+
+
+@dataclass(frozen=True)
+class Unfit(Made):
     """A file that does no harm and is no model either: damaged, incomplete, or of values that no loader takes.
 
     It is refused as a hostile one is, so that its owner learns what is wrong and where; it is not counted among them.
@@ -89,28 +98,18 @@ class Unfit:
         format: the format whose reader has to judge it.
     """
 
-    id: str
-    says: str
-    make: Callable[[Workshop], Path]
     rules: tuple[str, ...]
     format: str
     verdict: Literal["rejected"] = "rejected"
 
 
 @dataclass(frozen=True)
-class Benign:
+class Benign(Made):
     """A harmless file, often one step away from a hostile one.
 
     Attributes:
         verdict: ``quarantined`` for what only somebody's word lets in, whoever made it (code, TorchScript).
     """
 
-    id: str
-    says: str
-    make: Callable[[Workshop], Path]
     format: str
     verdict: Literal["registered", "quarantined"] = "registered"
-
-    @property
-    def family(self) -> str:
-        return self.id.partition("/")[0]

@@ -23,7 +23,7 @@ from tests.corpus import (
     pt2_files,
     pt2_weights,
 )
-from tests.corpus.case import Benign, Case, Unfit, Workshop
+from tests.corpus.case import Benign, Case, Made, Unfit, Workshop
 
 _MODULES = (
     checkpoints,
@@ -51,15 +51,13 @@ FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(case.family for case in (*CASES,
 SEEDS = (0, 1, 2)
 
 
-def workshop(case: Case | Unfit | Benign, seed: int, folder: Path, samples: Path) -> Workshop:
+def workshop(case: Made, seed: int, folder: Path, samples: Path) -> Workshop:
     """Return the place where a case is made, and its own chance: the same for the same id and seed."""
     inside = folder / case.id.replace("/", ".") / str(seed)
     inside.mkdir(parents=True)
     return Workshop(inside, samples, random.Random(f"{case.id}:{seed}"))
 
 
-def make_all(
-    cases: Iterable[Case | Unfit | Benign], seeds: Iterable[int], folder: Path, samples: Path
-) -> dict[str, Path]:
+def make_all(cases: Iterable[Made], seeds: Iterable[int], folder: Path, samples: Path) -> dict[str, Path]:
     """Make files and return their paths by ``id#seed``."""
     return {f"{case.id}#{seed}": case.make(workshop(case, seed, folder, samples)) for case in cases for seed in seeds}

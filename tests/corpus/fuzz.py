@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.corpus import samples
+from tests.corpus.case import Benign, Case, Unfit
 from tests.corpus.cases import BENIGN, CASES, UNFIT, make_all
 from tests.corpus.inspecting import MEMORY_BYTES
 from tests.corpus.mutations import mutate
@@ -36,7 +37,7 @@ _LARGEST_BASE = 256 * 1024
 def bases(folder: Path, exports: Path) -> dict[str, list[Path]]:
     """Write the files that are changed: all of the corpus, by format."""
     found: dict[str, list[Path]] = {}
-    cases = [case for case in (*BENIGN, *UNFIT, *CASES) if case.format]
+    cases: list[Case | Unfit | Benign] = [case for case in (*BENIGN, *UNFIT, *CASES) if case.format]
     formats = {case.id: case.format for case in cases}
     for name, path in make_all(cases, (0,), folder, exports).items():
         if path.stat().st_size <= _LARGEST_BASE:

@@ -48,7 +48,7 @@ def _external_link(file: h5py.File, shop: Workshop) -> None:
 
 
 def _soft_link(file: h5py.File, shop: Workshop) -> None:
-    _group(file, shop)[shop.word()] = h5py.SoftLink(shop.rng.choice(["/vars", "/layers", "/missing"]))
+    _group(file, shop)[shop.word()] = h5py.SoftLink(shop.rng.choice(["/layers", "/missing"]))
 
 
 def _virtual(file: h5py.File, shop: Workshop) -> None:
