@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 
-from governance import job_kinds, queue
+from governance import checkpoints, job_kinds, queue
 from governance.exceptions import AssayError, IntegrityFailure, LostJob, StorageFull
 from governance.job_folders import make_folders, overflow, remove_folder
 from governance.models import Job, JobState, StoredFile
@@ -125,6 +125,7 @@ class Attempt:
         self.executor = executor
         self.folder = jobs.folder_of(job)
         self.was_released = False
+        self._has_ended = False
         self._lease = Lease(job, claimed_at)
         self._must_stop = must_stop
         self._keep_folder = keep_folder
@@ -136,17 +137,14 @@ class Attempt:
         logger.info("%s, attempt %d of %d, starts.", self.job, self.job.attempt, self.job.max_attempts)
         try:
             self._run()
+            self._has_ended = True
         except WorkerStops:
             self.was_released = self._until_lease_ends(lambda: jobs.release(job=self.job))
             logger.info("%s went back to the queue.", self.job)
         except LostJob as error:
             logger.warning("%s Its child was ended.", error.detail)
         finally:
-            if self._keep_folder and self.folder.exists():
-                kept = Path(settings.ASSAY_JOBS_FOLDER) / "kept"
-                kept.mkdir(exist_ok=True)
-                self.folder.rename(kept / f"{self.job.pk}-{self.job.attempt}")
-            remove_folder(self.folder)
+            self._clear()
 
     def _run(self) -> None:
         try:
@@ -179,6 +177,17 @@ class Attempt:
             self._end(outcome)
 
     # ------------------------------------------------------------------------------------------- the folder
+    def _clear(self) -> None:
+        """Remove the folder; of a job that has not ended the checkpoint stays, for whoever goes on."""
+        if not self._has_ended:
+            checkpoints.leave(self.folder)
+            return
+        if self._keep_folder and self.folder.exists():
+            kept = Path(settings.ASSAY_JOBS_FOLDER) / "kept"
+            kept.mkdir(exist_ok=True)
+            self.folder.rename(kept / f"{self.job.pk}-{self.job.attempt}")
+        remove_folder(self.folder)
+
     def _kind(self) -> job_kinds.JobKind:
         try:
             return job_kinds.get(self.job.kind)
@@ -195,6 +204,7 @@ class Attempt:
         for file in spec.inputs.values():
             content.copy_to(file.digest, self.folder / INPUTS_FOLDER / file.filename, on_chunk=self._beat)
         spec.write(self.folder)
+        checkpoints.take_over(self.folder, spec.limits, beat=self._beat)
         self._lap("prepare")
 
     # -------------------------------------------------------------------------------------------- the child

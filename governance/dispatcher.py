@@ -21,10 +21,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from structlog.contextvars import bound_contextvars
 
-from governance import queue
+from governance import checkpoints, queue
 from governance.attempt import Attempt
 from governance.job_folders import remove_folder
-from governance.models import Job
+from governance.models import Job, JobState
 from governance.services import jobs, reviews, uploads
 from governance.storage import store
 from workers.executors.base import Executor
@@ -158,7 +158,7 @@ class Dispatcher:
         for job in jobs.recover():
             with _told_of(job):
                 logger.warning("%s was taken back: worker %s stopped answering.", job, job.worker)
-                remove_folder(jobs.folder_of(job))
+        self._clean_folders()
         self._recovered_at = time.monotonic()
 
     def _recheck(self) -> None:
@@ -196,11 +196,17 @@ class Dispatcher:
     def _clean(self) -> None:
         """Remove what dead processes left: temporary files of the store, folders of attempts that are over."""
         store().sweep()
+        self._clean_folders()
+
+    def _clean_folders(self) -> None:
+        """Remove the folders of attempts that are over; a checkpoint stays as long as its job may go on with it."""
         for folder in _attempt_folders():
             # A folder is made after its claim, so one whose attempt does not run belongs to nobody.
-            runs = Job.objects.running().filter(pk=int(folder.parent.name), attempt=int(folder.name)).exists()
-            if not runs:
+            job = Job.objects.unfinished().filter(pk=int(folder.parent.name)).first()
+            if job is None:
                 remove_folder(folder)
+            elif not (job.state == JobState.RUNNING and job.attempt == int(folder.name)):
+                checkpoints.leave(folder)
 
     def _wait(self) -> None:
         select.select([self._woken], [], [], self.poll_seconds)

@@ -53,21 +53,23 @@ def overflow(folder: Path, spec: JobSpec) -> str | None:
     return None
 
 
-def remove_folder(folder: Path) -> None:
+def remove_folder(folder: Path, *, but: str | None = None) -> None:
     """Remove the folder of an attempt, and that of its job when it was the last; what a child locked is unlocked.
+
+    ``but`` names one entry that stays, and with it the folder.
 
     A folder that stays all the same is told in the log of the worker; the next worker to start tries again.
     """
     try:
         if folder.exists():
-            _remove(folder)
+            _remove(folder, but)
         if folder.parent.is_dir() and not any(folder.parent.iterdir()):
             folder.parent.rmdir()
     except OSError as error:
         logger.warning("%s could not be removed: %s", folder, error)
 
 
-def _remove(folder: Path) -> None:
+def _remove(folder: Path, but: str | None) -> None:
     """Remove a folder of any depth: what lies deeper is moved up first, so that neither paths nor a stack grow."""
     waiting = [folder]
     while waiting:
@@ -75,6 +77,8 @@ def _remove(folder: Path) -> None:
         current.chmod(0o700)
         with os.scandir(current) as entries:
             for entry in entries:
+                if current == folder and entry.name == but:
+                    continue
                 if not entry.is_dir(follow_symlinks=False):
                     Path(entry.path).unlink()
                 elif current == folder:
@@ -85,4 +89,5 @@ def _remove(folder: Path) -> None:
                     waiting.append(Path(entry.path).rename(folder / uuid.uuid4().hex))
         if current != folder:
             current.rmdir()
-    folder.rmdir()
+    if but is None:
+        folder.rmdir()

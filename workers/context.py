@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from workers.protocol import INPUTS_FOLDER, OUTPUTS_FOLDER, JobError, JobSpec, Json, Progress, is_plain_name
+from workers.checkpoint import Checkpoint
+from workers.protocol import (
+    CHECKPOINT_FOLDER,
+    INPUTS_FOLDER,
+    OUTPUTS_FOLDER,
+    JobError,
+    JobSpec,
+    Json,
+    Progress,
+    digest_of_json,
+    is_plain_name,
+)
 
 
 class JobContext:
@@ -49,6 +61,23 @@ class JobContext:
         folder = self.folder / OUTPUTS_FOLDER
         folder.mkdir(exist_ok=True)
         return folder / filename
+
+    def checkpoint(self, streams: Sequence[str], *, depends_on: Json = None) -> Checkpoint:
+        """Return what earlier attempts of this job have finished, as a place to add to; close it in the end.
+
+        The first attempt begins anew, so that a job that is run again by hand computes everything.
+
+        Args:
+            streams: the files that a piece adds to.
+            depends_on: whatever else the pieces depend on, beside what the job was asked: versions of libraries.
+        """
+        binding = digest_of_json({"work": self.spec.work_digest, "depends_on": depends_on})
+        checkpoint = Checkpoint(self.folder / CHECKPOINT_FOLDER, binding=binding, streams=streams)
+        if self.spec.attempt == 1:
+            checkpoint.restart()
+        if checkpoint.ignored:
+            print(checkpoint.ignored, file=sys.stderr)
+        return checkpoint
 
     def progress(self, done: float, total: float, unit: str, message: str = "") -> None:
         """Tell how far the job is; cheap enough to call every epoch or chunk."""

@@ -5,6 +5,7 @@ A job is a folder::
     spec.json       what to do (written by the dispatcher, never changed)
     inputs/         the input files, each named by the spec with its digest
     outputs/        what the job makes (evidence files)
+    checkpoint/     what it has finished so far, where it keeps that (``workers.checkpoint``)
     result.json     the end: written once, when everything else is whole
     log.txt         what libraries printed
 
@@ -28,6 +29,7 @@ RESULT_FILE = "result.json"
 LOG_FILE = "log.txt"
 INPUTS_FOLDER = "inputs"
 OUTPUTS_FOLDER = "outputs"
+CHECKPOINT_FOLDER = "checkpoint"
 
 #: Messages of a child travel as JSON lines on this file descriptor; standard output belongs to the libraries.
 MESSAGE_DESCRIPTOR = 3
@@ -104,6 +106,11 @@ class JobSpec:
 
     def to_json(self) -> dict[str, Json]:
         return {**asdict(self), "devices": list(self.devices)}
+
+    @property
+    def work_digest(self) -> str:
+        """The digest of what is asked, whichever attempt it is."""
+        return digest_of_json({**self.to_json(), "attempt": 0})
 
     @classmethod
     def from_json(cls, document: Mapping[str, Json]) -> Self:

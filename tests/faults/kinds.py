@@ -19,7 +19,7 @@ def record(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile]) -> 
         name="tiny.recorded",
         subject=job.subject,
         by=job.created_by,
-        detail={"answer": value["answer"], "files": sorted(files)},
+        detail={"answer": value["answer"], "added": value.get("added"), "files": sorted(files)},
     )
 
 

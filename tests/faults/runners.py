@@ -45,6 +45,30 @@ def wait_once(context: JobContext) -> dict[str, Any]:
     return {}
 
 
+def add_up(context: JobContext) -> dict[str, Any]:
+    """Add up numbers, one a piece; wait for ever at those that are named, each in the attempt of its place in the list.
+
+    The answer tells the numbers that this attempt added, and the file the total of all.
+    """
+    waits = context.parameters["waits"]
+    added = []
+    with context.checkpoint(["numbers"]) as checkpoint:
+        for number in range(checkpoint.piece_count, 10):
+            if number in waits[context.spec.attempt - 1 : context.spec.attempt]:
+                context.progress(number, 10, "numbers", "waiting")
+                _end_as(context.parameters.get("end", "wait"))
+            checkpoint.add({"numbers": bytes([number])}, number)
+            added.append(number)
+        context.output("answer.txt").write_text(str(sum(checkpoint.path("numbers").read_bytes())))
+    return {"answer": len(added), "added": added}
+
+
+def _end_as(how: str) -> None:
+    if how == "break":
+        raise RuntimeError("the runner broke here")
+    time.sleep(600)
+
+
 def wait(context: JobContext) -> dict[str, Any]:
     context.progress(0, 1, "steps", "waiting")
     time.sleep(600)
@@ -230,6 +254,7 @@ DEEDS: dict[str, Callable[[JobContext], dict[str, Any]]] = {
         answer,
         read_input,
         wait_once,
+        add_up,
         wait,
         hold_the_interpreter,
         refuse,

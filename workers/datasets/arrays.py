@@ -5,6 +5,7 @@ Rows are counted from 0, here and in every message and file about rows.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,7 +138,8 @@ def _input(table: pa.Table, spec: TensorSpec) -> NDArray[Any]:
         _demand(table, name)
         column = canonical.canonical_array(_whole(table, name), name=name)
         _refuse_missing(column, name, f"the input {spec.name!r}")
-        values = numbers_of(column).reshape(table.num_rows, -1)
+        values = numbers_of(column)
+        values = values.reshape(table.num_rows, math.prod(values.shape[1:]))
         if at + values.shape[1] > spec.width:
             raise JobError(
                 "inputs_do_not_fit",

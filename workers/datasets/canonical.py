@@ -300,7 +300,7 @@ def _unscaled(array: pa.Decimal128Array) -> NDArray[np.int64]:
 def missing_rows(array: pa.Array) -> NDArray[np.bool_]:
     """Tell which rows of a canonical column are missing: null, or NaN in a number or anywhere in an array."""
     missing = np.array(pc.is_null(array, nan_is_null=pa.types.is_floating(array.type)).to_numpy(zero_copy_only=False))
-    if is_tensor(array.type) and pa.types.is_floating(array.type.value_type):
+    if len(array) and is_tensor(array.type) and pa.types.is_floating(array.type.value_type):
         missing |= np.isnan(fixed_values(array).reshape(len(array), -1)).any(axis=1)
     return missing
 

@@ -138,7 +138,7 @@ def _pictures(arrays: Sequence[NDArray[Any]]) -> list[Any]:
     if values is None:
         return []
     small = []
-    for picture in _scaled(values):
+    for picture in scaled(values):
         channels = picture.shape[2] if picture.ndim == 3 else 1
         image = Image.frombytes(_MODES[channels], (picture.shape[1], picture.shape[0]), picture.tobytes())
         scale = CELL / max(image.size)
@@ -147,7 +147,7 @@ def _pictures(arrays: Sequence[NDArray[Any]]) -> list[Any]:
     return small
 
 
-def _scaled(values: NDArray[Any]) -> NDArray[np.uint8]:
+def scaled(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Return numbers as bytes: bytes as they are, others from the lowest to the highest of all that are shown."""
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values)

@@ -25,6 +25,9 @@ ProgressCallback = Callable[[float, float, str], None]
 
 #: Rows of one forward pass: large enough to keep a framework busy, small enough for the processor's cache.
 CHUNK_ROWS = 2048
+#: Where something is computed of all values, block after block, what the values of one block take. It is fixed, so that
+#: sums over blocks have the same last digits however much memory a job may use.
+BLOCK_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -83,17 +86,42 @@ class Attribution:
         errors: FloatArray = self.errors.reshape(self.row_count, len(self.feature_names), -1)
         return errors
 
+    def let_go(self) -> None:
+        """Give back the memory of what was read from files; what is in memory stays there."""
+
+    def blocks(self) -> Iterator[slice]:
+        """Yield consecutive rows, so few that what is computed of them needs little memory."""
+        bytes_of_row = max(1, len(self.feature_names) * len(self.output_names) * 8)
+        step = max(1, BLOCK_BYTES // bytes_of_row)
+        for start in range(0, self.row_count, step):
+            yield slice(start, min(start + step, self.row_count))
+            self.let_go()
+
     @property
     def scores(self) -> FloatArray:
         """What base and values add up to, shape (rows, outputs)."""
-        scores: FloatArray = self.base_values + self.flat_values.sum(axis=1)
+        scores: FloatArray = np.array(self.base_values)
+        for rows in self.blocks():
+            scores[rows] += self.flat_values[rows].sum(axis=1)
         return scores
+
+    def mean_of(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> FloatArray:
+        """Return the mean of the values of some rows, each for the output in one column, shape (features,)."""
+        total = np.zeros(len(self.feature_names))
+        step = max(1, BLOCK_BYTES // (8 * len(total) * len(self.output_names)))
+        for start in range(0, len(rows), step):
+            some = slice(start, start + step)
+            total += self.flat_values[rows[some], :, columns[some]].sum(axis=0)
+            self.let_go()
+        return total / len(rows)
 
     def relative_errors(self) -> FloatArray:
         """Return two standard errors of the worst value over the largest value of its row, shape (rows,)."""
-        widest = 2 * self.flat_errors.max(axis=(1, 2))
-        largest = np.abs(self.flat_values).max(axis=(1, 2))
-        relative: FloatArray = np.divide(widest, largest, out=np.where(widest > 0, np.inf, 0.0), where=largest > 0)
+        relative: FloatArray = np.empty(self.row_count)
+        for rows in self.blocks():
+            widest = 2 * self.flat_errors[rows].max(axis=(1, 2))
+            largest = np.abs(self.flat_values[rows]).max(axis=(1, 2))
+            relative[rows] = np.divide(widest, largest, out=np.where(widest > 0, np.inf, 0.0), where=largest > 0)
         return relative
 
     def to_shap(self) -> shap.Explanation:

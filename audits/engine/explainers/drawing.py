@@ -138,7 +138,7 @@ def _class_heatmaps(
         rows, columns = np.nonzero(holds)
         if not len(rows):
             continue
-        mean = attribution.flat_values[rows, :, columns].mean(axis=0)
+        mean = attribution.mean_of(rows, columns)
         panels.append({"title": f"{words.name(output)} (n = {len(rows):,})", "values": mean.tolist()})
         place = int(np.argmax(np.abs(mean)))
         table.append([words.name(output), len(rows), attribution.feature_names[place], float(mean[place])])

@@ -52,7 +52,7 @@ class OutputWords:
 
     def unit_of_all(self, outputs: NDArray[np.intp]) -> str:
         """Return the unit of values that are taken for the shown output of each row."""
-        if not self.has_classes or self.count == 1 or len(np.unique(outputs)) == 1:
+        if not self.has_classes or self.count == 1 or outputs.min() == outputs.max():
             return self.unit(int(outputs[0, 0]))
         return f"{'probability' if self.scale == 'probabilities' else 'logit'} of the predicted class"
 

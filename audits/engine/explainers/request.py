@@ -12,6 +12,10 @@ from workers.datasets.schema import Schema, SchemaError
 from workers.protocol import JobError
 from workers.signature import Signature, SignatureError
 
+#: What the arrays of an explanation may take in memory, beside the framework and the model.
+DEFAULT_MEMORY_BYTES = 256 * 1024 * 1024
+LEAST_MEMORY_BYTES = 16 * 1024 * 1024
+
 
 @dataclass(frozen=True)
 class Request:
@@ -32,6 +36,7 @@ class Request:
     bounds: Bounds
     scale: Scale
     patch: int | None
+    memory_bytes: int
 
     @classmethod
     def from_json(cls, document: dict[str, Any], *, seed: int) -> Self:
@@ -79,6 +84,9 @@ class Request:
         patch = document.get("patch")
         if patch is not None and not (_is_whole(patch) and patch >= 1):
             raise _out_of_range("patch", patch, "null or a number of pixels from 1 upwards")
+        memory_bytes = document.get("memory_bytes", DEFAULT_MEMORY_BYTES)
+        if not (_is_whole(memory_bytes) and memory_bytes >= LEAST_MEMORY_BYTES):
+            raise _out_of_range("memory_bytes", memory_bytes, f"a number of bytes from {LEAST_MEMORY_BYTES:,} upwards")
         asked_seed = document.get("seed", seed)
         if not (_is_whole(asked_seed) and asked_seed >= 0):
             raise _out_of_range("seed", asked_seed, "a whole number from 0 upwards")
@@ -98,6 +106,7 @@ class Request:
             bounds=Bounds.from_json(document.get("bounds") or {}),
             scale=scale,
             patch=patch,
+            memory_bytes=memory_bytes,
         )
 
 

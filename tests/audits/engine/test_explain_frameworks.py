@@ -263,6 +263,7 @@ def test_the_whole_job_with_a_loaded_model(
     assert value["quality"]["agreement"] < 0.1
     assert {path.name for path in (tmp_path / "outputs").iterdir()} == {
         "attributions.npz",
+        "neighbours.npz",
         "rows.json",
         "importance.svg",
         "importance.vl.json",

@@ -14,6 +14,7 @@ import pytest
 
 from audits.engine import explanation
 from audits.engine.charts import waterfall_spec
+from audits.engine.explanation.summary import Importance
 from tests.audits.engine.explained import NumpyModel
 from workers.charts import draw
 from workers.context import JobContext
@@ -230,7 +231,7 @@ def test_the_interval_of_importance_covers_rows_and_estimator_error() -> None:
         output_numbers=np.zeros((4, 1), dtype=np.intp),
         evaluations=np.ones(4, dtype=np.int64),
     )
-    (entry,) = explanation.importance_of(attribution, np.zeros(4, dtype=np.intp))
+    (entry,) = Importance(attribution, np.zeros(4, dtype=np.intp), outputs_vary=False).of_shown()
     half = 1.96 * np.hypot(np.std([1, 3, 5, 3], ddof=1) / 2, 0.5)
     assert entry["value"] == 3
     assert entry["low"] == pytest.approx(3 - half)

@@ -1,0 +1,125 @@
+"""The files of attributions: all of them for NumPy, and the first rows for a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audits.engine.explainers.base import Attribution, Task
+from audits.engine.explainers.outputs import OutputWords
+from audits.engine.explanation.archive import ArrayArchive
+from audits.engine.explanation.reading import Rows, as_text
+from audits.engine.explanation.scoring import Scored
+from workers.protocol import MAX_RESULT_BYTES, JobError, Limits
+
+#: Rows that ``rows.json`` holds for the page; ``attributions.npz`` holds all.
+PAGE_ROWS = 500
+#: Bytes that a number of ``rows.json`` takes at most, and those of one row that are no numbers.
+_NUMBER_BYTES, _ROW_BYTES = 26, 2000
+_TEXTS_OF_A_BLOCK = 4096
+
+
+def refuse_too_large(task: Task, limits: Limits) -> None:
+    """Refuse, before anything is explained, what would not fit into the folder of the job.
+
+    Raises:
+        JobError: ``explanation_too_large``, with the number of rows that fits.
+    """
+    # Values and errors, in the checkpoint and again in the archive.
+    row_bytes = 2 * 8 * task.players.count * task.outputs.shape[1]
+    room = min(limits.file_bytes, limits.folder_bytes // 2) * 9 // 10
+    if task.row_count * row_bytes > room:
+        raise JobError(
+            "explanation_too_large",
+            f"{task.row_count:,} rows of {task.players.count:,} features and {task.outputs.shape[1]:,} outputs have "
+            f"values and errors of {task.row_count * row_bytes:,} bytes; a job may write {room:,}. Explain at most "
+            f"{room // row_bytes:,} rows, fewer outputs, or only the predicted one.",
+            place="rows",
+        )
+
+
+def write_attributions(path: Path, rows: Rows, attribution: Attribution, scored: Scored) -> None:
+    """Write ``attributions.npz``: every array in a stored member, a block at a time.
+
+    Numbers are float64: errors are measured against values that are sums of many float32 scores, and an additivity of
+    1e-4 would not be seen in float32 sums of a thousand features.
+    """
+    predicted = scored.predicted if scored.words.has_classes else np.full(scored.row_count, -1)
+    with ArrayArchive(path) as archive:
+        for name in ("values", "errors", "base_values", "data"):
+            archive.add(name, getattr(attribution, name), let_go=attribution.let_go)
+        archive.add("row_numbers", rows.numbers)
+        archive.add("output_numbers", attribution.output_numbers.astype(np.int64, copy=False))
+        archive.add("scores", scored.scores.array, let_go=scored.scores.let_go)
+        archive.add("predicted", predicted.astype(np.int64, copy=False))
+        archive.add("evaluations", attribution.evaluations)
+        for name, texts in (("ids", rows.ids), ("targets", rows.targets)):
+            _add_texts(archive, name, texts)
+        archive.add("feature_names", np.asarray(attribution.feature_names, dtype=np.str_))
+        archive.add("output_names", np.asarray(attribution.output_names, dtype=np.str_))
+        if attribution.hierarchy is not None:
+            archive.add("hierarchy", attribution.hierarchy)
+
+
+def page_rows(rows: Rows, attribution: Attribution, scored: Scored, shown: NDArray[np.intp]) -> list[dict[str, Any]]:
+    """Return what a page shows of the first rows: who each is, what the model gives, and the values of one output."""
+    words = scored.words
+    numbers = 3 * len(attribution.feature_names) + words.count
+    count = min(PAGE_ROWS, attribution.row_count, max(1, MAX_RESULT_BYTES // (numbers * _NUMBER_BYTES + _ROW_BYTES)))
+    data = attribution.data.reshape(attribution.row_count, -1)
+    entries = []
+    for place in range(count):
+        column, predicted = int(shown[place]), int(scored.predicted[place])
+        output = int(attribution.output_numbers[place, column])
+        entries.append(
+            {
+                "row": int(rows.numbers[place]),
+                "id": rows.ids[place],
+                "target": rows.targets[place],
+                "logits": scored.scores.array[place].tolist(),
+                "predicted": predicted if words.has_classes else None,
+                "predicted_label": words.label(predicted) if words.has_classes else None,
+                "output": output,
+                "output_name": words.name(output),
+                "unit": words.unit(output),
+                "base": float(attribution.base_values[place, column]),
+                "values": attribution.flat_values[place, :, column].tolist(),
+                "errors": attribution.flat_errors[place, :, column].tolist(),
+                "data": data[place].tolist(),
+            }
+        )
+    attribution.let_go()
+    return entries
+
+
+def write_rows(
+    path: Path,
+    entries: list[dict[str, Any]],
+    attribution: Attribution,
+    words: OutputWords,
+    grid: tuple[int, ...],
+) -> None:
+    """Write ``rows.json``, of which the page of an explanation is made."""
+    document = {
+        "scale": attribution.scale,
+        "feature_names": list(attribution.feature_names),
+        "output_names": [words.name(number) for number in range(words.count)],
+        "grid": list(grid) if len(grid) == 2 else None,
+        "rows": entries,
+    }
+    path.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _add_texts(archive: ArrayArchive, name: str, values: Sequence[Any]) -> None:
+    longest = max(1, max((len(as_text(value)) for value in values), default=1))
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        for start in range(0, len(values), _TEXTS_OF_A_BLOCK):
+            yield np.asarray([as_text(value) for value in values[start : start + _TEXTS_OF_A_BLOCK]], f"U{longest}")
+
+    archive.add_blocks(name, (len(values),), f"<U{longest}", blocks())
