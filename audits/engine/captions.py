@@ -69,6 +69,48 @@ def waterfall_caption(entry: Mapping[str, Any], *, feature_names: Sequence[str],
     )
 
 
+def dependence_caption(
+    feature: str, correlation: Number, *, other: str, share: Number, towards: str, row_count: int, available: int
+) -> str:
+    """Say which way a feature pushes, judged by rank correlation, and how much another one's value adds to that.
+
+    ``share`` is the part of what the feature's own value leaves unexplained that goes with the other feature.
+    """
+    if correlation is None or abs(correlation) < 0.5:
+        said = f"The attribution of {feature} does not simply rise or fall with its value."
+    else:
+        said = f"The higher {feature}, the {'more' if correlation > 0 else 'less'} speaks for {towards}."
+    if share is not None and other:
+        said += f" {other} goes with {100 * share:.0f} % of the spread that is left at equal {feature}."
+    return f"{said} {_of_rows(row_count, available)}."
+
+
+def rows_caption(features: Sequence[str], *, order: str, row_count: int, available: int, feature_count: int) -> str:
+    """Say what the heat map over rows shows and in which order."""
+    return (
+        f"Each column is a row, {order}. {_of_rows(row_count, available)}; {len(features)} features of "
+        f"{feature_count:,}. The line above is the score."
+    )
+
+
+def paired_caption(changes: Sequence[Mapping[str, Any]], *, row_count: int, shown: int = 20) -> str:
+    """Say for how many features two versions differ by more than the error."""
+    beyond = [str(entry["feature"]) for entry in changes if entry["is_beyond_error"]]
+    rest = f"Mean size now minus mean size before, paired over {row_count:,} rows; lines are 95 % intervals."
+    if len(changes) > shown:
+        rest += f" {shown} features of {len(changes):,}."
+    if not beyond:
+        return f"No feature is shown to carry more or less than before. {rest}"
+    verb = "carries" if len(beyond) == 1 else "carry"
+    return f"{_listed(beyond)} {verb} more or less than before by more than the error. {rest}"
+
+
+def _of_rows(row_count: int, available: int) -> str:
+    """Write how many rows are shown, and of how many."""
+    shown = f"{row_count:,} row{'s' if row_count != 1 else ''}"
+    return shown if row_count == available else f"{shown} of {available:,}, evenly taken"
+
+
 def signed(value: float, digits: int) -> str:
     """Write a number with its sign and a true minus; what rounds to zero has none."""
     text = f"{value:+,.{digits}f}"
