@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from audits.views import audits, explanations, findings, home, models, quarantine, reviews, versions
+from audits.views import (
+    audits,
+    explanation_comparison,
+    explanations,
+    findings,
+    home,
+    models,
+    quarantine,
+    reviews,
+    versions,
+)
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -10,6 +20,7 @@ urlpatterns = [
     path("models/<str:name>/<int:number>/", versions.version, name="version"),
     path("models/<str:name>/<int:number>/decide/", quarantine.version_decide, name="version-decide"),
     path("explanations/", explanations.explanation_list, name="explanation-list"),
+    path("explanations/compare/", explanation_comparison.explanation_comparison, name="explanation-comparison"),
     path("explanations/<int:pk>/", explanations.explanation, name="explanation"),
     path("explanations/<int:pk>/export.<str:format>", explanations.explanation_export, name="explanation-export"),
     path(

@@ -86,6 +86,9 @@ HOUSE_CONFIG: Spec = {
         "titleColor": INK_QUIET,
         "labelColor": INK_QUIET,
         "titleOrient": "left",
+        # Room for who has wider letters than the renderer measured.
+        "titlePadding": 12,
+        "columnPadding": 18,
         "offset": 8,
         "symbolOpacity": 1,
         "symbolStrokeWidth": 1.6,

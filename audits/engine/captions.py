@@ -14,25 +14,27 @@ Number = float | None
 _WORDS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
 
-def importance_caption(importance: Sequence[Mapping[str, Any]], *, row_count: int, shown: int = 20) -> str:
-    """Say how few features carry at least half of the attribution, over how many rows."""
+def importance_caption(
+    importance: Sequence[Mapping[str, Any]], *, row_count: int, shown: int = 20, noun: str = "feature"
+) -> str:
+    """Say how few features, or words of a text, carry at least half of the attribution, over how many rows."""
     total = math.fsum(entry["value"] for entry in importance)
     plural = "s" if row_count != 1 else ""
     rest = f"Mean size over {row_count:,} row{plural}"
     rest += "; lines are 95 % intervals over rows and estimator error." if row_count > 1 else "."
     if len(importance) > shown:
-        rest += f" {shown} features of {len(importance):,}."
+        rest += f" {shown} {noun}s of {len(importance):,}."
     if total <= 0:
-        return f"No feature changes the score. {rest}"
+        return f"No {noun} changes the score. {rest}"
     carried, count = 0.0, 0
     while carried < 0.5 * total:
         carried += importance[count]["value"]
         count += 1
     share = f"{100 * carried / total:.0f} %"
     if count == 1:
-        return f"One feature, {importance[0]['feature']}, carries {share} of the attribution. {rest}"
+        return f"One {noun}, {importance[0]['feature']}, carries {share} of the attribution. {rest}"
     number = _WORDS[count] if count < len(_WORDS) else f"{count:,}"
-    return f"{number} features carry {share} of the attribution. {rest}"
+    return f"{number} {noun}s carry {share} of the attribution. {rest}"
 
 
 def beeswarm_caption(features: Sequence[Mapping[str, Any]], *, towards: str, row_count: int, feature_count: int) -> str:

@@ -135,8 +135,17 @@ def _groups(data: Floats) -> tuple[list[str], NDArray[np.intp]]:
     kinds = np.unique(data)
     if len(kinds) <= 3:
         return [plain_number(kind) for kind in kinds.tolist()], np.searchsorted(kinds, data).astype(np.intp)
-    low, high = np.quantile(data, (1 / 3, 2 / 3)).tolist()
-    group_of = _bins(data, 3)
-    names = [f"up to {plain_number(low)}", f"to {plain_number(high)}", f"above {plain_number(high)}"]
+    group_of = _bins(data, _OTHER_BINS)
     present = np.unique(group_of)
-    return [names[group] for group in present], np.searchsorted(present, group_of).astype(np.intp)
+    names = [
+        _group_name(data[group_of == group], is_first=group == present[0], is_last=group == present[-1])
+        for group in present
+    ]
+    return names, np.searchsorted(present, group_of).astype(np.intp)
+
+
+def _group_name(values: Floats, *, is_first: bool, is_last: bool) -> str:
+    low, high = plain_number(float(values.min())), plain_number(float(values.max()))
+    if low == high:
+        return low
+    return f"up to {high}" if is_first else f"from {low}" if is_last else f"{low} to {high}"

@@ -37,6 +37,7 @@ class OneRow:
     id: str
     predicted: str
     target: str
+    is_wrong: bool
     output_name: str
     unit: str
     base: float
@@ -94,14 +95,15 @@ def row_at(shown: Shown, words: Words, at: int) -> OneRow:
     attributions, place, column = shown.attributions, int(shown.places[at]), int(shown.columns[at])
     number = int(attributions.output_numbers[place, column])
     name = words.output_name(number, attributions.output_names, column)
-    predicted = int(attributions.predicted[place])
+    predicted, target = int(attributions.predicted[place]), str(attributions.targets[place])
     return OneRow(
         at=at,
         place=place,
         number=int(attributions.row_numbers[place]),
         id=str(attributions.ids[place]),
         predicted=words.class_name(predicted) if predicted >= 0 else "",
-        target=words.target(str(attributions.targets[place])),
+        target=words.target(target),
+        is_wrong=bool(target) and predicted >= 0 and not words.is_hit(predicted, target),
         output_name=name,
         unit=words.unit(name),
         base=float(shown.base[at]),

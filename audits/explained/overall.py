@@ -66,16 +66,18 @@ def importance(sizes: Floats, errors: Floats, names: Sequence[str]) -> list[Impo
     ]
 
 
-def importance_figure(leading: Sequence[Importance], *, unit: str, row_count: int, with_all: bool = False) -> Figure:
+def importance_figure(
+    leading: Sequence[Importance], *, unit: str, row_count: int, noun: str = "feature", with_all: bool = False
+) -> Figure:
     """Draw the leading features with their intervals; the table has all of them, in the page too where asked."""
     entries = [entry.to_json() for entry in leading]
     said = ", ".join(f"{entry.feature} {entry.value:.3g}" for entry in leading[:3])
     return Figure(
         id="importance",
-        caption=captions.importance_caption(entries, row_count=row_count, shown=IMPORTANCE_FEATURES),
-        label=f"Global importance of {len(leading):,} features; {said} lead, in {unit}.",
+        caption=captions.importance_caption(entries, row_count=row_count, shown=IMPORTANCE_FEATURES, noun=noun),
+        label=f"Global importance of {len(leading):,} {noun}s; {said} lead, in {unit}.",
         spec=charts.importance_spec(entries, unit=unit, limit=IMPORTANCE_FEATURES),
-        columns=("feature", f"mean |attribution|, {unit}", "95 % from", "95 % to"),
+        columns=(noun, f"mean |attribution|, {unit}", "95 % from", "95 % to"),
         rows=tuple((entry.feature, entry.value, entry.low, entry.high) for entry in leading),
         rows_in_page=len(leading) if with_all else IMPORTANCE_FEATURES,
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from audits import attributions as files
 from audits.attributions import Attributions, Neighbours, Pictures
+from audits.explained import texts
 from audits.explained.asked import Asked
 from audits.explained.dependence import LEAST_SHARE, dependence_figure, interactions
 from audits.explained.figures import Figure
@@ -24,7 +25,6 @@ from audits.explained.overall import (
 )
 from audits.explained.overlays import Overlay, overlay_png, overlays, png
 from audits.explained.shown import PREDICTED, TARGET, Shown, kinds_of, outputs_of, shown
-from audits.explained.texts import Text, text_of, word_importance
 from audits.explained.words import Words
 from audits.models import Explanation
 from governance.exceptions import NotFound
@@ -51,9 +51,14 @@ class Portrait:
     @cached_property
     def importance(self) -> list[Importance]:
         """How large the values of each feature are, or of each word of a text."""
-        if self.tokens:
-            return word_importance(self.shown, self.tokens)
+        if self.text_words is not None:
+            return self.text_words.importance
         return importance(np.abs(self.shown.values), self.shown.errors, self.shown.feature_names)
+
+    @cached_property
+    def text_words(self) -> texts.Words | None:
+        """The words of the rows shown, where they are texts."""
+        return texts.words_of(self.shown, self.tokens) if self.tokens else None
 
     @cached_property
     def found(self) -> Found:
@@ -99,6 +104,7 @@ class Portrait:
                 self.importance,
                 unit=self.unit,
                 row_count=self.shown.row_count,
+                noun="word" if self.tokens else "feature",
                 with_all=self.asked.features == "all",
             )
         ]
@@ -166,10 +172,10 @@ class Portrait:
         return overlay_png(overlay.row, self.attributions.grid, (overlay.height, overlay.width), side)
 
     @cached_property
-    def text(self) -> Text | None:
+    def text(self) -> texts.Text | None:
         """The row as a text, where it is one."""
         tokens = self.tokens.get(self.found.row.number)
-        return text_of(self.found.row, tokens) if tokens else None
+        return texts.text_of(self.found.row, tokens) if tokens else None
 
     def outputs(self) -> list[tuple[str, str, bool]]:
         """The outputs that may be chosen: key, name, and whether it is shown."""

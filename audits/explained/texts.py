@@ -19,6 +19,8 @@ STEPS = 3
 _UNMARKED = 0.05
 #: A word that is seen less often than this says little about the model.
 _FEWEST_TIMES = 2
+#: Words that are named as speaking for the output, and against it.
+_SPEAKING = 8
 
 
 @dataclass(frozen=True)
@@ -55,27 +57,51 @@ def text_of(row: OneRow, tokens: Sequence[str]) -> Text:
     return Text(marked[:FOLD_AFTER], marked[FOLD_AFTER:], largest)
 
 
-def word_importance(shown: Shown, tokens: Mapping[int, Sequence[str]]) -> list[Importance]:
+@dataclass(frozen=True)
+class Word:
+    """What one word adds wherever it stands: the mean, and how often it was seen."""
+
+    text: str
+    mean: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of the rows shown: how large their values are, and which speak most for and against."""
+
+    importance: list[Importance]
+    towards: list[Word]
+    against: list[Word]
+
+
+def words_of(shown: Shown, tokens: Mapping[int, Sequence[str]]) -> Words:
     """Return how large the values of each word are over all its occurrences in the rows shown, largest first.
 
     The 95 % interval is over occurrences and estimator error together. Words that are seen once are left out, unless
     every word is.
     """
-    sizes: dict[str, list[float]] = {}
+    values: dict[str, list[float]] = {}
     errors: dict[str, list[float]] = {}
     numbers = shown.attributions.row_numbers[shown.places].tolist()
     for at, number in enumerate(numbers):
         row = zip(tokens.get(number, ()), shown.values[at].tolist(), shown.errors[at].tolist(), strict=False)
         for token, value, error in row:
             if token:
-                sizes.setdefault(token, []).append(abs(value))
+                values.setdefault(token, []).append(value)
                 errors.setdefault(token, []).append(error)
-    often = {word: seen for word, seen in sizes.items() if len(seen) >= _FEWEST_TIMES} or sizes
-    words = [_word(word, seen, errors[word]) for word, seen in often.items()]
-    return sorted(words, key=lambda word: (-word.value, word.feature))
+    often = {word: seen for word, seen in values.items() if len(seen) >= _FEWEST_TIMES} or values
+    sizes = [_size(word, [abs(value) for value in seen], errors[word]) for word, seen in often.items()]
+    means = [Word(word, math.fsum(seen) / len(seen), len(seen)) for word, seen in often.items()]
+    ordered = sorted(means, key=lambda word: (word.mean, word.text))
+    return Words(
+        importance=sorted(sizes, key=lambda size: (-size.value, size.feature)),
+        towards=[word for word in reversed(ordered[-_SPEAKING:]) if word.mean > 0],
+        against=[word for word in ordered[:_SPEAKING] if word.mean < 0],
+    )
 
 
-def _word(word: str, sizes: Sequence[float], errors: Sequence[float]) -> Importance:
+def _size(word: str, sizes: Sequence[float], errors: Sequence[float]) -> Importance:
     count = len(sizes)
     mean = math.fsum(sizes) / count
     if count == 1:

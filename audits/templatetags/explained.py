@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from audits.explained.asked import Asked
 from audits.explained.overlays import Overlay
 from audits.explained.portrait import Portrait
+from governance.presentation import numbers
 
 register = template.Library()
 
@@ -20,6 +21,12 @@ register = template.Library()
 def chosen(asked: Asked, **changes: object) -> str:
     """Return the address of the same page with other choices; an empty one is the page's own choice."""
     return asked.query(**{name: str(value) for name, value in changes.items()})
+
+
+@register.simple_tag
+def bounds(low: float | None, high: float | None) -> str:
+    """Write an interval, or a dash where there is none."""
+    return numbers.interval(low, high) or numbers.MISSING
 
 
 @register.simple_tag

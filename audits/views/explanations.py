@@ -13,6 +13,7 @@ from audits.explained.exports import export
 from audits.explained.overlays import overlay_of
 from audits.explained.portrait import Portrait, portrait
 from audits.models import Explanation
+from audits.views.explanation_comparison import comparable_with
 from governance.exceptions import NotFound, StateConflict
 from governance.views.jobs import progress_context
 from governance.views.page import draw, find, page, rows_of_page
@@ -49,6 +50,7 @@ def explanation(request: HttpRequest, *, pk: int) -> HttpResponse:
     else:
         shown = portrait(found, Asked.from_query(request.GET.dict()))
         context = record_context(found) if shown is None else page_context(shown)
+        context["comparable"] = comparable_with(found)
         context["files"] = [
             (name, digest, _DESCRIPTIONS.get(name, _kind_of(name))) for name, digest in sorted(found.files.items())
         ]

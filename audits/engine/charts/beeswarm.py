@@ -63,7 +63,7 @@ def beeswarm_spec(features: Sequence[Mapping[str, Any]], *, unit: str) -> Spec:
                     "color": {
                         "field": "step",
                         "type": "ordinal",
-                        "title": "value of the feature, low to high",
+                        "title": "value of the feature",
                         "scale": {"domain": list(range(len(RAMP))), "range": list(RAMP)},
                         "legend": {
                             "symbolType": "square",

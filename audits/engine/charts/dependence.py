@@ -36,7 +36,7 @@ def dependence_spec(
         "field": "x",
         "type": "quantitative",
         "title": feature,
-        "scale": {"zero": False},
+        "scale": {"zero": False, "padding": 6},
         "axis": {"tickCount": 6},
     }
     if categories is not None:
@@ -45,7 +45,12 @@ def dependence_spec(
             "title": feature,
             "axis": {"labelAngle": 0, "grid": False, "titlePadding": 8},
         }
-    y: Spec = {"type": "quantitative", "title": f"attribution, {unit}", "axis": SIGNED_AXIS, "scale": {"nice": True}}
+    y: Spec = {
+        "type": "quantitative",
+        "title": f"attribution, {unit}",
+        "axis": SIGNED_AXIS,
+        "scale": {"nice": True, "padding": 6},
+    }
     shown = [
         {**point, "aside": 0.7 * ((place * _GOLDEN) % 1 - 0.5) if categories is not None else 0.0}
         for place, point in enumerate(points)
@@ -99,7 +104,9 @@ def _by_group(other: str, groups: Sequence[str], channel: str, chosen: Sequence[
             "type": "nominal",
             "title": other or None,
             "scale": {"domain": list(groups), "range": list(chosen)},
-            "legend": {**legend, "symbolSize": 60, "labelLimit": 120, "titleLimit": 140} if len(groups) > 1 else None,
+            "legend": {**legend, "offset": 26, "symbolSize": 60, "labelLimit": 120, "titleLimit": 140}
+            if len(groups) > 1
+            else None,
         }
     }
 
