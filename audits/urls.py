@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from audits.views import audits, explanations, findings, home, models, quarantine, reviews, versions
+from audits.views import (
+    audits,
+    explanation_comparison,
+    explanations,
+    findings,
+    home,
+    models,
+    quarantine,
+    reviews,
+    versions,
+)
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -10,7 +20,14 @@ urlpatterns = [
     path("models/<str:name>/<int:number>/", versions.version, name="version"),
     path("models/<str:name>/<int:number>/decide/", quarantine.version_decide, name="version-decide"),
     path("explanations/", explanations.explanation_list, name="explanation-list"),
+    path("explanations/compare/", explanation_comparison.explanation_comparison, name="explanation-comparison"),
     path("explanations/<int:pk>/", explanations.explanation, name="explanation"),
+    path("explanations/<int:pk>/export.<str:format>", explanations.explanation_export, name="explanation-export"),
+    path(
+        "explanations/<int:pk>/rows/<int:row>/<str:kind>.png",
+        explanations.explanation_picture,
+        name="explanation-picture",
+    ),
     path("audits/", audits.audit_list, name="audit-list"),
     path("audits/<int:pk>/", audits.audit, name="audit"),
     path("audits/<int:pk>/report.<str:format>", audits.audit_report, name="audit-report"),

@@ -14,25 +14,27 @@ Number = float | None
 _WORDS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
 
-def importance_caption(importance: Sequence[Mapping[str, Any]], *, row_count: int, shown: int = 20) -> str:
-    """Say how few features carry at least half of the attribution, over how many rows."""
+def importance_caption(
+    importance: Sequence[Mapping[str, Any]], *, row_count: int, shown: int = 20, noun: str = "feature"
+) -> str:
+    """Say how few features, or words of a text, carry at least half of the attribution, over how many rows."""
     total = math.fsum(entry["value"] for entry in importance)
     plural = "s" if row_count != 1 else ""
     rest = f"Mean size over {row_count:,} row{plural}"
     rest += "; lines are 95 % intervals over rows and estimator error." if row_count > 1 else "."
     if len(importance) > shown:
-        rest += f" {shown} features of {len(importance):,}."
+        rest += f" {shown} {noun}s of {len(importance):,}."
     if total <= 0:
-        return f"No feature changes the score. {rest}"
+        return f"No {noun} changes the score. {rest}"
     carried, count = 0.0, 0
     while carried < 0.5 * total:
         carried += importance[count]["value"]
         count += 1
     share = f"{100 * carried / total:.0f} %"
     if count == 1:
-        return f"One feature, {importance[0]['feature']}, carries {share} of the attribution. {rest}"
+        return f"One {noun}, {importance[0]['feature']}, carries {share} of the attribution. {rest}"
     number = _WORDS[count] if count < len(_WORDS) else f"{count:,}"
-    return f"{number} features carry {share} of the attribution. {rest}"
+    return f"{number} {noun}s carry {share} of the attribution. {rest}"
 
 
 def beeswarm_caption(features: Sequence[Mapping[str, Any]], *, towards: str, row_count: int, feature_count: int) -> str:
@@ -67,6 +69,48 @@ def waterfall_caption(entry: Mapping[str, Any], *, feature_names: Sequence[str],
         f"The {unit} is {signed(score, 2)} (base {signed(entry['base'], 2)}), mainly for "
         f"{' and '.join(largest)}. Standard error of each value at most {error:.2g}."
     )
+
+
+def dependence_caption(
+    feature: str, correlation: Number, *, other: str, share: Number, towards: str, row_count: int, available: int
+) -> str:
+    """Say which way a feature pushes, judged by rank correlation, and how much another one's value adds to that.
+
+    ``share`` is the part of what the feature's own value leaves unexplained that goes with the other feature.
+    """
+    if correlation is None or abs(correlation) < 0.5:
+        said = f"The attribution of {feature} does not simply rise or fall with its value."
+    else:
+        said = f"The higher {feature}, the {'more' if correlation > 0 else 'less'} speaks for {towards}."
+    if share is not None and other:
+        said += f" {other} goes with {100 * share:.0f} % of the spread that is left at equal {feature}."
+    return f"{said} {_of_rows(row_count, available)}."
+
+
+def rows_caption(features: Sequence[str], *, order: str, row_count: int, available: int, feature_count: int) -> str:
+    """Say what the heat map over rows shows and in which order."""
+    return (
+        f"Each column is a row, {order}. {_of_rows(row_count, available)}; {len(features)} features of "
+        f"{feature_count:,}. The line above is the score."
+    )
+
+
+def paired_caption(changes: Sequence[Mapping[str, Any]], *, row_count: int, shown: int = 20) -> str:
+    """Say for how many features two versions differ by more than the error."""
+    beyond = [str(entry["feature"]) for entry in changes if entry["is_beyond_error"]]
+    rest = f"Mean size now minus mean size before, paired over {row_count:,} rows; lines are 95 % intervals."
+    if len(changes) > shown:
+        rest += f" {shown} features of {len(changes):,}."
+    if not beyond:
+        return f"No feature is shown to carry more or less than before. {rest}"
+    verb = "carries" if len(beyond) == 1 else "carry"
+    return f"{_listed(beyond)} {verb} more or less than before by more than the error. {rest}"
+
+
+def _of_rows(row_count: int, available: int) -> str:
+    """Write how many rows are shown, and of how many."""
+    shown = f"{row_count:,} row{'s' if row_count != 1 else ''}"
+    return shown if row_count == available else f"{shown} of {available:,}, evenly taken"
 
 
 def signed(value: float, digits: int) -> str:

@@ -40,22 +40,27 @@ def build_html(audit: Audit) -> str:
     )
 
 
-def content_security_policy(style: str, script: str) -> str:
-    """Return a policy that lets in exactly this style and this script, and nothing from anywhere."""
+def content_security_policy(style: str, script: str = "") -> str:
+    """Return a policy that lets in exactly this style and this script, or none, and nothing from anywhere."""
+    scripts = f"script-src '{_source_hash(script)}'; " if script else ""
     return (
-        f"default-src 'none'; style-src '{_source_hash(style)}'; script-src '{_source_hash(script)}'; "
+        f"default-src 'none'; style-src '{_source_hash(style)}'; {scripts}"
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
 
 
 def stylesheet(audit: Audit) -> str:
     """Return the stylesheet of the pages, with the report's own words at the foot of each printed page."""
-    foot = _css_text(
+    return stylesheet_with_foot(
         f"Assay · audit {audit.pk}, {audit.version.ref} on {audit.dataset.ref} · results {audit.digest[:17]}"
     )
+
+
+def stylesheet_with_foot(foot: str) -> str:
+    """Return the stylesheet of the pages, with words of a document at the foot of each of its printed pages."""
     return _inside_tag(
         _static_text("governance/assay.css")
-        + f"\n@page {{ @bottom-left {{ content: {foot}; font: 8pt sans-serif; color: #555; }} }}\n",
+        + f"\n@page {{ @bottom-left {{ content: {_css_text(foot)}; font: 8pt sans-serif; color: #555; }} }}\n",
         "style",
     )
 

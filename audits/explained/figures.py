@@ -1,0 +1,43 @@
+"""One chart of a page: its caption, its specification and the table of its numbers; drawn when the page asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.safestring import SafeString
+
+from governance.presentation.drawing import drawn
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart; ``id`` names it in addresses of exports, ``label`` is the sentence for who cannot see it."""
+
+    id: str
+    caption: str
+    label: str
+    spec: dict[str, Any]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    is_wide: bool = False
+    rows_in_page: int = 20
+
+    @property
+    def drawing(self) -> SafeString:
+        """The chart as markup for a page."""
+        return drawn(self.spec, label=self.label)
+
+    @property
+    def shown_rows(self) -> tuple[tuple[Any, ...], ...]:
+        """The rows of the table that stand in a page."""
+        return self.rows[: self.rows_in_page]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all but the drawing, as an export tells it."""
+        return {
+            "id": self.id,
+            "caption": self.caption,
+            "spec": {**self.spec, "description": self.label},
+            "table": {"columns": list(self.columns), "rows": [list(row) for row in self.rows]},
+        }
