@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.frameworks.coalitions import MEMORY_BYTES, CoalitionScorer, Game, NumpyCoalitionScorer
 from workers.frameworks.paths import (
     PathGradients,
     Paths,
@@ -150,6 +151,14 @@ class Model(ABC):
     @abstractmethod
     def features(self, inputs: Inputs) -> FloatArray:
         """Return what enters the last layer with weights, flattened: shape (rows, features)."""
+
+    def coalition_scorer(self, game: Game, *, memory_bytes: int = MEMORY_BYTES) -> CoalitionScorer:
+        """Return what scores rows of this model with features from background rows; a framework may have a faster one.
+
+        Raises:
+            JobError: ``no_probabilities``, when they are asked of a model that gives none.
+        """
+        return NumpyCoalitionScorer(self, game, memory_bytes=memory_bytes)
 
     @abstractmethod
     def fit(

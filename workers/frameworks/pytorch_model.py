@@ -83,6 +83,9 @@ class TrainableModel(TorchModel):
         answer: Answer = "output" if self._is_exact else "logits"
         return self._as_scores(self._run(training=False, answer=answer)(*tensors))
 
+    def _output(self, tensors: list[torch.Tensor]) -> torch.Tensor:
+        return flat(self._run(training=False, answer="output")(*tensors))
+
     def _as_scores(self, answer: torch.Tensor) -> torch.Tensor:
         scores = flat(answer)
         return scores if self._is_exact or self._finds_logits else logarithms(scores)

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from workers.frameworks.base import FloatArray, Inputs, Model
+from workers.frameworks.coalitions import MEMORY_BYTES, Game, demand_probabilities
 from workers.frameworks.fitting import fit_targets
 from workers.frameworks.paths import PathGradients, Paths
+from workers.frameworks.pytorch_coalitions import TorchCoalitionScorer
 from workers.frameworks.pytorch_entrances import Entrance, ends_at, float_entrances
 from workers.frameworks.pytorch_paths import Scores, path_gradients
 from workers.frameworks.rows import chunk_rows, chunks, conform, is_differentiable
@@ -36,6 +38,10 @@ class TorchModel(Model):
         """Return logits, or the values of a regression, as float32 of shape (rows, outputs)."""
 
     @abstractmethod
+    def _output(self, tensors: list[torch.Tensor]) -> torch.Tensor:
+        """Return the first output as the model gives it, as float32 of shape (rows, outputs)."""
+
+    @abstractmethod
     def _tensors(self) -> dict[str, torch.Tensor]:
         """Return every parameter and buffer by a stable name; they share their memory with the model."""
 
@@ -43,6 +49,19 @@ class TorchModel(Model):
     def _is_exact(self) -> bool:
         """Whether the output itself is what scores are computed from."""
         return self.signature.output.kind != "probabilities"
+
+    def coalition_scorer(self, game: Game, *, memory_bytes: int = MEMORY_BYTES) -> TorchCoalitionScorer:
+        if game.scale == "logits":
+            return TorchCoalitionScorer(self, game, self._scores, memory_bytes=memory_bytes)
+        demand_probabilities(self)
+        return TorchCoalitionScorer(self, game, self._shares, memory_bytes=memory_bytes)
+
+    def _shares(self, tensors: list[torch.Tensor]) -> torch.Tensor:
+        """Return probabilities of shape (rows, outputs), whatever the model gives."""
+        output = self._output(tensors)
+        if not self._is_exact:
+            return output
+        return output.double().softmax(1) if output.shape[1] > 1 else output.double().sigmoid()
 
     def loss_gradient(self, inputs: Inputs, targets: NDArray[Any]) -> tuple[FloatArray, dict[str, FloatArray]]:
         expected = torch.from_numpy(fit_targets(targets, self.signature))

@@ -37,7 +37,7 @@ class ScriptModel(TorchModel):
 
     def forward(self, inputs: Inputs) -> FloatArray:
         with torch.no_grad():
-            return self._in_chunks(inputs, lambda tensors: flat(self.answers(tensors)[0]))
+            return self._in_chunks(inputs, self._output)
 
     def logits(self, inputs: Inputs) -> FloatArray:
         with torch.no_grad():
@@ -82,8 +82,11 @@ class ScriptModel(TorchModel):
             raise JobError("model_does_not_load", "The script gives something else than tensors.")
         return outputs
 
+    def _output(self, tensors: list[torch.Tensor]) -> torch.Tensor:
+        return flat(self.answers(tensors)[0])
+
     def _scores(self, tensors: list[torch.Tensor]) -> torch.Tensor:
-        scores = flat(self.answers(tensors)[0])
+        scores = self._output(tensors)
         return scores if self._is_exact else logarithms(scores)
 
     def _with_gradient(

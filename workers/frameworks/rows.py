@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.frameworks.base import Inputs
 from workers.protocol import JobError
 from workers.signature import Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from workers.frameworks.base import Inputs
 
 #: A chunk has at most this many rows and, unless one row is larger, this many values: giant batches are slower a row.
 CHUNK_ROWS = 2048

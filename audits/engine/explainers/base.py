@@ -5,20 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audits.engine.explainers.players import Players
 from workers.frameworks.base import Inputs, Model
+from workers.frameworks.coalitions import Scale, refuse_unless_finite, scores_of
 from workers.protocol import JobError
 
 if TYPE_CHECKING:
     import shap
 
 FloatArray = NDArray[np.float64]
-Scale = Literal["logits", "probabilities"]
 
 #: Called with rows done, rows in all, and a few words.
 ProgressCallback = Callable[[float, float, str], None]
@@ -243,37 +243,9 @@ class Scores:
         self.scale = scale
 
     def __call__(self, inputs: Inputs) -> FloatArray:
-        if self.scale == "logits":
-            scores = np.asarray(self.model.logits(inputs), dtype=np.float64)
-        else:
-            scores = self._probabilities(inputs)
-        scores = scores.reshape(len(scores), -1)
-        if not np.isfinite(scores).all():
-            raise JobError(
-                "score_not_finite",
-                "The model gives a score that is not a number for a row mixed from the data and the background; such a "
-                "model has no attributions.",
-                place=self.model.signature.output.name,
-            )
+        scores = scores_of(self.model, inputs, self.scale)
+        refuse_unless_finite(scores, self.model)
         return scores
-
-    def _probabilities(self, inputs: Inputs) -> FloatArray:
-        kind = self.model.signature.output.kind
-        answer = np.asarray(self.model.forward(inputs), dtype=np.float64)
-        if kind == "probabilities":
-            return answer
-        if kind != "logits":
-            raise JobError(
-                "no_probabilities",
-                f"The output {self.model.signature.output.name!r} is of kind {kind!r}; it has no probabilities.",
-                place="scale",
-            )
-        if answer.shape[-1] == 1:
-            single: FloatArray = 1 / (1 + np.exp(-answer))
-            return single
-        shifted = np.exp(answer - answer.max(axis=-1, keepdims=True))
-        shares: FloatArray = shifted / shifted.sum(axis=-1, keepdims=True)
-        return shares
 
     def in_chunks(self, inputs: Inputs, chunk_rows: int = CHUNK_ROWS) -> FloatArray:
         """Return the scores of many rows, chunk after chunk."""

@@ -10,44 +10,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audits.engine.explainers.base import (
-    CHUNK_ROWS,
     Attribution,
     Explainer,
     FloatArray,
     Task,
 )
-from audits.engine.explainers.coalitions import SCORE_BYTES, Coalitions
+from audits.engine.explainers.coalitions import GROUP_ROWS, MEMORY_BYTES, SCORE_BYTES, Coalitions
 
 #: Draws so many orders of the features, as the rank of each feature: shape (orders, features).
 Orders = Callable[[np.random.Generator, int], NDArray[np.intp]]
 
 #: Squared differences behind a standard error, at the least; fewer make it too uncertain to stop on.
 DEGREES_OF_FREEDOM = 16
-#: Explained rows that walk together, so that progress is told row by row and memory stays bounded.
-ROWS_TOGETHER = 16
 
 
 @dataclass(frozen=True)
 class PermutationParameters:
-    """When to stop, and in what pieces to compute.
+    """When to stop, and in how much memory.
 
     Attributes:
         tolerance: a row is done when two standard errors of its worst value are below this share of its largest value.
         maximum_sweeps: a row is given up on (with its true error) after so many sweeps over the background; each is two
             pairs of permutations a background row.
-        chunk_rows: rows of one forward pass.
+        memory_bytes: scores held at once stay below this, where the walks of one background row do. It changes the
+            time and no value.
     """
 
     tolerance: float = 0.05
     maximum_sweeps: int = 16
-    chunk_rows: int = CHUNK_ROWS
+    memory_bytes: int = MEMORY_BYTES
 
     def __post_init__(self) -> None:
-        for name, low in (("tolerance", 0.0), ("maximum_sweeps", 1), ("chunk_rows", 1)):
+        for name, low in (("tolerance", 0.0), ("maximum_sweeps", 1), ("memory_bytes", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < math.inf:
                 raise ValueError(f"`{name}` is a number from {low} upwards, not {value!r}.")
-        for name in ("maximum_sweeps", "chunk_rows"):
+        for name in ("maximum_sweeps", "memory_bytes"):
             if not isinstance(getattr(self, name), int):
                 raise ValueError(f"`{name}` is a whole number, not {getattr(self, name)!r}.")
 
@@ -66,10 +64,9 @@ class PermutationExplainer(Explainer):
     between background rows is no error, since all of them are used. Rows stop one by one after a sweep; stopping on an
     estimated error makes that estimate slightly too small, which `DEGREES_OF_FREEDOM` keeps small.
 
-    The same seed, rows and background give the same values. The order of all sums is fixed and does not depend on the
-    chunk size or on which rows are explained together; the values are bit-equal for any chunk size if the model's
-    answer for a row does not depend on the rows beside it. Matrix products of the usual libraries depend on the shape
-    of the batch in the last bits of float32, and so then do the values.
+    The same task on the same machine gives the same values, bit for bit, whatever the memory and wherever a
+    computation that was cut goes on. Rows go through the model in groups by their number, in batches which the group's
+    open rows, the features and the model alone decide, and all sums are taken in a fixed order.
 
     Sources: Mitchell, Cooper, Frank, Holmes, "Sampling Permutations for Shapley Value Estimation", JMLR 23 (2022), for
     antithetic pairs; Lundberg, Lee, "A Unified Approach to Interpreting Model Predictions" (2017), for the values.
@@ -80,29 +77,36 @@ class PermutationExplainer(Explainer):
     settings: PermutationParameters
 
     def parts(self, task: Task, *, first: int = 0) -> Iterator[Attribution]:
-        coalitions = Coalitions(task, chunk_rows=self.settings.chunk_rows)
-        features = task.players.count
-        walks = _Walks(coalitions, features, task.outputs, task.seed, self.orders(task))
-        for start in range(first, task.row_count, walks.rows_together):
-            chosen = active = np.arange(start, min(start + walks.rows_together, task.row_count))
-            sweep = 0
+        coalitions = Coalitions(task, memory_bytes=self.settings.memory_bytes)
+        background_count = task.background_count
+        base = coalitions.of_background().mean(axis=0)
+        together = _rows_together(task)
+        for start in range(first, task.row_count, together):
+            chosen = np.arange(start, min(start + together, task.row_count))
+            sums = _Sums(len(chosen), task.players.count, task.outputs.shape[1])
+            active, sweep = np.arange(len(chosen)), 0
             while len(active):
-                for done in walks.sweep(active, sweep):
-                    message = f"sweep {sweep + 1}, background row {done} of {walks.background_count}"
+                ranks = self._ranks(task, sweep)
+                done = 0
+                for credits in coalitions.walks(chosen[active], ranks, np.arange(background_count)):
+                    sums.add(active, credits)
+                    done += credits.shape[1]
+                    message = f"sweep {sweep + 1}, background row {done} of {background_count}"
                     task.progress(start, task.row_count, message)
                 sweep += 1
-                active = active[~self._is_done(walks, active, sweep)]
+                active = active[~self._is_done(sums, active, sweep, background_count)]
             outputs = task.outputs[chosen]
             shape = (len(chosen), *task.players.grid, outputs.shape[1])
+            everyone = np.arange(len(chosen))
             yield Attribution(
-                values=walks.values(chosen).reshape(shape),
-                base_values=walks.base[outputs],
-                errors=walks.errors(chosen).reshape(shape),
+                values=sums.values(everyone).reshape(shape),
+                base_values=base[outputs],
+                errors=sums.errors(everyone).reshape(shape),
                 data=task.players.data({name: values[chosen] for name, values in task.rows.items()}),
                 feature_names=task.players.names,
                 output_names=task.output_names,
                 output_numbers=outputs,
-                evaluations=walks.pairs[chosen] * 2 * max(0, features - 1) + 1,
+                evaluations=sums.pairs * 2 * max(0, task.players.count - 1) + 1,
                 scale=task.scale,
             )
         task.progress(task.row_count, task.row_count, "")
@@ -112,105 +116,56 @@ class PermutationExplainer(Explainer):
         features = np.arange(task.players.count)
         return lambda generator, count: generator.permuted(np.tile(features, (count, 1)), axis=1)
 
-    def _is_done(self, walks: _Walks, active: NDArray[np.intp], sweeps: int) -> NDArray[np.bool_]:
+    def _ranks(self, task: Task, sweep: int) -> NDArray[np.intp]:
+        """Return two permutations a background row: the rank of each feature, shape (background rows, 2, features)."""
+        generator = np.random.default_rng([task.seed, sweep])
+        ranks = self.orders(task)(generator, task.background_count * 2)
+        return ranks.reshape(task.background_count, 2, task.players.count)
+
+    def _is_done(self, sums: _Sums, active: NDArray[np.intp], sweeps: int, background_count: int) -> NDArray[np.bool_]:
         if sweeps >= self.settings.maximum_sweeps:
             return np.ones(len(active), dtype=bool)
-        if sweeps * walks.background_count < DEGREES_OF_FREEDOM:
+        if sweeps * background_count < DEGREES_OF_FREEDOM:
             return np.zeros(len(active), dtype=bool)
-        error = 2 * walks.errors(active).max(axis=(1, 2))
-        done: NDArray[np.bool_] = error <= self.settings.tolerance * np.abs(walks.values(active)).max(axis=(1, 2))
+        error = 2 * sums.errors(active).max(axis=(1, 2))
+        done: NDArray[np.bool_] = error <= self.settings.tolerance * np.abs(sums.values(active)).max(axis=(1, 2))
         return done
 
 
-class _Walks:
-    """The running sums of all rows, and how one sweep adds to them."""
+def _rows_together(task: Task) -> int:
+    """Return how many rows walk together: as many as share masks well, fewer where their sums alone are large."""
+    row_bytes = 7 * 8 * task.players.count * task.outputs.shape[1]
+    return max(1, min(GROUP_ROWS, SCORE_BYTES // row_bytes))
 
-    def __init__(
-        self, coalitions: Coalitions, features: int, outputs: NDArray[np.intp], seed: int, orders: Orders
-    ) -> None:
-        self._coalitions = coalitions
-        self._features = features
-        self._outputs = outputs
-        self._seed = seed
-        self._orders = orders
-        self._row_scores = coalitions.of_rows()
-        self._background_scores = coalitions.of_background()
-        self.background_count = len(self._background_scores)
-        self.base = self._background_scores.mean(axis=0)
-        shape = (len(outputs), features, outputs.shape[1])
-        self._total = np.zeros(shape)
-        self._squares = np.zeros(shape)
-        self.pairs = np.zeros(len(outputs), dtype=np.int64)
-        self._background_row_bytes = max(1, 4 * (features - 1) * outputs.shape[1] * 8)
-        self.rows_together = max(1, min(ROWS_TOGETHER, SCORE_BYTES // self._background_row_bytes))
 
-    def values(self, rows: NDArray[np.intp] | slice) -> FloatArray:
+class _Sums:
+    """The running sums of a few rows over the pairs of permutations walked for them."""
+
+    def __init__(self, row_count: int, features: int, output_count: int) -> None:
+        self._total = np.zeros((row_count, features, output_count))
+        self._squares = np.zeros((row_count, features, output_count))
+        self.pairs = np.zeros(row_count, dtype=np.int64)
+
+    def values(self, rows: NDArray[np.intp]) -> FloatArray:
         values: FloatArray = self._total[rows] / self.pairs[rows][:, None, None]
         return values
 
-    def errors(self, rows: NDArray[np.intp] | slice) -> FloatArray:
+    def errors(self, rows: NDArray[np.intp]) -> FloatArray:
         """Return the stratified standard errors: half of a squared difference is one estimate of a pair's variance."""
         errors: FloatArray = np.sqrt(self._squares[rows]) / self.pairs[rows][:, None, None]
         return errors
 
-    def sweep(self, active: NDArray[np.intp], number: int) -> Iterator[int]:
-        """Walk two pairs against every background row for the active rows; yield background rows done."""
-        ranks = self._ranks(number)
-        together = max(1, SCORE_BYTES // (self._background_row_bytes * len(active)))
-        together = min(together, max(1, 4 * CHUNK_ROWS // max(1, 4 * (self._features - 1))))
-        for first in range(0, self.background_count, together):
-            chosen = np.arange(first, min(first + together, self.background_count))
-            scores = np.empty((len(active), 0, self._outputs.shape[1]))
-            if self._features > 1:
-                masks = _masks(ranks[chosen])
-                scores = self._coalitions.evaluate(active, masks, chosen.repeat(4 * (self._features - 1)))
-            self._add(active, chosen, ranks[chosen], scores)
-            yield int(chosen[-1]) + 1
-        self.pairs[active] += 2 * self.background_count
+    def add(self, rows: NDArray[np.intp], credits: FloatArray) -> None:
+        """Add two pairs against each of some background rows, shape (rows, background rows, 2, features, outputs).
 
-    def _ranks(self, sweep: int) -> NDArray[np.intp]:
-        """Return two permutations a background row: the rank of each feature, shape (background rows, 2, features)."""
-        generator = np.random.default_rng([self._seed, sweep])
-        ranks = self._orders(generator, self.background_count * 2)
-        return ranks.reshape(self.background_count, 2, self._features)
-
-    def _add(
-        self,
-        active: NDArray[np.intp],
-        background_rows: NDArray[np.intp],
-        ranks: NDArray[np.intp],
-        scores: FloatArray,
-    ) -> None:
-        """Add two pairs against each of some background rows.
-
-        ``scores`` has shape (rows, background rows x pairs x directions x (features - 1), outputs). The sums are taken
-        in the order of the background rows, one by one, so that they do not depend on how many come together.
+        The sums are taken in the order of the background rows, one by one, so that they do not depend on how many come
+        together.
         """
-        row_count, output_count = len(active), self._outputs.shape[1]
-        walk = np.empty((row_count, len(background_rows), 2, 2, self._features + 1, output_count))
-        starts = self._background_scores[background_rows][:, self._outputs[active]]
-        walk[..., 0, :] = starts.swapaxes(0, 1)[:, :, None, None]
-        walk[..., 1:-1, :] = scores.reshape(*walk.shape[:4], self._features - 1, output_count)
-        walk[..., -1, :] = self._row_scores[active][:, None, None, None]
-        steps = np.diff(walk, axis=4)
-        forwards = np.take_along_axis(steps[:, :, :, 0], ranks[None, ..., None], axis=3)
-        backwards = np.take_along_axis(steps[:, :, :, 1], (self._features - 1 - ranks)[None, ..., None], axis=3)
-        pairs = (forwards + backwards) / 2
-        sums = pairs[:, :, 0] + pairs[:, :, 1]
-        squares = (pairs[:, :, 0] - pairs[:, :, 1]) ** 2
-        total, total_squares = self._total[active], self._squares[active]
-        for place in range(len(background_rows)):
+        total, squares = self._total[rows], self._squares[rows]
+        sums = credits[:, :, 0] + credits[:, :, 1]
+        squared = (credits[:, :, 0] - credits[:, :, 1]) ** 2
+        for place in range(credits.shape[1]):
             total += sums[:, place]
-            total_squares += squares[:, place]
-        self._total[active], self._squares[active] = total, total_squares
-
-
-def _masks(ranks: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return the coalitions along each permutation and its reverse, without the empty and the full one.
-
-    ``ranks`` has shape (background rows, pairs, features), the answer (coalitions of all of them in order, features).
-    """
-    features = ranks.shape[-1]
-    both = np.stack([ranks, features - 1 - ranks], axis=2)[:, :, :, None]
-    masks: NDArray[np.bool_] = both < np.arange(1, features)[:, None]
-    return masks.reshape(-1, features)
+            squares += squared[:, place]
+        self._total[rows], self._squares[rows] = total, squares
+        self.pairs[rows] += 2 * credits.shape[1]

@@ -154,8 +154,8 @@ def test_few_background_rows_get_more_pairs(generator: np.random.Generator) -> N
     assert answer.evaluations[0] == 16 * 2 * 2 * 3 + 1
 
 
-@pytest.mark.parametrize("chunk_rows", [1, 7, 100, 5000])
-def test_the_chunk_size_changes_no_bit(chunk_rows: int, generator: np.random.Generator) -> None:
+@pytest.mark.parametrize("memory_bytes", [1, 100_000, 2**30])
+def test_the_memory_changes_no_bit(memory_bytes: int, generator: np.random.Generator) -> None:
     weights = generator.normal(size=(6, 2))
 
     def row_wise(_: object, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -164,8 +164,7 @@ def test_the_chunk_size_changes_no_bit(chunk_rows: int, generator: np.random.Gen
 
     model = NumpyModel(row_wise, inputs={"features": (6,)}, outputs=2)  # type: ignore[arg-type]
     rows, background = generator.normal(size=(5, 6)), generator.normal(size=(18, 6))
-    one = explain(permutation(tolerance=0.05, chunk_rows=chunk_rows), model, rows, background)
-    assert model.largest_batch <= max(chunk_rows, 1)
+    one = explain(permutation(tolerance=0.05, memory_bytes=memory_bytes), model, rows, background)
     other = explain(permutation(tolerance=0.05), model, rows, background)
     assert np.array_equal(one.values, other.values)
     assert np.array_equal(one.errors, other.errors)
@@ -333,9 +332,9 @@ class TestByName:
 
     def test_settings_by_name(self) -> None:
         assert PermutationExplainer.from_json({"tolerance": 0.2}).settings.tolerance == 0.2
-        with pytest.raises(JobError, match="it has tolerance, maximum_sweeps, chunk_rows"):
+        with pytest.raises(JobError, match="it has tolerance, maximum_sweeps, memory_bytes"):
             PermutationExplainer.from_json({"samples": 3})
-        for wrong in ({"tolerance": -1}, {"tolerance": "much"}, {"chunk_rows": 0.5}, {"maximum_sweeps": True}):
+        for wrong in ({"tolerance": -1}, {"tolerance": "much"}, {"memory_bytes": 0.5}, {"maximum_sweeps": True}):
             with pytest.raises(JobError) as caught:
                 PermutationExplainer.from_json(wrong)
             assert caught.value.code == "parameter_out_of_range"

@@ -1,0 +1,303 @@
+"""Scores of rows in which some features come from a background row: what every estimator of attributions is made of."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.frameworks.rows import chunk_rows, chunks
+from workers.protocol import JobError
+
+if TYPE_CHECKING:
+    from workers.frameworks.base import Inputs, Model
+
+Scale = Literal["logits", "probabilities"]
+Scores = NDArray[np.float64]
+
+#: Explained rows that are composed together, so that masks and the background's share are made once for all of them.
+GROUP_ROWS = 16
+#: Composed rows of one batch: at most so many, and no layer gives more values than this for all of them, so that what
+#: goes from layer to layer stays in the processor's cache. An accelerator wants more work at a time.
+BATCH_ROWS = {"cpu": 2048, "cuda": 32_768}
+BATCH_VALUES = {"cpu": 2**20, "cuda": 2**26}
+SMALLEST_BATCH_ROWS = 8
+#: How much wider than its input a model is taken to be that does not tell the shapes of its layers.
+UNTOLD_WIDENING = 16
+#: What is held at once, unless told otherwise.
+MEMORY_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Game:
+    """A model's rows, the background rows they are mixed with, and which features are replaced as one.
+
+    Attributes:
+        assignment: input name -> feature number of each value of one row, shaped like the row.
+        features: how many features there are.
+        outputs: the numbers of the model's outputs that are wanted for each row, shape (rows, outputs).
+    """
+
+    rows: Inputs
+    background: Inputs
+    assignment: Mapping[str, NDArray[np.intp]]
+    features: int
+    outputs: NDArray[np.intp]
+    scale: Scale = "logits"
+
+
+class CoalitionScorer(ABC):
+    """Composes and scores rows for coalitions of features, on the device of the model.
+
+    A composed row has the values of the explained row where the coalition holds the feature and those of a background
+    row elsewhere. What an answer is depends on the arguments of the call only, bit for bit: they alone decide which
+    composed rows go through the model together. ``memory_bytes`` decides how much of the answer is held at once.
+    """
+
+    def __init__(self, model: Model, game: Game, *, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._model = model
+        self._game = game
+        self._memory_bytes = memory_bytes
+        self._row_scores: Scores | None = None
+        self._background_scores: Scores | None = None
+
+    def of_rows(self) -> Scores:
+        """Return the scores of the explained rows themselves, shape (rows, outputs)."""
+        if self._row_scores is None:
+            self._row_scores = self._in_chunks(self._game.rows, self._game.outputs)
+        return self._row_scores
+
+    def of_background(self) -> Scores:
+        """Return all scores of the background rows, shape (background rows, all outputs of the model)."""
+        if self._background_scores is None:
+            self._background_scores = self._in_chunks(self._game.background)
+        return self._background_scores
+
+    def of_coalitions(
+        self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]
+    ) -> Scores:
+        """Score every row under every mask.
+
+        Args:
+            rows: numbers of explained rows, shape (rows,).
+            masks: which features come from the explained row, shape (masks, features).
+            background_rows: the background row under each mask, shape (masks,).
+
+        Returns:
+            Scores of shape (rows, masks, outputs).
+
+        Raises:
+            JobError: ``score_not_finite``.
+        """
+        answer = np.empty((len(rows), len(masks), self._game.outputs.shape[1]))
+        if len(masks):
+            for part in chunks(len(rows), GROUP_ROWS):
+                answer[part] = self._score(rows[part], masks, background_rows)
+        self._refuse_unless_finite(answer)
+        return answer
+
+    def walks(
+        self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp]
+    ) -> Iterator[Scores]:
+        """Credit features with the change that each makes along permutations and along their reverses.
+
+        On a walk the features of a background row turn into those of the explained row, in the order of their ranks.
+
+        Args:
+            rows: numbers of explained rows, shape (rows,); at most ``GROUP_ROWS``.
+            ranks: the place of each feature in each permutation, shape (background rows, permutations, features).
+            background_rows: where the walks start, shape (background rows,).
+
+        Yields:
+            The mean of both directions for consecutive background rows, as many as fit the memory: shape (rows,
+            background rows, permutations, features, outputs).
+
+        Raises:
+            JobError: ``score_not_finite``.
+        """
+        unit = self._walks_of_a_batch(len(rows), ranks)
+        held = 7 * 8 * len(rows) * ranks.shape[1] * ranks.shape[2] * self._game.outputs.shape[1]
+        together = unit * max(1, self._memory_bytes // (held * unit))
+        for part in chunks(len(background_rows), together):
+            credits = self._walk(rows, ranks[part], background_rows[part], unit)
+            self._refuse_unless_finite(credits)
+            yield credits
+
+    @abstractmethod
+    def _score(self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]) -> Scores:
+        """Score at most ``GROUP_ROWS`` rows under every mask, shape (rows, masks, outputs)."""
+
+    @abstractmethod
+    def _walk(
+        self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp], unit: int
+    ) -> Scores:
+        """Credit the features of at most ``GROUP_ROWS`` rows; the walks of ``unit`` background rows make a batch."""
+
+    def _batch_rows(self) -> int:
+        """Return how many composed rows go through the model at once."""
+        return chunk_rows(self._model.signature)
+
+    def _masks_of_a_batch(self, row_count: int) -> int:
+        return max(1, self._batch_rows() // row_count)
+
+    def _walks_of_a_batch(self, row_count: int, ranks: NDArray[np.intp]) -> int:
+        """Return the walks of how many background rows fit a batch; one row's walks may need several batches."""
+        _, permutations, features = ranks.shape
+        fitting = self._masks_of_a_batch(row_count) // max(1, 2 * permutations * (features - 1))
+        return max(1, min(fitting, len(ranks)))
+
+    def _ends(
+        self, rows: NDArray[np.intp], background_rows: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the scores where walks start, shape (rows, background rows, outputs), and end, (rows, outputs)."""
+        starts = self.of_background()[background_rows][:, self._game.outputs[rows]]
+        return np.ascontiguousarray(starts.swapaxes(0, 1)), self.of_rows()[rows]
+
+    def _takes_all(self, rows: NDArray[np.intp], output_count: int) -> bool:
+        """Tell whether all outputs are wanted in order, so that there is nothing to pick."""
+        outputs = self._game.outputs[rows]
+        return bool(outputs.shape[1] == output_count and (outputs == np.arange(output_count)).all())
+
+    def _in_chunks(self, inputs: Inputs, outputs: NDArray[np.intp] | None = None) -> Scores:
+        parts = []
+        for part in chunks(len(next(iter(inputs.values()))), chunk_rows(self._model.signature)):
+            some = {name: values[part] for name, values in inputs.items()}
+            scores = scores_of(self._model, some, self._game.scale)
+            parts.append(scores if outputs is None else np.take_along_axis(scores, outputs[part], axis=1))
+        joined = np.concatenate(parts)
+        self._refuse_unless_finite(joined)
+        return joined
+
+    def _refuse_unless_finite(self, scores: NDArray[np.floating[Any]]) -> None:
+        refuse_unless_finite(scores, self._model)
+
+
+class NumpyCoalitionScorer(CoalitionScorer):
+    """Composes rows with NumPy, for a model of any framework."""
+
+    def __init__(self, model: Model, game: Game, *, memory_bytes: int = MEMORY_BYTES) -> None:
+        super().__init__(model, game, memory_bytes=memory_bytes)
+        self._rows = {name: np.asarray(game.rows[name]) for name in game.assignment}
+        self._background = {name: np.asarray(game.background[name]) for name in game.assignment}
+
+    def _score(self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]) -> Scores:
+        outputs = self._game.outputs[rows]
+        answer = np.empty((len(rows), len(masks), outputs.shape[1]))
+        for part in chunks(len(masks), self._masks_of_a_batch(len(rows))):
+            scores = scores_of(self._model, self._composed(rows, masks[part], background_rows[part]), self._game.scale)
+            scores = scores.reshape(len(rows), -1, scores.shape[-1])
+            if not self._takes_all(rows, scores.shape[-1]):
+                scores = np.take_along_axis(scores, outputs[:, None], axis=2)
+            answer[:, part] = scores
+        return answer
+
+    def _walk(
+        self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp], unit: int
+    ) -> Scores:
+        features = ranks.shape[-1]
+        starts, ends = self._ends(rows, background_rows)
+        walk = np.empty((len(rows), *ranks.shape[:2], 2, features + 1, ends.shape[-1]))
+        walk[..., 0, :] = starts[:, :, None, None]
+        walk[..., -1, :] = ends[:, None, None, None]
+        for part in chunks(len(ranks), unit) if features > 1 else ():
+            masks = masks_along(ranks[part])
+            repeated = background_rows[part].repeat(len(masks) // len(background_rows[part]))
+            walk[:, part, ..., 1:-1, :] = self._score(rows, masks, repeated).reshape(walk[:, part, ..., 1:-1, :].shape)
+        steps = np.diff(walk, axis=4)
+        forwards = np.take_along_axis(steps[:, :, :, 0], ranks[None, ..., None], axis=3)
+        backwards = np.take_along_axis(steps[:, :, :, 1], (features - 1 - ranks)[None, ..., None], axis=3)
+        credits: Scores = (forwards + backwards) / 2
+        return credits
+
+    def _composed(
+        self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]
+    ) -> dict[str, NDArray[Any]]:
+        """Return ``z * x + (1 - z) * b`` for every row and mask; all rows share the second product."""
+        composed = {}
+        for name, features in self._game.assignment.items():
+            background = self._background[name][background_rows]
+            kept = masks[:, features]
+            values = self._rows[name][rows][:, None] * kept[None].astype(background.dtype)
+            values += np.where(kept, np.zeros((), background.dtype), background)[None]
+            composed[name] = values.reshape(-1, *features.shape)
+        return composed
+
+
+def batch_rows(model: Model) -> int:
+    """Return how many composed rows to put through a model at once; the model and its device alone decide."""
+    width = sum(spec.width for spec in model.signature.inputs)
+    told = [math.prod(layer["output_shape"][1:]) for layer in model.layers() if layer["output_shape"]]
+    widest = max([width, *told]) if told else UNTOLD_WIDENING * width
+    kind = model.device.partition(":")[0]
+    return max(SMALLEST_BATCH_ROWS, min(BATCH_ROWS[kind], BATCH_VALUES[kind] // max(1, widest)))
+
+
+def masks_along(ranks: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return the coalitions along each permutation and its reverse, without the empty and the full one.
+
+    ``ranks`` has shape (background rows, permutations, features), the answer (coalitions of all in order, features).
+    """
+    features = ranks.shape[-1]
+    both = np.stack([ranks, features - 1 - ranks], axis=2)[:, :, :, None]
+    masks: NDArray[np.bool_] = both < np.arange(1, features)[:, None]
+    return masks.reshape(-1, features)
+
+
+def scores_of(model: Model, inputs: Inputs, scale: Scale) -> Scores:
+    """Return the scores of rows on a scale, shape (rows, outputs).
+
+    Raises:
+        JobError: ``no_probabilities``, of a model that gives none.
+    """
+    if scale == "logits":
+        scores = np.asarray(model.logits(inputs), dtype=np.float64)
+    else:
+        demand_probabilities(model)
+        scores = np.asarray(model.forward(inputs), dtype=np.float64)
+        if model.signature.output.kind == "logits":
+            scores = _shares(scores)
+    return scores.reshape(len(scores), math.prod(scores.shape[1:]))
+
+
+def demand_probabilities(model: Model) -> None:
+    """Refuse a model whose output is neither probabilities nor logits.
+
+    Raises:
+        JobError: ``no_probabilities``.
+    """
+    output = model.signature.output
+    if output.kind not in ("probabilities", "logits"):
+        raise JobError(
+            "no_probabilities",
+            f"The output {output.name!r} is of kind {output.kind!r}; it has no probabilities.",
+            place="scale",
+        )
+
+
+def refuse_unless_finite(scores: NDArray[np.floating[Any]], model: Model) -> None:
+    """Refuse scores that are not numbers.
+
+    Raises:
+        JobError: ``score_not_finite``.
+    """
+    if not np.isfinite(scores).all():
+        raise JobError(
+            "score_not_finite",
+            "The model gives a score that is not a number for a row mixed from the data and the background; such a "
+            "model has no attributions.",
+            place=model.signature.output.name,
+        )
+
+
+def _shares(logits: Scores) -> Scores:
+    if logits.shape[-1] == 1:
+        single: Scores = 1 / (1 + np.exp(-logits))
+        return single
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: Scores = shifted / shifted.sum(axis=-1, keepdims=True)
+    return shares
