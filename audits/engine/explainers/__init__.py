@@ -6,16 +6,29 @@ from importlib.metadata import entry_points
 
 from audits.engine.explainers.base import Attribution, Explainer
 from audits.engine.explainers.exact import ExactExplainer
+from audits.engine.explainers.kernel import KernelExplainer
+from audits.engine.explainers.partition import PartitionExplainer
 from audits.engine.explainers.permutation import PermutationExplainer
 from workers.protocol import JobError
 
 GROUP = "assay.explainers"
 
 BUILT_IN: dict[str, type[Explainer]] = {
-    explainer.name: explainer for explainer in (PermutationExplainer, ExactExplainer)
+    explainer.name: explainer
+    for explainer in (PermutationExplainer, ExactExplainer, KernelExplainer, PartitionExplainer)
 }
 
-__all__ = ["BUILT_IN", "GROUP", "Attribution", "ExactExplainer", "Explainer", "PermutationExplainer", "explainer_named"]
+__all__ = [
+    "BUILT_IN",
+    "GROUP",
+    "Attribution",
+    "ExactExplainer",
+    "Explainer",
+    "KernelExplainer",
+    "PartitionExplainer",
+    "PermutationExplainer",
+    "explainer_named",
+]
 
 
 def explainer_named(name: str) -> type[Explainer]:

@@ -17,6 +17,7 @@ from audits.engine.explainers.base import (
     Task,
 )
 from audits.engine.explainers.coalitions import SCORE_BYTES, Coalitions
+from audits.engine.explainers.stopping import are_settled
 
 #: Draws so many orders of the features, as the rank of each feature: shape (orders, features).
 Orders = Callable[[np.random.Generator, int], NDArray[np.intp]]
@@ -32,7 +33,7 @@ class PermutationParameters:
     """When to stop, and in what pieces to compute.
 
     Attributes:
-        tolerance: a row is done when two standard errors of its worst value are below this share of its largest value.
+        tolerance: a row is done when no value's error is beyond this share of its largest value; see ``are_settled``.
         maximum_sweeps: a row is given up on (with its true error) after so many sweeps over the background; each is two
             pairs of permutations a background row.
         chunk_rows: rows of one forward pass.
@@ -115,11 +116,10 @@ class PermutationExplainer(Explainer):
     def _is_done(self, walks: _Walks, active: NDArray[np.intp], sweeps: int) -> NDArray[np.bool_]:
         if sweeps >= self.settings.maximum_sweeps:
             return np.ones(len(active), dtype=bool)
-        if sweeps * walks.background_count < DEGREES_OF_FREEDOM:
+        differences = sweeps * walks.background_count
+        if differences < DEGREES_OF_FREEDOM:
             return np.zeros(len(active), dtype=bool)
-        error = 2 * walks.errors(active).max(axis=(1, 2))
-        done: NDArray[np.bool_] = error <= self.settings.tolerance * np.abs(walks.values(active)).max(axis=(1, 2))
-        return done
+        return are_settled(walks.values(active), walks.errors(active), self.settings.tolerance, differences)
 
 
 class _Walks:
