@@ -8,6 +8,8 @@ from audits.engine.explainers.base import Attribution, Explainer
 from audits.engine.explainers.deeplift import DeepLiftExplainer
 from audits.engine.explainers.exact import ExactExplainer
 from audits.engine.explainers.expected_gradients import ExpectedGradientsExplainer
+from audits.engine.explainers.kernel import KernelExplainer
+from audits.engine.explainers.partition import PartitionExplainer
 from audits.engine.explainers.permutation import PermutationExplainer
 from workers.protocol import JobError
 
@@ -15,7 +17,14 @@ GROUP = "assay.explainers"
 
 BUILT_IN: dict[str, type[Explainer]] = {
     explainer.name: explainer
-    for explainer in (PermutationExplainer, ExactExplainer, ExpectedGradientsExplainer, DeepLiftExplainer)
+    for explainer in (
+        PermutationExplainer,
+        ExactExplainer,
+        KernelExplainer,
+        PartitionExplainer,
+        ExpectedGradientsExplainer,
+        DeepLiftExplainer,
+    )
 }
 
 __all__ = [
@@ -26,6 +35,8 @@ __all__ = [
     "ExactExplainer",
     "ExpectedGradientsExplainer",
     "Explainer",
+    "KernelExplainer",
+    "PartitionExplainer",
     "PermutationExplainer",
     "explainer_named",
 ]

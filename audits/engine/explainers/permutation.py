@@ -16,6 +16,7 @@ from audits.engine.explainers.base import (
     Task,
 )
 from audits.engine.explainers.coalitions import GROUP_ROWS, MEMORY_BYTES, SCORE_BYTES, Coalitions
+from audits.engine.explainers.stopping import are_settled
 
 #: Draws so many orders of the features, as the rank of each feature: shape (orders, features).
 Orders = Callable[[np.random.Generator, int], NDArray[np.intp]]
@@ -29,7 +30,7 @@ class PermutationParameters:
     """When to stop, and in how much memory.
 
     Attributes:
-        tolerance: a row is done when two standard errors of its worst value are below this share of its largest value.
+        tolerance: a row is done when no value's error is beyond this share of its largest value; see ``are_settled``.
         maximum_sweeps: a row is given up on (with its true error) after so many sweeps over the background; each is two
             pairs of permutations a background row.
         memory_bytes: scores held at once stay below this, where the walks of one background row do. It changes the
@@ -125,11 +126,10 @@ class PermutationExplainer(Explainer):
     def _is_done(self, sums: _Sums, active: NDArray[np.intp], sweeps: int, background_count: int) -> NDArray[np.bool_]:
         if sweeps >= self.settings.maximum_sweeps:
             return np.ones(len(active), dtype=bool)
-        if sweeps * background_count < DEGREES_OF_FREEDOM:
+        differences = sweeps * background_count
+        if differences < DEGREES_OF_FREEDOM:
             return np.zeros(len(active), dtype=bool)
-        error = 2 * sums.errors(active).max(axis=(1, 2))
-        done: NDArray[np.bool_] = error <= self.settings.tolerance * np.abs(sums.values(active)).max(axis=(1, 2))
-        return done
+        return are_settled(sums.values(active), sums.errors(active), self.settings.tolerance, differences)
 
 
 def _rows_together(task: Task) -> int:
