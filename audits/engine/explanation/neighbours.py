@@ -25,6 +25,8 @@ COUNT = 3
 MOST_PAIRS = 500_000_000
 #: Rows and candidates that are compared at a time.
 _ROWS, _CANDIDATES = 512, 2048
+#: As many of the nearest are kept until their distances are computed without rounding so much.
+_KEPT = 8
 
 
 @dataclass(frozen=True)
@@ -116,25 +118,30 @@ class _Search:
 
     def nearest(self, rows: FloatArray, own: NDArray[np.int64] | None) -> tuple[NDArray[np.intp], FloatArray]:
         """Return the places of the nearest candidates, -1 where there are fewer, and their distances."""
-        places = np.full((len(rows), COUNT), -1, dtype=np.intp)
-        squares = np.full((len(rows), COUNT), np.inf)
+        places = np.full((len(rows), _KEPT), -1, dtype=np.intp)
+        squares = np.full((len(rows), _KEPT), np.inf)
         for block in _blocks(len(self._numbers), _CANDIDATES):
             found = self._squares(rows, block, own)
-            count = min(COUNT, found.shape[1])
+            count = min(_KEPT, found.shape[1])
             best = np.argpartition(found, count - 1, axis=1)[:, :count]
             squares = np.concatenate([squares, np.take_along_axis(found, best, axis=1)], axis=1)
             places = np.concatenate([places, best + block.start], axis=1)
-            # Of rows that are as near, the first in the table.
-            order = np.lexsort((places, squares), axis=1)[:, :COUNT]
-            squares = np.take_along_axis(squares, order, axis=1)
-            places = np.take_along_axis(places, order, axis=1)
+            nearest = np.argpartition(squares, _KEPT - 1, axis=1)[:, :_KEPT]
+            squares = np.take_along_axis(squares, nearest, axis=1)
+            places = np.take_along_axis(places, nearest, axis=1)
         is_there = np.isfinite(squares)
-        return np.where(is_there, places, -1), np.where(is_there, self._distances(rows, places), np.nan)
+        distances = np.where(is_there, self._distances(rows, places), np.inf)
+        # Of rows that are as near, the first in the table.
+        order = np.lexsort((places, distances), axis=1)[:, :COUNT]
+        is_there = np.take_along_axis(is_there, order, axis=1)
+        distances = np.take_along_axis(distances, order, axis=1)
+        places = np.take_along_axis(places, order, axis=1)
+        return np.where(is_there, places, -1), np.where(is_there, distances, np.nan)
 
     def _distances(self, rows: FloatArray, places: NDArray[np.intp]) -> FloatArray:
         """Return distances from the differences themselves: of near rows, squares and products leave few digits."""
         candidates = self._candidates.array[places]
-        change = (rows[:, None, self._measures] - candidates[..., self._measures]) / self._scale
+        change = np.nan_to_num((rows[:, None, self._measures] - candidates[..., self._measures]) / self._scale)
         differ = (rows[:, None, self._words] != candidates[..., self._words]).sum(axis=2)
         distances: FloatArray = np.sqrt((change**2).sum(axis=2) + differ)
         return distances

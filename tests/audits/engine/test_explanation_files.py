@@ -7,6 +7,7 @@ import json
 import struct
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,8 +188,6 @@ def test_the_page_keeps_fewer_rows_where_a_row_is_wide(tmp_path: Path, monkeypat
 def test_what_would_not_fit_into_the_folder_is_refused_before_it_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     folder = lay(tmp_path / "job", monkeypatch)
     folder.spec = replace(folder.spec, limits=Limits(file_bytes=1200))
     with pytest.raises(JobError) as caught:
