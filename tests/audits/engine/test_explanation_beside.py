@@ -50,8 +50,9 @@ def nearest(
         options.pop("available", np.arange(count)),
         np.asarray(rows, dtype=np.float64),
         options.pop("own", None),
-        players=players_of(signature, schema),
+        players=players_of(signature, schema, groups=options.pop("groups", None)),
         schema=schema,
+        signature=signature,
         seed=0,
         folder=tmp_path,
         **options,
@@ -94,12 +95,17 @@ class TestNeighbours:
         found = nearest(tmp_path, {"a": [5.0, 1.0, 1.0, 1.0, 1.0], "b": [0.0] * 5}, [[1.0, 0.0]], FLOATS)
         assert found["row_numbers"].tolist() == [[1, 2, 3]]
 
-    def test_a_row_without_a_value_is_no_neighbour_and_too_few_leave_places_empty(self, tmp_path: Path) -> None:
+    def test_a_row_without_a_value_is_no_neighbour_and_of_few_all_are_written(self, tmp_path: Path) -> None:
         found = nearest(tmp_path, {"a": [0.0, None, np.inf, 1.0], "b": [0.0] * 4}, [[0.0, 0.0]], FLOATS)
-        assert found["row_numbers"].tolist() == [[0, 3, -1]]
-        assert np.isnan(found["distances"][0, 2])
-        assert np.isnan(found["data"][0, 2]).all()
+        assert found["row_numbers"].tolist() == [[0, 3]]
+        assert found["distances"].tolist() == [[0.0, 2.0]]
+        assert found["data"].tolist() == [[[0.0, 0.0], [1.0, 0.0]]]
         assert found["counts"].tolist() == [2, 4]
+
+    def test_without_a_candidate_there_is_no_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = lay(tmp_path / "job", monkeypatch, table=numbers_table(1), rows=[0])
+        assert folder.run()["summary"]["neighbours"] is None
+        assert not (folder.path / "outputs" / "neighbours.npz").exists()
 
     def test_a_boolean_counts_one_where_it_differs(self, tmp_path: Path) -> None:
         schema = table_schema({"a": "float", "b": "boolean"})
@@ -114,6 +120,15 @@ class TestNeighbours:
         found = nearest(tmp_path, {"user": [1, 500, 2, 1], "item": [7, 7, 8, 9]}, [[1.0, 7.0]], schema)
         assert found["row_numbers"].tolist() == [[0, 1, 3]]
         assert found["distances"].tolist() == [[0.0, 1.0, 1.0]]
+
+    def test_a_group_of_columns_counts_one_where_another_of_them_is_1(self, tmp_path: Path) -> None:
+        schema = table_schema({"red": "float", "green": "float", "a": "float"})
+        columns = {"red": [1.0, 0.0, 0.0, 1.0], "green": [0.0, 1.0, 1.0, 0.0], "a": [0.0, 0.0, 3.0, 9.0]}
+        found = nearest(tmp_path, columns, [[0.0, 0.0]], schema, groups={"colour": ["red", "green"]})
+        assert found["row_numbers"].tolist() == [[0, 1, 2]]
+        assert found["distances"][0, 0] == 0
+        assert found["data"][0, 0].tolist() == [0.0, 0.0]
+        np.testing.assert_allclose(found["distances"][0, 1:], [1.0, np.hypot(1, 3 / np.std(columns["a"]))])
 
     def test_blocks_find_what_a_search_of_everything_finds(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

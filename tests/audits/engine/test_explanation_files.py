@@ -176,15 +176,6 @@ def test_a_missing_id_is_empty_and_a_long_one_is_cut(tmp_path: Path, monkeypatch
     assert folder.arrays()["ids"].tolist() == ["", "x" * 200, "ü"]
 
 
-def test_the_page_keeps_fewer_rows_where_a_row_is_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audits.engine.explanation.files.MAX_RESULT_BYTES", 20_000)
-    folder = lay(tmp_path / "job", monkeypatch)
-    value = folder.run()
-    content = (folder.path / "outputs" / "rows.json").read_text()
-    assert value["summary"]["page_rows"] == len(json.loads(content)["rows"]) == 7
-    assert len(content) < 20_000
-
-
 def test_what_would_not_fit_into_the_folder_is_refused_before_it_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from audits.engine.explainers.request import LEAST_MEMORY_BYTES
 from audits.engine.explanation.keeping import rows_of_slab
 from tests.audits.engine.explanation_jobs import Cut, cut_after, lay, numbers_table
-from workers.protocol import CHECKPOINT_FOLDER
+from workers.protocol import CHECKPOINT_FOLDER, JobError
 
 MIB = 1024 * 1024
 ASKED = {"rows": 50, "background_rows": 6, "tolerance": 0.2}
@@ -89,27 +90,46 @@ def test_the_checkpoint_of_other_parameters_is_not_used(tmp_path: Path, monkeypa
     assert began == [0]
 
 
-@pytest.mark.parametrize("method", ["permutation", "exact"])
+@pytest.mark.parametrize("method", ["permutation", "exact", "kernel", "partition"])
 @pytest.mark.parametrize("outputs", ["all", "predicted"])
 def test_the_same_bytes_for_any_memory(
     method: str, outputs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Memory decides how many rows one task has: here 7, 64, and all of them."""
     asked = {"rows": 90, "background_rows": 4, "tolerance": 0.5, "method": method, "outputs": outputs}
     made = []
-    for number, slab in enumerate((7, 64, 8192)):
-        monkeypatch.setattr("audits.engine.explanation.keeping.rows_of_slab", lambda *_, slab=slab: slab)
-        folder = lay(tmp_path / str(number), monkeypatch, table=numbers_table(90), **asked)
-        made.append((folder.run(), folder.digests))
-    assert made[0] == made[1] == made[2]
+    for memory_bytes in (LEAST_MEMORY_BYTES, 1024 * MIB):
+        folder = lay(
+            tmp_path / str(memory_bytes), monkeypatch, table=numbers_table(90), memory_bytes=memory_bytes, **asked
+        )
+        assert folder.run()["summary"]["memory_bytes"] == memory_bytes
+        made.append(folder.digests)
+    assert made[0] == made[1]
 
 
-def test_memory_decides_how_many_rows_are_explained_as_one_task() -> None:
-    assert rows_of_slab(30 * 2 * 8, 256 * MIB) == 8192
-    assert rows_of_slab(30 * 1000 * 8, 256 * MIB) == 128
-    assert rows_of_slab(30 * 1000 * 8, 16 * MIB) == 8
-    assert rows_of_slab(256 * 1000 * 8, 16 * MIB) == 1
-    for memory_bytes in (16 * MIB, 64 * MIB, 1024 * MIB):
-        for bytes_of_row in (1, 480, 240_000, 2**24):
-            rows = rows_of_slab(bytes_of_row, memory_bytes)
-            assert rows == 1 or 8 * rows * bytes_of_row <= memory_bytes
+@pytest.mark.parametrize("memory_bytes", [0, LEAST_MEMORY_BYTES - 1, 1e9, "256 MiB", True])
+def test_too_little_memory_and_none_are_refused(
+    memory_bytes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(JobError, match="`memory_bytes` is a number of bytes from 16,777,216 upwards"):
+        lay(tmp_path / "job", monkeypatch, memory_bytes=memory_bytes).run()
+
+
+def test_rows_are_explained_in_slabs_that_only_their_shape_decides() -> None:
+    assert rows_of_slab(30 * 2 * 8) == 8192
+    assert rows_of_slab(200 * 10 * 8) == 1024
+    assert rows_of_slab(30 * 1000 * 8) == 64
+    assert rows_of_slab(2**24) == 64
+
+
+def test_slabs_are_explained_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audits.engine.explanation.keeping.rows_of_slab", lambda bytes_of_row: 32)
+    folder = lay(tmp_path / "job", monkeypatch, **ASKED)
+    with cut_after(3, monkeypatch) as began, pytest.raises(Cut):
+        folder.run()
+    assert began == [0, 0]
+    with cut_after(1000, monkeypatch) as began:
+        folder.run(attempt=2)
+    assert began == [16]
+    done = [done for done, _, message in folder.told if "sweep" in message]
+    assert done == sorted(done)
+    assert len(folder.arrays()["values"]) == 50
