@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audits.engine.explainers.base import CHUNK_ROWS, Scores
-from audits.engine.explainers.coalitions import CHUNK_BYTES
 from audits.engine.explainers.outputs import OutputWords
 from audits.engine.explainers.request import Request
 from audits.engine.explanation.mapped import MappedArray
 from audits.engine.explanation.reading import Rows
 from workers.frameworks.base import Model
 from workers.protocol import JobError
+
+#: Inputs that are scored at once stay below this.
+CHUNK_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
