@@ -126,7 +126,7 @@ def world(alice, open_gates, signing_key) -> World:
             "datasets": {"name": "applicants", "number": 1},
             "evaluations": {"id": evaluation.pk},
             "events": {"sequence": event.sequence},
-            "explanations": {"id": explanation.pk, "name": "rows.json"},
+            "explanations": {"id": explanation.pk, "name": "attributions.npz"},
             "findings": {"id": audit.findings.first().pk},
             "jobs": {"id": running.pk},
             "models": {"name": "scorer", "number": 1},

@@ -46,7 +46,7 @@ def wait_once(context: JobContext) -> dict[str, Any]:
 
 
 def add_up(context: JobContext) -> dict[str, Any]:
-    """Add up numbers, one a piece; wait for ever at those that are named, each in the attempt of its place in the list.
+    """Add up numbers, one a piece; wait for ever (or end) at those named, each in the attempt of its place in the list.
 
     The answer tells the numbers that this attempt added, and the file the total of all.
     """
@@ -55,18 +55,14 @@ def add_up(context: JobContext) -> dict[str, Any]:
     with context.checkpoint(["numbers"]) as checkpoint:
         for number in range(checkpoint.piece_count, 10):
             if number in waits[context.spec.attempt - 1 : context.spec.attempt]:
-                context.progress(number, 10, "numbers", "waiting")
-                _end_as(context.parameters.get("end", "wait"))
+                context.progress(number, 10, "numbers", "here it ends")
+                if "end" in context.parameters:
+                    DEEDS[context.parameters["end"]](context)
+                time.sleep(600)
             checkpoint.add({"numbers": bytes([number])}, number)
             added.append(number)
         context.output("answer.txt").write_text(str(sum(checkpoint.path("numbers").read_bytes())))
     return {"answer": len(added), "added": added}
-
-
-def _end_as(how: str) -> None:
-    if how == "break":
-        raise RuntimeError("the runner broke here")
-    time.sleep(600)
 
 
 def wait(context: JobContext) -> dict[str, Any]:

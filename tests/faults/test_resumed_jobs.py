@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from governance.dispatcher import Dispatcher
 from governance.models import Event, Job, JobState, StoredFile
 from governance.services import jobs
 from tests import factories
-from tests.faults.conftest import Workers, assert_done_once, eventually, processes_of, told_by
-from workers.checkpoint import JOURNAL
+from tests.faults.conftest import Workers, assert_done_once, eventually, state_of
+from workers.executors.local import LocalExecutor
 from workers.protocol import CHECKPOINT_FOLDER, digest_of_bytes
 
 Submit = Callable[..., Job]
+Work = Callable[..., Job]
 
 
-def kill(worker: Any) -> None:
+def kill(worker: subprocess.Popen[bytes]) -> None:
     worker.send_signal(signal.SIGKILL)
     worker.wait()
 
@@ -34,38 +35,32 @@ def added(job: Job) -> list[int]:
     return Event.objects.get(name="tiny.recorded", subject=job.subject).detail["added"]
 
 
+def left(settings: Any) -> list[str]:
+    """Return what lies in the folders of attempts."""
+    return [path.name for path in settings.ASSAY_JOBS_FOLDER.glob("*/*/*")]
+
+
+def at(number: int, settings: Any) -> bool:
+    """Tell whether a job has kept so many numbers."""
+    files = settings.ASSAY_JOBS_FOLDER.glob(f"*/*/{CHECKPOINT_FOLDER}/numbers")
+    return any(path.stat().st_size == number for path in files)
+
+
 def assert_nothing_is_left(settings: Any) -> None:
     assert not list(settings.ASSAY_JOBS_FOLDER.glob("*/*"))
 
 
-@pytest.mark.parametrize("waits", [[0], [3, 7], [9]], ids=str)
-def test_a_killed_worker_is_followed_by_one_that_goes_on(
-    waits: list[int], workers: Workers, submit: Submit, settings: Any
-) -> None:
-    job = submit("add_up", waits=waits)
-    for number in waits:
+def test_killed_workers_are_followed_by_others_that_go_on(workers: Workers, submit: Submit, settings: Any) -> None:
+    job = submit("add_up", waits=[3, 9])
+    for number in (3, 9):
         doomed = workers.start()
         waits_at(job, number)
         kill(doomed)
     workers.finish()
     assert_done_once(job)
-    assert added(job) == list(range(waits[-1], 10))
-    assert Job.objects.get(pk=job.pk).attempt == len(waits) + 1
+    assert Job.objects.get(pk=job.pk).attempt == 3
+    assert added(job) == [9]
     assert StoredFile.objects.filter(digest=digest_of_bytes(b"45")).exists(), "the total of a run that nobody cut"
-    assert_nothing_is_left(settings)
-
-
-def test_a_stopped_worker_leaves_what_the_job_has_finished(workers: Workers, submit: Submit, settings: Any) -> None:
-    job = submit("add_up", waits=[4])
-    stopped = workers.start()
-    waits_at(job, 4)
-    stopped.send_signal(signal.SIGTERM)
-    assert stopped.wait(timeout=30) == 0
-    (left,) = settings.ASSAY_JOBS_FOLDER.glob("*/*/*")
-    assert left.name == CHECKPOINT_FOLDER
-    workers.finish()
-    assert_done_once(job)
-    assert added(job) == [4, 5, 6, 7, 8, 9]
     assert_nothing_is_left(settings)
 
 
@@ -82,68 +77,50 @@ def test_a_corrupt_checkpoint_is_used_as_far_as_it_is_whole(workers: Workers, su
     assert "Piece 4 of the checkpoint is not whole" in jobs.read_log(job=Job.objects.get(pk=job.pk))
 
 
-def test_the_checkpoint_of_another_job_is_not_used(workers: Workers, submit: Submit, settings: Any) -> None:
-    job, other = submit("add_up", waits=[2]), submit("add_up", waits=[8], subject="another thing")
-    doomed = workers.start("--slots", "2")
-    waits_at(job, 2)
-    waits_at(other, 8)
-    kill(doomed)
-    for name in (JOURNAL, "numbers"):
-        foreign = settings.ASSAY_JOBS_FOLDER / str(other.pk) / "1" / CHECKPOINT_FOLDER / name
-        (settings.ASSAY_JOBS_FOLDER / str(job.pk) / "1" / CHECKPOINT_FOLDER / name).write_bytes(foreign.read_bytes())
-    workers.finish()
-    assert_done_once(job, other)
-    assert (added(job), added(other)) == (list(range(10)), [8, 9])
-    assert "something else than what this job was asked" in jobs.read_log(job=Job.objects.get(pk=job.pk))
+@pytest.mark.django_db
+class TestInThisProcess:
+    def test_a_stopped_worker_leaves_what_the_job_has_finished(self, submit: Submit, work: Work, settings: Any) -> None:
+        submit("add_up", waits=[4])
+        assert work(must_stop=lambda: at(4, settings)).state == JobState.QUEUED
+        assert left(settings) == [CHECKPOINT_FOLDER]
+        job = work()
+        assert job.state == JobState.SUCCEEDED
+        assert added(job) == [4, 5, 6, 7, 8, 9]
+        assert_nothing_is_left(settings)
 
+    def test_the_checkpoint_of_a_waiting_job_survives_a_worker_that_starts(
+        self, submit: Submit, work: Work, settings: Any
+    ) -> None:
+        submit("add_up", waits=[4])
+        work(must_stop=lambda: at(4, settings))
+        dispatcher = Dispatcher(executor=LocalExecutor())
+        dispatcher._clean()
+        dispatcher.close()
+        assert left(settings) == [CHECKPOINT_FOLDER]
 
-def test_a_link_in_the_place_of_a_stream_makes_the_job_begin_anew(
-    workers: Workers, submit: Submit, settings: Any, tmp_path: Path
-) -> None:
-    job = submit("add_up", waits=[6])
-    doomed = workers.start()
-    waits_at(job, 6)
-    kill(doomed)
-    secret = tmp_path / "secret"
-    secret.write_bytes(bytes(range(6)))
-    (numbers,) = settings.ASSAY_JOBS_FOLDER.glob(f"*/*/{CHECKPOINT_FOLDER}/numbers")
-    numbers.unlink()
-    numbers.symlink_to(secret)
-    said = workers.finish()
-    assert_done_once(job)
-    assert added(job) == list(range(10))
-    assert "is not used" in said
-    assert secret.read_bytes() == bytes(range(6))
+    def test_one_that_is_cancelled_in_the_queue_is_removed(self, submit: Submit, work: Work, settings: Any) -> None:
+        submit("add_up", waits=[5])
+        job = work(must_stop=lambda: at(5, settings))
+        jobs.cancel(job=job, by=factories.owner())
+        dispatcher = Dispatcher(executor=LocalExecutor())
+        dispatcher._recover()
+        dispatcher.close()
+        assert_nothing_is_left(settings)
 
+    def test_a_running_job_that_is_cancelled_leaves_none(self, submit: Submit, work: Work, settings: Any) -> None:
+        job = submit("add_up", waits=[5])
 
-@pytest.mark.parametrize("end", ["cancel", "break", "kill the child"])
-def test_a_job_that_ends_without_a_result_leaves_no_checkpoint(
-    end: str, workers: Workers, submit: Submit, settings: Any
-) -> None:
-    job = submit("add_up", waits=[5], end="break" if end == "break" else "wait")
-    worker = workers.start("--until-idle")
-    if end != "break":
-        told_by(job)
-    if end == "cancel":
-        jobs.cancel(job=Job.objects.get(pk=job.pk), by=factories.owner())
-    elif end == "kill the child":
-        for pid in processes_of(settings.ASSAY_JOBS_FOLDER):
-            os.kill(pid, signal.SIGKILL)
-    assert worker.wait(timeout=60) == 0
-    assert Job.objects.get(pk=job.pk).state == (JobState.CANCELLED if end == "cancel" else JobState.FAILED)
-    assert_nothing_is_left(settings)
+        def cancel_at_five() -> bool:
+            if at(5, settings) and Job.objects.get(pk=job.pk).cancel_requested_at is None:
+                jobs.cancel(job=Job.objects.get(pk=job.pk), by=factories.owner())
+            return False
 
+        work(must_stop=cancel_at_five)
+        assert state_of(job) == JobState.CANCELLED
+        assert_nothing_is_left(settings)
 
-def test_a_cut_job_that_is_cancelled_in_the_queue_leaves_no_checkpoint(
-    workers: Workers, submit: Submit, settings: Any
-) -> None:
-    job = submit("add_up", waits=[5])
-    stopped = workers.start()
-    waits_at(job, 5)
-    stopped.send_signal(signal.SIGTERM)
-    stopped.wait(timeout=30)
-    assert list(settings.ASSAY_JOBS_FOLDER.glob("*/*"))
-    jobs.cancel(job=Job.objects.get(pk=job.pk), by=factories.owner())
-    workers.finish()
-    assert Job.objects.get(pk=job.pk).state == JobState.CANCELLED
-    assert_nothing_is_left(settings)
+    @pytest.mark.parametrize("end", ["break_down", "kill_self"])
+    def test_a_job_that_fails_leaves_none(self, end: str, submit: Submit, work: Work, settings: Any) -> None:
+        submit("add_up", waits=[5], end=end)
+        assert work().state == JobState.FAILED
+        assert_nothing_is_left(settings)

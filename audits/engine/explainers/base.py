@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-#: Called with rows done, rows in all, and a few words.
+#: Called with rows done (a fraction is of those that are being explained), rows in all, and a few words.
 ProgressCallback = Callable[[float, float, str], None]
 
 #: Rows of one forward pass: large enough to keep a framework busy, small enough for the processor's cache.

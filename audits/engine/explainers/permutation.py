@@ -93,7 +93,9 @@ class PermutationExplainer(Explainer):
                     sums.add(active, credits)
                     done += credits.shape[1]
                     message = f"sweep {sweep + 1}, background row {done} of {background_count}"
-                    task.progress(start, task.row_count, message)
+                    # How many sweeps it takes is not known: n of them count as n of n + 1 parts of the work.
+                    sweeps = sweep + done / background_count
+                    task.progress(start + len(chosen) * sweeps / (sweeps + 1), task.row_count, message)
                 sweep += 1
                 active = active[~self._is_done(sums, active, sweep, background_count)]
             outputs = task.outputs[chosen]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from audits.engine.explainers import explainer_named
 from audits.engine.explainers.base import Explainer, Task
-from audits.engine.explainers.drawing import draw_charts
+from audits.engine.explainers.drawing import HEATMAP_ROWS, draw_charts
 from audits.engine.explainers.players import Players, check_finite, players_of
 from audits.engine.explainers.quality import Measure, Subject, measure
 from audits.engine.explainers.request import Request
@@ -87,15 +87,13 @@ def run(context: JobContext) -> dict[str, Any]:
         scale=request.scale,
         progress=stages.explaining,
     )
-    attribution = _attribution(context, request, task, explainer, rows, stages)
+    attribution = _attribution(context, task, explainer, rows, stages)
     measures = measure(Subject(task, explainer), attribution, request.bounds, progress=stages.following)
     stages.following("importance over all rows")
     shown = scored.shown_columns(outputs)
     importance = Importance(attribution, shown, outputs_vary=request.outputs == "predicted")
     stages.following("writing the attributions")
-    page_rows = files.page_rows(rows, attribution, scored, shown)
     files.write_attributions(context.output("attributions.npz"), rows, attribution, scored)
-    files.write_rows(context.output("rows.json"), page_rows, attribution, words, players.grid)
     stages.following("what is shown beside them")
     beside = _write_beside(context, request, rows, attribution, players, background_available)
     stages.following("drawing")
@@ -104,7 +102,7 @@ def run(context: JobContext) -> dict[str, Any]:
         context,
         attribution=attribution,
         importance=importance_of_shown,
-        page_rows=page_rows,
+        page_rows=files.first_rows(rows, attribution, scored, shown, count=HEATMAP_ROWS),
         grid=players.grid,
         words=words,
         predicted=scored.predicted,
@@ -132,7 +130,6 @@ def run(context: JobContext) -> dict[str, Any]:
             "rows": len(rows.numbers),
             "rows_asked": request.rows if isinstance(request.rows, int) else len(request.rows),
             "rows_available": len(available),
-            "page_rows": len(page_rows),
             **beside,
             "background_rows": len(background_table),
             "background_available": len(background_available),
@@ -149,9 +146,11 @@ def run(context: JobContext) -> dict[str, Any]:
 
 
 def _explainer(request: Request) -> Explainer:
+    """Return the explainer that is asked for, with those of the settings that it has."""
     explainer = explainer_named(request.method)
-    takes_tolerance = "tolerance" in getattr(explainer.parameters, "__dataclass_fields__", {})
-    return explainer.from_json({"tolerance": request.tolerance} if takes_tolerance else {})
+    settings = {"tolerance": request.tolerance, "memory_bytes": request.memory_bytes}
+    known = getattr(explainer.parameters, "__dataclass_fields__", {})
+    return explainer.from_json({name: value for name, value in settings.items() if name in known})
 
 
 def _background(context: JobContext, request: Request, available: NDArray[np.int64]) -> tuple[pa.Table, Inputs]:
@@ -165,16 +164,14 @@ def _background(context: JobContext, request: Request, available: NDArray[np.int
     return table, inputs
 
 
-def _attribution(
-    context: JobContext, request: Request, task: Task, explainer: Explainer, rows: Rows, stages: Stages
-) -> KeptAttribution:
+def _attribution(context: JobContext, task: Task, explainer: Explainer, rows: Rows, stages: Stages) -> KeptAttribution:
     """Explain what no earlier attempt of this job has explained, and return everything."""
     depends_on = environment.describe(spec=context.spec, sandbox={})
     with context.checkpoint(STREAMS, depends_on=depends_on) as checkpoint:
         keeper = Keeper(checkpoint, task, explainer)
         stages.go_on(keeper.row_count)
         files.refuse_too_large(task, context.spec.limits)
-        explain(task, explainer, keeper, memory_bytes=request.memory_bytes, let_go=rows.let_go)
+        explain(task, explainer, keeper, let_go=rows.let_go)
         return keeper.attribution()
 
 
@@ -199,6 +196,7 @@ def _write_beside(
             rows.numbers if same_table else None,
             players=players,
             schema=request.background_schema,
+            signature=request.signature,
             seed=request.seed,
             folder=context.folder / WORK_FOLDER,
         )

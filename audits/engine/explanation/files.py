@@ -1,8 +1,7 @@
-"""The files of attributions: all of them for NumPy, and the first rows for a page."""
+"""``attributions.npz``: every value with its error, and what is known of each row."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audits.engine.explainers.base import Attribution, Task
-from audits.engine.explainers.outputs import OutputWords
 from audits.engine.explanation.archive import ArrayArchive
 from audits.engine.explanation.reading import Rows, as_text
 from audits.engine.explanation.scoring import Scored
-from workers.protocol import MAX_RESULT_BYTES, JobError, Limits
+from workers.protocol import JobError, Limits
 
-#: Rows that ``rows.json`` holds for the page; ``attributions.npz`` holds all.
-PAGE_ROWS = 500
-#: Bytes that a number of ``rows.json`` takes at most, and those of one row that are no numbers.
-_NUMBER_BYTES, _ROW_BYTES = 26, 2000
 _TEXTS_OF_A_BLOCK = 4096
 
 
@@ -66,53 +60,28 @@ def write_attributions(path: Path, rows: Rows, attribution: Attribution, scored:
             archive.add("hierarchy", attribution.hierarchy)
 
 
-def page_rows(rows: Rows, attribution: Attribution, scored: Scored, shown: NDArray[np.intp]) -> list[dict[str, Any]]:
-    """Return what a page shows of the first rows: who each is, what the model gives, and the values of one output."""
+def first_rows(
+    rows: Rows, attribution: Attribution, scored: Scored, shown: NDArray[np.intp], *, count: int
+) -> list[dict[str, Any]]:
+    """Return what a chart of single rows shows of the first: who each is, its class, and the values of one output."""
     words = scored.words
-    numbers = 3 * len(attribution.feature_names) + words.count
-    count = min(PAGE_ROWS, attribution.row_count, max(1, MAX_RESULT_BYTES // (numbers * _NUMBER_BYTES + _ROW_BYTES)))
     data = attribution.data.reshape(attribution.row_count, -1)
     entries = []
-    for place in range(count):
+    for place in range(min(count, attribution.row_count)):
         column, predicted = int(shown[place]), int(scored.predicted[place])
-        output = int(attribution.output_numbers[place, column])
         entries.append(
             {
                 "row": int(rows.numbers[place]),
-                "id": rows.ids[place],
                 "target": rows.targets[place],
-                "logits": scored.scores.array[place].tolist(),
-                "predicted": predicted if words.has_classes else None,
                 "predicted_label": words.label(predicted) if words.has_classes else None,
-                "output": output,
-                "output_name": words.name(output),
-                "unit": words.unit(output),
+                "output_name": words.name(int(attribution.output_numbers[place, column])),
                 "base": float(attribution.base_values[place, column]),
                 "values": attribution.flat_values[place, :, column].tolist(),
-                "errors": attribution.flat_errors[place, :, column].tolist(),
                 "data": data[place].tolist(),
             }
         )
     attribution.let_go()
     return entries
-
-
-def write_rows(
-    path: Path,
-    entries: list[dict[str, Any]],
-    attribution: Attribution,
-    words: OutputWords,
-    grid: tuple[int, ...],
-) -> None:
-    """Write ``rows.json``, of which the page of an explanation is made."""
-    document = {
-        "scale": attribution.scale,
-        "feature_names": list(attribution.feature_names),
-        "output_names": [words.name(number) for number in range(words.count)],
-        "grid": list(grid) if len(grid) == 2 else None,
-        "rows": entries,
-    }
-    path.write_text(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _add_texts(archive: ArrayArchive, name: str, values: Sequence[Any]) -> None:

@@ -16,12 +16,12 @@ from workers.protocol import JobError
 #: What is kept of a part; which outputs its rows are explained for is known beforehand.
 STREAMS = ("values", "errors", "base_values", "data", "evaluations", "hierarchy")
 
-#: Of the memory that a job may use, the share of the values of the rows that one task has: estimators hold several
-#: arrays of that size.
-_SHARE_OF_A_SLAB = 8
-_MOST_ROWS_OF_A_SLAB = 8192
-#: Rows of a slab are a multiple of this where they can be, so that what explains rows in groups has whole ones.
+#: What the values of the rows of one task take. It is fixed, so that which rows are explained together, and with that
+#: the last digits, do not depend on the memory that a job may use.
+_SLAB_BYTES = 16 * 1024 * 1024
+#: Rows of a slab are a multiple of this, so that an estimator that computes rows in groups has whole ones.
 _ROWS_OF_A_GROUP = 64
+_MOST_ROWS_OF_A_SLAB = 128 * _ROWS_OF_A_GROUP
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,11 @@ class Keeper:
         return JobError("part_does_not_fit", f"The explainer {self._name!r} {what}.", place=self._name)
 
 
-def explain(
-    task: Task, explainer: Explainer, keeper: Keeper, *, memory_bytes: int, let_go: Callable[[], None] = lambda: None
-) -> None:
+def explain(task: Task, explainer: Explainer, keeper: Keeper, *, let_go: Callable[[], None]) -> None:
     """Explain the rows that are not kept yet, a slab of rows after the other.
 
-    An estimator may hold arrays over all rows of its task. So it gets no more of them at a time than the memory
-    allows, and its own parts, which are smaller, are what a kill loses.
+    An estimator may hold arrays over all rows of its task, so it gets a bounded number of them at a time. Its own
+    parts, which are smaller, are what a kill loses.
 
     Args:
         let_go: called after each slab, to give back the memory of its inputs.
@@ -140,8 +138,7 @@ def explain(
     Raises:
         JobError: ``part_does_not_fit``, or whatever the explainer says no to.
     """
-    bytes_of_row = task.players.count * task.outputs.shape[1] * 8
-    slab = rows_of_slab(bytes_of_row, memory_bytes)
+    slab = rows_of_slab(task.players.count * task.outputs.shape[1] * 8)
     while keeper.row_count < task.row_count:
         start = keeper.row_count // slab * slab
         end = min(start + slab, task.row_count)
@@ -156,10 +153,10 @@ def explain(
         let_go()
 
 
-def rows_of_slab(bytes_of_row: int, memory_bytes: int) -> int:
+def rows_of_slab(bytes_of_row: int) -> int:
     """Return how many rows are explained as one task."""
-    rows = min(_MOST_ROWS_OF_A_SLAB, memory_bytes // _SHARE_OF_A_SLAB // max(1, bytes_of_row))
-    return max(1, rows // _ROWS_OF_A_GROUP * _ROWS_OF_A_GROUP or rows)
+    groups = _SLAB_BYTES // max(1, bytes_of_row * _ROWS_OF_A_GROUP)
+    return min(_MOST_ROWS_OF_A_SLAB, max(1, groups) * _ROWS_OF_A_GROUP)
 
 
 def rows_of(task: Task, start: int, end: int) -> Task:

@@ -17,7 +17,7 @@ from audits.engine.explanation.reading import Rows
 from workers.frameworks.base import Model
 from workers.protocol import JobError
 
-#: Inputs of rows that are scored together stay below this.
+#: Inputs that are scored at once stay below this.
 CHUNK_BYTES = 64 * 1024 * 1024
 
 

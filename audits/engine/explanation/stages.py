@@ -28,7 +28,7 @@ class Stages:
 
     def explaining(self, done: float, total: float, message: str) -> None:  # noqa: ARG002 - what explainers call
         """Tell how many rows are explained; a fraction is of those that are being explained."""
-        words = f"{int(done):,} of {self._row_count:,} rows explained"
+        words = f"{int(done):,} of {self._row_count:,} rows"
         self._tell(done * self._weight, f"{words}; {message}" if message else words)
 
     def following(self, message: str) -> None:

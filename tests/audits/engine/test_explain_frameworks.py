@@ -264,7 +264,6 @@ def test_the_whole_job_with_a_loaded_model(
     assert {path.name for path in (tmp_path / "outputs").iterdir()} == {
         "attributions.npz",
         "neighbours.npz",
-        "rows.json",
         "importance.svg",
         "importance.vl.json",
         "beeswarm.svg",

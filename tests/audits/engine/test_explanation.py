@@ -13,10 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from audits.engine import explanation
-from audits.engine.charts import waterfall_spec
 from audits.engine.explanation.summary import Importance
 from tests.audits.engine.explained import NumpyModel
-from workers.charts import draw
 from workers.context import JobContext
 from workers.protocol import InputFile, JobError, JobSpec
 
@@ -167,34 +165,6 @@ def test_all_background_rows_of_the_split_give_the_mean(job: Job) -> None:
     np.testing.assert_allclose(base, train.mean(axis=0) @ WEIGHTS + [0.5, 0.25], atol=1e-12)
 
 
-def test_the_page_gets_who_each_row_is_and_the_values_of_its_class(job: Job) -> None:
-    value, outputs, model = job(rows=[3, 0, 7])
-    document = json.loads((outputs / "rows.json").read_text(encoding="utf-8"))
-    assert document["feature_names"] == NAMES
-    assert document["grid"] is None
-    assert [entry["row"] for entry in document["rows"]] == [3, 0, 7]
-    assert [entry["id"] for entry in document["rows"]] == ["A-0003", "A-0000", "A-0007"]
-    assert [entry["target"] for entry in document["rows"]] == ["bad", "bad", "good"]
-    for entry in document["rows"]:
-        features = np.array([[table_of().column(name)[entry["row"]].as_py() for name in NAMES]])
-        logits = model.logits({"features": features})[0]
-        np.testing.assert_allclose(entry["logits"], logits)
-        assert entry["predicted"] == logits.argmax()
-        assert entry["predicted_label"] == entry["output_name"] == ("good", "bad")[logits.argmax()]
-        assert entry["base"] + sum(entry["values"]) == pytest.approx(logits.max())
-        assert len(entry["errors"]) == len(entry["data"]) == 6
-        assert "<svg" in draw(waterfall_spec(entry, feature_names=NAMES, unit=entry["unit"]))
-    assert value["summary"]["rows"] == value["summary"]["page_rows"] == 3
-
-
-def test_the_page_holds_500_rows_and_the_file_all(job: Job) -> None:
-    value, outputs, _ = job(table=table_of(510), rows=510, background_rows=2, tolerance=1.0)
-    assert len(json.loads((outputs / "rows.json").read_text(encoding="utf-8"))["rows"]) == 500
-    with np.load(outputs / "attributions.npz") as arrays:
-        assert len(arrays["values"]) == 510
-    assert value["summary"]["page_rows"] == 500
-
-
 def test_the_summary_tells_importance_with_intervals_and_what_was_used(job: Job) -> None:
     value, outputs, _ = job(rows=40, background_rows=15)
     summary = value["summary"]
@@ -279,10 +249,9 @@ def test_a_single_logit_is_the_log_odds_of_the_second_class(job: Job) -> None:
     value, outputs, _ = job(model, signature=signature, outputs="predicted")
     assert value["summary"]["output_names"] == ["bad"]
     assert value["summary"]["unit"] == "log-odds of bad"
-    rows = json.loads((outputs / "rows.json").read_text(encoding="utf-8"))["rows"]
-    assert {entry["predicted_label"] for entry in rows} == {"good", "bad"}
-    for entry in rows:
-        assert (entry["predicted_label"] == "bad") == (entry["logits"][0] > 0)
+    with np.load(outputs / "attributions.npz") as arrays:
+        assert set(arrays["predicted"].tolist()) == {0, 1}
+        np.testing.assert_array_equal(arrays["predicted"] == 1, arrays["scores"][:, 0] > 0)
 
 
 def test_a_regression_has_values_and_no_class(job: Job) -> None:
@@ -296,9 +265,8 @@ def test_a_regression_has_values_and_no_class(job: Job) -> None:
     signature = {**SIGNATURE, "outputs": [{"name": "price", "shape": [-1, 1], "dtype": "float64", "kind": "value"}]}
     value, outputs, _ = job(model, signature=signature)
     assert value["summary"]["unit"] == "price"
-    entry = json.loads((outputs / "rows.json").read_text(encoding="utf-8"))["rows"][0]
-    assert entry["predicted"] is None
-    assert entry["predicted_label"] is None
+    with np.load(outputs / "attributions.npz") as arrays:
+        assert set(arrays["predicted"].tolist()) == {-1}
 
 
 def test_probabilities_are_named_so(job: Job) -> None:
@@ -332,7 +300,6 @@ class TestImages:
             assert arrays["values"].shape == (12, 4, 4, 3)
             assert arrays["data"].shape == (12, 4, 4)
         assert value["summary"]["grid"] == [4, 4]
-        assert json.loads((outputs / "rows.json").read_text(encoding="utf-8"))["grid"] == [4, 4]
         assert value["summary"]["feature_names"][5] == "pixel 1, 1"
 
     def test_it_gets_heat_maps(self, job: Job) -> None:
