@@ -134,7 +134,7 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
         parameters=[
             OpenApiParameter("format", str, enum=list(exports.FORMATS), default="html"),
             OpenApiParameter(
-                "chart", str, description="Which chart, for `png`, `svg` and `vega`; the first by default."
+                "chart", str, description="A chart for `png`, `svg` and `vega`; else the first."
             ),
             *(OpenApiParameter(entry.name, str) for entry in fields(Asked)),
         ],
