@@ -15,7 +15,7 @@ from django.utils import timezone
 from audits.models import Audit, CheckResult, Explanation, Finding
 from governance.models import DatasetVersion, Job, JobState, ModelVersion, Policy, StoredFile
 from governance.storage import store
-from tests import factories
+from tests import attribution_files, factories
 from validators.engine.screening.catalogue import ENTRIES
 from validators.models import (
     Cleaning,
@@ -252,13 +252,6 @@ def explanation(*, version: ModelVersion | None = None, dataset: DatasetVersion 
     """Return an admitted explanation of three rows of two features."""
     version = version or factories.ModelVersionFactory()
     dataset = dataset or factories.DatasetVersionFactory()
-    rows = {
-        "scale": "logits",
-        "feature_names": ["age", "income"],
-        "output_names": ["no", "yes"],
-        "grid": [],
-        "rows": [_row(7, 1.9, "yes"), _row(18, -0.1, "no"), _row(31, -2.4, "yes", errors=(0.6, 0.1))],
-    }
     measures = [
         {
             "name": "additivity_residual",
@@ -272,10 +265,7 @@ def explanation(*, version: ModelVersion | None = None, dataset: DatasetVersion 
             "applicable": True,
         }
     ]
-    files = {
-        "attributions.npz": stored(b"npz").digest,
-        "rows.json": stored(json.dumps(rows)).digest,
-    }
+    files = {"attributions.npz": stored(attribution_files.npz(attribution_files.three_rows())).digest}
     points = [{"x": 0.41, "y": 1.0}, {"x": 0.2, "y": 2.0}]
     return Explanation.objects.create(
         version=version,
@@ -303,25 +293,6 @@ def explanation(*, version: ModelVersion | None = None, dataset: DatasetVersion 
         job=ended_job("explanation", subject=f"{version.ref} on {dataset.ref}"),
         created_by=factories.person("dave", "auditors"),
     )
-
-
-def _row(number: int, score: float, target: str, *, errors: tuple[float, float] = (0.01, 0.01)) -> dict[str, Any]:
-    predicted = int(score > 0)
-    return {
-        "row": number,
-        "id": None,
-        "target": target,
-        "logits": [-score / 2, score / 2],
-        "predicted": predicted,
-        "predicted_label": ("no", "yes")[predicted],
-        "output": 1,
-        "output_name": "yes",
-        "unit": "logit of yes",
-        "base": 0.1,
-        "values": [score * 0.7, score * 0.3],
-        "errors": list(errors),
-        "data": [41.0, 31_200.0],
-    }
 
 
 SUITE_RESULTS: list[dict[str, Any]] = [

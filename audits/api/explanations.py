@@ -133,9 +133,7 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
     @extend_schema(
         parameters=[
             OpenApiParameter("format", str, enum=list(exports.FORMATS), default="html"),
-            OpenApiParameter(
-                "chart", str, description="A chart for `png`, `svg` and `vega`; else the first."
-            ),
+            OpenApiParameter("chart", str, description="A chart for `png`, `svg` and `vega`; else the first."),
             *(OpenApiParameter(entry.name, str) for entry in fields(Asked)),
         ],
         responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
