@@ -129,7 +129,7 @@ def explanation(
     version = version or factories.ModelVersionFactory()
     contents = {"attributions.npz": npz(arrays), **(files or {})}
     names = [str(name) for name in arrays["feature_names"]]
-    made = page_factories.explanation(version=version, dataset=fields.pop("dataset", None))
+    made = page_factories.explanation(version=version, dataset=fields.pop("dataset", None), charts=[])
     made.files = {name: stored(content).digest for name, content in contents.items()}
     made.summary = {
         **made.summary,

@@ -248,8 +248,13 @@ def audit(
     return made
 
 
-def explanation(*, version: ModelVersion | None = None, dataset: DatasetVersion | None = None) -> Explanation:
-    """Return an admitted explanation of three rows of two features."""
+def explanation(
+    *,
+    version: ModelVersion | None = None,
+    dataset: DatasetVersion | None = None,
+    charts: list[dict[str, Any]] | None = None,
+) -> Explanation:
+    """Return an admitted explanation of three rows of two features; one chart is drawn where none are given."""
     version = version or factories.ModelVersionFactory()
     dataset = dataset or factories.DatasetVersionFactory()
     measures = [
@@ -266,7 +271,11 @@ def explanation(*, version: ModelVersion | None = None, dataset: DatasetVersion 
         }
     ]
     files = {"attributions.npz": stored(attribution_files.npz(attribution_files.three_rows())).digest}
-    points = [{"x": 0.41, "y": 1.0}, {"x": 0.2, "y": 2.0}]
+    if charts is None:
+        points = [{"x": 0.41, "y": 1.0}, {"x": 0.2, "y": 2.0}]
+        charts = [
+            chart("importance", "One feature carries 67 %. Mean over 3 rows.", points, x="mean", y="place", mark="bar")
+        ]
     return Explanation.objects.create(
         version=version,
         dataset=dataset,
@@ -285,9 +294,7 @@ def explanation(*, version: ModelVersion | None = None, dataset: DatasetVersion 
             "background_rows": 40,
             "background_digest": dataset.digest,
         },
-        charts=[
-            chart("importance", "One feature carries 67 %. Mean over 3 rows.", points, x="mean", y="place", mark="bar")
-        ],
+        charts=charts,
         files=files,
         digest=digest_of_json({"explanation": version.ref, "files": files}),
         job=ended_job("explanation", subject=f"{version.ref} on {dataset.ref}"),
