@@ -5,6 +5,7 @@ from django.urls import path
 from audits.views import (
     audits,
     explanation_comparison,
+    explanation_requests,
     explanations,
     findings,
     home,
@@ -20,6 +21,8 @@ urlpatterns = [
     path("models/<str:name>/<int:number>/", versions.version, name="version"),
     path("models/<str:name>/<int:number>/decide/", quarantine.version_decide, name="version-decide"),
     path("explanations/", explanations.explanation_list, name="explanation-list"),
+    path("explanations/new/", explanation_requests.explanation_request, name="explanation-request"),
+    path("explanations/ask/", explanation_requests.explanation_ask, name="explanation-ask"),
     path("explanations/compare/", explanation_comparison.explanation_comparison, name="explanation-comparison"),
     path("explanations/<int:pk>/", explanations.explanation, name="explanation"),
     path("explanations/<int:pk>/export.<str:format>", explanations.explanation_export, name="explanation-export"),

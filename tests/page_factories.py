@@ -15,7 +15,7 @@ from django.utils import timezone
 from audits.models import Audit, CheckResult, Explanation, Finding
 from governance.models import DatasetVersion, Job, JobState, ModelVersion, Policy, StoredFile
 from governance.storage import store
-from tests import factories
+from tests import attribution_files, factories
 from validators.engine.screening.catalogue import ENTRIES
 from validators.models import (
     Cleaning,
@@ -248,17 +248,15 @@ def audit(
     return made
 
 
-def explanation(*, version: ModelVersion | None = None, dataset: DatasetVersion | None = None) -> Explanation:
-    """Return an admitted explanation of three rows of two features."""
+def explanation(
+    *,
+    version: ModelVersion | None = None,
+    dataset: DatasetVersion | None = None,
+    charts: list[dict[str, Any]] | None = None,
+) -> Explanation:
+    """Return an admitted explanation of three rows of two features; one chart is drawn where none are given."""
     version = version or factories.ModelVersionFactory()
     dataset = dataset or factories.DatasetVersionFactory()
-    rows = {
-        "scale": "logits",
-        "feature_names": ["age", "income"],
-        "output_names": ["no", "yes"],
-        "grid": [],
-        "rows": [_row(7, 1.9, "yes"), _row(18, -0.1, "no"), _row(31, -2.4, "yes", errors=(0.6, 0.1))],
-    }
     measures = [
         {
             "name": "additivity_residual",
@@ -272,11 +270,12 @@ def explanation(*, version: ModelVersion | None = None, dataset: DatasetVersion 
             "applicable": True,
         }
     ]
-    files = {
-        "attributions.npz": stored(b"npz").digest,
-        "rows.json": stored(json.dumps(rows)).digest,
-    }
-    points = [{"x": 0.41, "y": 1.0}, {"x": 0.2, "y": 2.0}]
+    files = {"attributions.npz": stored(attribution_files.npz(attribution_files.three_rows())).digest}
+    if charts is None:
+        points = [{"x": 0.41, "y": 1.0}, {"x": 0.2, "y": 2.0}]
+        charts = [
+            chart("importance", "One feature carries 67 %. Mean over 3 rows.", points, x="mean", y="place", mark="bar")
+        ]
     return Explanation.objects.create(
         version=version,
         dataset=dataset,
@@ -295,33 +294,12 @@ def explanation(*, version: ModelVersion | None = None, dataset: DatasetVersion 
             "background_rows": 40,
             "background_digest": dataset.digest,
         },
-        charts=[
-            chart("importance", "One feature carries 67 %. Mean over 3 rows.", points, x="mean", y="place", mark="bar")
-        ],
+        charts=charts,
         files=files,
         digest=digest_of_json({"explanation": version.ref, "files": files}),
         job=ended_job("explanation", subject=f"{version.ref} on {dataset.ref}"),
         created_by=factories.person("dave", "auditors"),
     )
-
-
-def _row(number: int, score: float, target: str, *, errors: tuple[float, float] = (0.01, 0.01)) -> dict[str, Any]:
-    predicted = int(score > 0)
-    return {
-        "row": number,
-        "id": None,
-        "target": target,
-        "logits": [-score / 2, score / 2],
-        "predicted": predicted,
-        "predicted_label": ("no", "yes")[predicted],
-        "output": 1,
-        "output_name": "yes",
-        "unit": "logit of yes",
-        "base": 0.1,
-        "values": [score * 0.7, score * 0.3],
-        "errors": list(errors),
-        "data": [41.0, 31_200.0],
-    }
 
 
 SUITE_RESULTS: list[dict[str, Any]] = [

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, ClassVar
 
-from django.http import FileResponse
+from django.http import FileResponse, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from audits.explained import exports
+from audits.explained.asked import Asked
+from audits.explained.portrait import portrait_with_values
 from audits.models import Explanation
 from audits.services import explanations
 from governance.api.base import (
@@ -123,7 +127,23 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
         "retrieve": Action.VIEW,
         "create": Action.REQUEST_EXPLANATION,
         "file": Action.VIEW,
+        "export": Action.VIEW,
     }
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("format", str, enum=list(exports.FORMATS), default="html"),
+            OpenApiParameter("chart", str, description="A chart for `png`, `svg` and `vega`; else the first."),
+            *(OpenApiParameter(entry.name, str) for entry in fields(Asked)),
+        ],
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+    )
+    @action(detail=True, methods=["get"])
+    def export(self, request: Request, pk: int) -> StreamingHttpResponse:
+        """Download what the page shows for the same choices: the page itself, a chart, or the numbers."""
+        query = request.query_params
+        shown = portrait_with_values(self.get_object(), Asked.from_query(query.dict()))
+        return exports.export(shown, format=query.get("format", "html"), chart=query.get("chart", "")).response()
 
     def start(self, body: dict[str, Any]) -> Explanation:
         return explanations.request_explanation(by=self.user, **body)

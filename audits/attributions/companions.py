@@ -28,7 +28,7 @@ class Neighbours:
     """For each explained row the rows of the background's data set that lie nearest, in standardised features.
 
     Attributes:
-        row_numbers: of the background's data set, shape (rows, neighbours), nearest first.
+        row_numbers: of the background's data set, shape (rows, neighbours), nearest first; -1 where there are fewer.
         distances: shaped like ``row_numbers``.
         data: the values of their features, shape (rows, neighbours, features).
     """

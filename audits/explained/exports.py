@@ -6,11 +6,12 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from django.http import StreamingHttpResponse
 
 from audits.explained.figures import Figure
 from audits.explained.html import standalone_html
@@ -21,11 +22,18 @@ from workers.charts import draw, draw_png, house_spec
 
 @dataclass(frozen=True)
 class Export:
-    """A file: its name, its type and its bytes."""
+    """A file: its name, its type and its bytes, piece by piece."""
 
     filename: str
     content_type: str
-    content: bytes
+    chunks: Iterable[bytes]
+
+    def response(self) -> StreamingHttpResponse:
+        """Return the file as an answer, to be kept and never opened as a page of this site."""
+        response = StreamingHttpResponse(self.chunks, content_type=self.content_type)
+        response["Content-Disposition"] = f'attachment; filename="{self.filename}"'
+        response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+        return response
 
 
 #: Format -> type of the file.
@@ -52,7 +60,7 @@ def export(portrait: Portrait, *, format: str, chart: str = "") -> Export:
     if format in _OF_A_CHART:
         figure = _figure(portrait, chart)
         suffix = "vl.json" if format == "vega" else format
-        return Export(f"{name}-{figure.id}.{suffix}", FORMATS[format], _OF_A_CHART[format](figure))
+        return Export(f"{name}-{figure.id}.{suffix}", FORMATS[format], [_OF_A_CHART[format](figure)])
     return Export(f"{name}.{format}", FORMATS[format], _OF_A_PAGE[format](portrait))
 
 
@@ -86,35 +94,35 @@ def _png(figure: Figure) -> bytes:
     return draw_png({**figure.spec, "description": figure.label})
 
 
-def _csv(portrait: Portrait) -> bytes:
-    """Write a line for each row and feature: for which output, the value of the feature, what it adds, its error."""
-    written = io.StringIO()
-    lines = csv.writer(written, lineterminator="\n")
-    lines.writerow(
-        ["row", "id", "target", "predicted", "output", "base", "feature", "value", "attribution", "standard_error"]
-    )
-    lines.writerows(_csv_lines(portrait))
-    return written.getvalue().encode()
-
-
-def _csv_lines(portrait: Portrait) -> Iterator[list[Any]]:
+def _csv(portrait: Portrait) -> Iterator[bytes]:
+    """Write a line for each row: who it is, and of each feature its value, what it adds and the error of that."""
     shown, words, attributions = portrait.shown, portrait.words, portrait.attributions
-    names = [_not_a_formula(name) for name in attributions.feature_names]
+    head = ["row", "id", "target", "predicted", "output", "base"]
+    for name in attributions.feature_names:
+        head += [f"value of {name}", f"attribution of {name}", f"standard error of {name}"]
+    yield _line([_not_a_formula(name) for name in head])
+    numbers = ",".join(["%.8g"] * (3 * len(attributions.feature_names)))
     for at, place in enumerate(shown.places.tolist()):
-        column = int(shown.columns[at])
-        number = int(attributions.output_numbers[place, column])
-        predicted = int(attributions.predicted[place])
-        row = [
-            int(attributions.row_numbers[place]),
-            _not_a_formula(str(attributions.ids[place])),
-            _not_a_formula(str(attributions.targets[place])),
-            _not_a_formula(words.class_name(predicted)) if predicted >= 0 else "",
-            _not_a_formula(words.output_name(number, attributions.output_names, column)),
-            float(shown.base[at]),
-        ]
-        cells = zip(names, shown.data[at].tolist(), shown.values[at].tolist(), shown.errors[at].tolist(), strict=True)
-        for cell in cells:
-            yield [*row, *cell]
+        column, predicted = int(shown.columns[at]), int(attributions.predicted[place])
+        output = words.output_name(int(attributions.output_numbers[place, column]), attributions.output_names, column)
+        who = _line(
+            [
+                str(int(attributions.row_numbers[place])),
+                _not_a_formula(str(attributions.ids[place])),
+                _not_a_formula(str(attributions.targets[place])),
+                _not_a_formula(words.class_name(predicted)) if predicted >= 0 else "",
+                _not_a_formula(output),
+                f"{shown.base[at]:.8g}",
+            ]
+        )
+        cells = np.stack([shown.data[at], shown.values[at], shown.errors[at]], axis=1).ravel()
+        yield who.rstrip(b"\n") + b"," + (numbers % tuple(cells.tolist())).encode() + b"\n"
+
+
+def _line(cells: list[str]) -> bytes:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerow(cells)
+    return written.getvalue().encode()
 
 
 def _not_a_formula(text: str) -> str:
@@ -122,7 +130,7 @@ def _not_a_formula(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def _npz(portrait: Portrait) -> bytes:
+def _npz(portrait: Portrait) -> Iterator[bytes]:
     """Write the arrays of what is shown; the whole explanation stands in ``attributions.npz``."""
     shown, attributions = portrait.shown, portrait.attributions
     output_numbers = np.take_along_axis(attributions.output_numbers[shown.places], shown.columns[:, None], axis=1)
@@ -141,10 +149,10 @@ def _npz(portrait: Portrait) -> bytes:
             # A fixed date: the same values give the same bytes.
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-    return written.getvalue()
+    yield written.getvalue()
 
 
-def _json(portrait: Portrait) -> bytes:
+def _json(portrait: Portrait) -> Iterator[bytes]:
     found, explanation, shown = portrait.found, portrait.explanation, portrait.shown
     document = {
         "explanation": explanation.pk,
@@ -172,12 +180,17 @@ def _json(portrait: Portrait) -> bytes:
         },
         "charts": [figure.to_json() for figure in portrait.figures],
     }
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1).encode()
+    yield json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1).encode()
 
 
-def _html(portrait: Portrait) -> bytes:
-    return standalone_html(portrait).encode()
+def _html(portrait: Portrait) -> Iterator[bytes]:
+    yield standalone_html(portrait).encode()
 
 
 _OF_A_CHART: Mapping[str, Callable[[Figure], bytes]] = {"png": _png, "svg": _svg, "vega": _vega}
-_OF_A_PAGE: Mapping[str, Callable[[Portrait], bytes]] = {"html": _html, "csv": _csv, "npz": _npz, "json": _json}
+_OF_A_PAGE: Mapping[str, Callable[[Portrait], Iterator[bytes]]] = {
+    "html": _html,
+    "csv": _csv,
+    "npz": _npz,
+    "json": _json,
+}

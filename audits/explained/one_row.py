@@ -149,11 +149,12 @@ def neighbours_table(row: OneRow, neighbours: Neighbours, feature_names: tuple[s
     lines: list[dict[str, Any]] = [
         {"name": f"this row, {row.name}", "distance": None, "values": [row.data[f] for f in order]}
     ]
-    distances = finite(neighbours.distances[row.place])
-    data = finite(neighbours.data[row.place])
-    for at, number in enumerate(neighbours.row_numbers[row.place].tolist()):
-        values = [float(data[at, feature]) for feature in order]
-        lines.append({"name": f"row {number:,}", "distance": float(distances[at]), "values": values})
+    # Where the background has fewer rows than were looked for, the missing ones have a number below 0.
+    found = [(at, number) for at, number in enumerate(neighbours.row_numbers[row.place].tolist()) if number >= 0]
+    for at, number in found:
+        distance, data = finite(neighbours.distances[row.place, at]), finite(neighbours.data[row.place, at])
+        values = [float(data[feature]) for feature in order]
+        lines.append({"name": f"row {number:,}", "distance": float(distance), "values": values})
     return {"features": [feature_names[feature] for feature in order], "lines": lines}
 
 

@@ -27,7 +27,7 @@ from audits.explained.overlays import Overlay, overlay_png, overlays, png
 from audits.explained.shown import PREDICTED, TARGET, Shown, kinds_of, outputs_of, shown
 from audits.explained.words import Words
 from audits.models import Explanation
-from governance.exceptions import NotFound
+from governance.exceptions import NotFound, StateConflict
 
 #: Features that the page offers to slice by and to draw, those of the largest importance.
 OFFERED_FEATURES = 20
@@ -203,3 +203,15 @@ def portrait(explanation: Explanation, asked: Asked) -> Portrait | None:
     if digest is None:
         return None
     return Portrait(explanation, asked, files.read_attributions(digest), Words.of(explanation))
+
+
+def portrait_with_values(explanation: Explanation, asked: Asked) -> Portrait:
+    """Return what an address shows of an explanation that has values.
+
+    Raises:
+        StateConflict: it has none.
+    """
+    shown = portrait(explanation, asked)
+    if shown is None:
+        raise StateConflict(f"{str(explanation).capitalize()} has no values: its job has not ended with a result.")
+    return shown

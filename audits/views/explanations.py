@@ -11,10 +11,10 @@ from audits.explained.asked import Asked
 from audits.explained.context import page_context, record_context
 from audits.explained.exports import export
 from audits.explained.overlays import overlay_of
-from audits.explained.portrait import Portrait, portrait
+from audits.explained.portrait import Portrait, portrait, portrait_with_values
 from audits.models import Explanation
 from audits.views.explanation_comparison import comparable_with
-from governance.exceptions import NotFound, StateConflict
+from governance.exceptions import NotFound
 from governance.views.jobs import progress_context
 from governance.views.page import draw, find, page, rows_of_page
 
@@ -71,13 +71,9 @@ def explanation_picture(request: HttpRequest, *, pk: int, row: int, kind: str) -
 
 
 @page
-def explanation_export(request: HttpRequest, *, pk: int, format: str) -> HttpResponse:
+def explanation_export(request: HttpRequest, *, pk: int, format: str) -> Any:
     """Send what the page shows as a file."""
-    file = export(_portrait(request, pk), format=format, chart=request.GET.get("chart", ""))
-    response = HttpResponse(file.content, content_type=file.content_type)
-    response["Content-Disposition"] = f'attachment; filename="{file.filename}"'
-    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    return response
+    return export(_portrait(request, pk), format=format, chart=request.GET.get("chart", "")).response()
 
 
 def _find(pk: int) -> Explanation:
@@ -85,11 +81,7 @@ def _find(pk: int) -> Explanation:
 
 
 def _portrait(request: HttpRequest, pk: int) -> Portrait:
-    found = _find(pk)
-    shown = portrait(found, Asked.from_query(request.GET.dict()))
-    if shown is None:
-        raise StateConflict(f"{str(found).capitalize()} has no values: its job has not ended with a result.")
-    return shown
+    return portrait_with_values(_find(pk), Asked.from_query(request.GET.dict()))
 
 
 def _kind_of(name: str) -> str:

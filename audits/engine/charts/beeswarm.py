@@ -67,6 +67,7 @@ def beeswarm_spec(features: Sequence[Mapping[str, Any]], *, unit: str) -> Spec:
                         "scale": {"domain": list(range(len(RAMP))), "range": list(RAMP)},
                         "legend": {
                             "symbolType": "square",
+                            "titlePadding": 24,
                             "labelExpr": f"datum.value == 0 ? 'low' : datum.value == {last} ? 'high' : ''",
                         },
                     },
