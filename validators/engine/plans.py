@@ -207,11 +207,10 @@ def _contradictions(plan: Sequence[Step]) -> Iterator[Problem]:
         if len({isinstance(bound, str) for bound in (*lowers, *uppers)}) > 1:
             yield Problem(f"plan[{index}]", f"The column {name!r} is clipped to numbers and to moments.")
             return
-        if (
-            lowers
-            and uppers
-            and place_of(lower := max(lowers, key=place_of)) > place_of(upper := min(uppers, key=place_of))
-        ):
+        if not lowers or not uppers:
+            continue
+        lower, upper = max(lowers, key=place_of), min(uppers, key=place_of)
+        if place_of(lower) > place_of(upper):
             detail = (
                 f"The column {name!r} is clipped to at least {lower} and to at most {upper}; no value is within both."
             )

@@ -1,4 +1,7 @@
-"""The bounds that people state for a clip: numbers, or days and moments as texts. The standard library is enough here."""
+"""The bounds that people state for a clip: numbers, or days and moments as texts.
+
+The standard library is enough here, so that the control half checks a plan too.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ def problems_of_stated(lower: Any, upper: Any) -> list[str]:
     stated = [bound for bound in (lower, upper) if bound is not None]
     if not all(is_number(bound) or moment_of(bound) is not None for bound in stated):
         return [
-            "`lower` and `upper` are finite numbers, or days and moments such as 2020-01-31 and 2020-01-31T12:00:00."
+            "`lower` and `upper` are numbers, and finite, or days or moments such as 2020-01-31 or 2020-01-31T12:00."
         ]
     if len({isinstance(bound, str) for bound in stated}) > 1:
         return ["`lower` and `upper` are both numbers, or both days or moments."]

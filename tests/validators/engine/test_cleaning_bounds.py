@@ -149,7 +149,12 @@ CLIPPED = [
     (DAYS, {"lower": "2020-01-01"}, [1, 1, None, 3, 4], ["2020-01-01", None]),
     (DAYS, {"upper": "2020-06-01"}, [0, 1, None, 3, 3], [None, "2020-06-01"]),
     # Within a bound in the middle of a day lies the next day, or the one before.
-    (DAYS, {"lower": "2019-12-31T12:00:00", "upper": "2020-06-01T12:00"}, [1, 1, None, 3, 3], ["2020-01-01", "2020-06-01"]),
+    (
+        DAYS,
+        {"lower": "2019-12-31T12:00:00", "upper": "2020-06-01T12:00"},
+        [1, 1, None, 3, 3],
+        ["2020-01-01", "2020-06-01"],
+    ),
     (MOMENTS, {"lower": "2020-01-01"}, [1, 1, None, 3, 4], ["2020-01-01T00:00:00", None]),
     (
         MOMENTS.cast(pa.timestamp("us", "UTC")),
@@ -210,7 +215,7 @@ def test_a_clip_to_what_a_column_does_not_hold_is_refused(
 @pytest.mark.parametrize(
     ("clips", "sentence"),
     [
-        ([{"lower": "soon"}], "finite numbers, or days or moments"),
+        ([{"lower": "soon"}], "numbers, and finite, or days or moments"),
         ([{"lower": "2020-01-01", "upper": 3}], "both numbers, or both days or moments"),
         ([{"lower": "2020-01-02", "upper": "2020-01-01"}], r"`lower` \(2020-01-02\) is above `upper`"),
         ([{"lower": "2020-01-02"}, {"upper": "2020-01-01"}], "no value is within both"),
