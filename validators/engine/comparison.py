@@ -85,15 +85,18 @@ class Match:
 def run(context: JobContext) -> dict[str, Any]:
     """Compare two versions.
 
-    Inputs: ``before``, ``after``, and ``before_tree``, ``after_tree``, the digest trees of the two, where they are kept;
-    else they are made anew. Parameters: ``before_schema``, ``after_schema``. Outputs: ``differences.parquet``
-    with a line for each row that was added or removed and each cell that changed: ``change`` (``added``, ``removed``,
+    Inputs: ``before``, ``after``, and ``before_tree``, ``after_tree``, the digest trees of the two, which are made anew
+    where they are not kept. Parameters: ``before_schema``, ``after_schema``. Outputs: ``differences.parquet`` with a
+    line for each row that was added or removed and each cell that changed: ``change`` (``added``, ``removed``,
     ``changed``), ``key``, ``row_before``, ``row_after`` (counted from 0), ``column``, ``before``, ``after`` (as texts).
 
     Returns:
         ``matched_by`` (``column``, ``reason``), ``rows`` (``before``, ``after``, ``added``, ``removed``, ``changed``,
         ``same``, ``order_changed``), ``cells_changed``, ``cells_listed``, ``columns`` (one object a column),
         ``places`` (the chunks of 65,536 rows in which the digests differ) and ``examples``.
+
+    Raises:
+        JobError: code ``tree_damaged``, when a digest tree that is kept is none.
     """
     before = Side.of(context.input("before"), Schema.from_json(context.parameters["before_schema"]))
     after = Side.of(context.input("after"), Schema.from_json(context.parameters["after_schema"]))
