@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _FRACTION = re.compile(r"\s*[+-]?(\d*\.\d+|\d+[eE][+-]?\d+)\s*")
 
 
-def open_upload(path: Path, *, stated_columns: frozenset[str], progress: Progress) -> Upload:
+def open_upload(path: Path, *, stated_columns: frozenset[str], progress: Progress | None = None) -> Upload:
     """Check the file as a whole and read its header; the rows come as texts.
 
     Args:
