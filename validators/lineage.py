@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from governance.models import DatasetVersion, ModelVersion, Training
+from validators.models import Restoration
 
 
 def datasets_behind(dataset: DatasetVersion | None) -> list[DatasetVersion]:
@@ -27,11 +28,12 @@ def graph_of(version: DatasetVersion) -> dict[str, Any]:
 
     Returns:
         ``nodes`` (``id``, ``kind``: ``upload``, ``dataset`` or ``model``, ``ref``, ``digest``) and ``edges`` (``from``,
-        ``to``, ``verb``: ``imported``, ``cleaned``, ``split`` or ``trained``, ``job``: its number, None where there is
-        no such job in the record).
+        ``to``, ``verb``: ``imported``, ``cleaned``, ``restored``, ``split`` or ``trained``, ``job``: its number, None
+        where there is no such job in the record).
     """
     family = _family(version)
     refs: dict[int | None, str] = {member.pk: member.ref for member in family}
+    restored = set(Restoration.objects.filter(restored_to__in=refs).values_list("restored_to_id", flat=True))
     nodes: list[dict[str, Any]] = []
     edges: list[dict[str, Any]] = []
     for member in family:
@@ -41,7 +43,8 @@ def graph_of(version: DatasetVersion) -> dict[str, Any]:
             nodes.append({"id": upload, "kind": "upload", "ref": member.filename, "digest": member.upload_id})
             edges.append({"from": upload, "to": node, "verb": "imported", "job": member.job_id})
         nodes.append({"id": node, "kind": "dataset", "ref": member.ref, "digest": member.content_digest})
-        for verb, origin in (("cleaned", member.cleaned_from), ("split", member.split_from)):
+        came = "restored" if member.pk in restored else "cleaned"
+        for verb, origin in ((came, member.cleaned_from), ("split", member.split_from)):
             if origin is not None:
                 edges.append({"from": f"dataset:{origin.ref}", "to": node, "verb": verb, "job": member.job_id})
     models = ModelVersion.objects.filter(training_data__in=[member.pk for member in family])

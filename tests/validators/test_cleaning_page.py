@@ -14,6 +14,7 @@ from django.urls import reverse
 from governance.presentation.small import compared_histograms
 from tests import factories, page_factories
 from validators.models import Cleaning, Restoration
+from validators.views.columns import figure
 
 REASON = "The birth date was checked against the register."
 
@@ -173,3 +174,17 @@ def test_the_largest_floats_and_single_values_are_drawn() -> None:
         2,
         1,
     ]
+
+
+def test_a_day_stands_in_the_table_of_before_and_after_without_its_midnight(alice: User, dave: User) -> None:
+    profile = {"born": {"missing": 0, "lowest": "1901-01-01T00:00:00", "highest": "2020-02-29T00:00:00"}}
+    made = page_factories.cleaning(factories.DatasetVersionFactory(profile=profile))
+    after = {"born": {**profile["born"], "lowest": "1921-05-04T00:00:00"}}
+    type(made.cleaned_to).objects.filter(pk=made.cleaned_to.pk).update(profile=after)
+
+    page = page_of(dave, made)
+
+    assert "1901-01-01" in page
+    assert "1921-05-04" in page
+    assert "T00:00:00" not in page
+    assert figure("2020-02-29T12:30:00") == "2020-02-29T12:30:00"

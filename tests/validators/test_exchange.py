@@ -290,3 +290,13 @@ def test_the_forms_of_the_pages_start_the_same_work(alice: User, client: Client)
     said = client.post(reverse("version-split", args=here), {"train": "many", "next": "/data/"}, follow=True)
     assert "is no number of percent" in said.content.decode()
     assert Split.objects.count() == 1
+
+
+def test_a_comparison_is_given_the_digest_trees_that_are_kept(alice: User) -> None:
+    kept = factories.DatasetVersionFactory(tree=factories.StoredFileFactory())
+    without = factories.DatasetVersionFactory(dataset=kept.dataset, number=2, tree=None)
+
+    inputs = comparisons.request_comparison(before=kept, after=without, by=alice).job.spec["inputs"]
+
+    assert set(inputs) == {"before", "after", "before_tree"}
+    assert inputs["before_tree"]["digest"] == kept.tree_id

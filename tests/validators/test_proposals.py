@@ -228,3 +228,26 @@ def test_a_suggestion_that_broke_says_so(browser: Client) -> None:
 
     assert "It broke." in page
     assert "hx-get" not in page
+
+
+def test_rules_of_one_severity_are_shown_and_the_others_stay_as_they_are(browser: Client) -> None:
+    third = {**page_factories.SUGGESTIONS[1], "id": "c-age", "severity": "info", "sentence": "age is whole"}
+    found = page_factories.proposal(suggestions=[*page_factories.SUGGESTIONS, third])
+    address = reverse("proposal", args=[found.pk])
+
+    everything = browser.get(address).content.decode()
+    warnings = browser.get(f"{address}?severity=warning").content.decode()
+    hostile = browser.get(f'{address}?severity="><script>').content.decode()
+    answer = browser.post(
+        reverse("proposal-decide", args=[found.pk]), {"column": "1", "severity": "warning", "shown": "b-age"}
+    )
+
+    assert everything.count('type="checkbox"') == hostile.count('type="checkbox"') == 3
+    assert "<script>" not in hostile
+    assert 'href="?severity=warning">warning (1)' in everything
+    assert warnings.count('type="checkbox"') == 1
+    assert 'name="shown" value="b-age"' in warnings
+    assert "Accept 3" in warnings, "the filter accepts nothing less"
+    assert answer["Location"].endswith("?column=1&severity=warning#column-1")
+    found.refresh_from_db()
+    assert found.decisions == {"b-age": {"decision": "drop"}}, "c-age was not on the page, and not unticked"

@@ -13,8 +13,10 @@ from governance.models import DatasetVersion, Event, InstallationKey, JobState, 
 from governance.services import statements
 from tests import factories, page_factories
 from validators.gates import data_validated
+from validators.lineage import datasets_behind, graph_of
 from validators.models import Cleaning, Restoration
 from validators.services import restorations
+from validators.views.lineage import Act, row_of
 from workers.protocol import digest_of_bytes
 
 REASON = "The birth date was checked against the register."
@@ -145,3 +147,15 @@ def test_rest_keeps_auditors_and_strangers_out(cleaning: Cleaning, dave_api: API
 
     assert dave_api.post(address, body, format="json").status_code == 403
     assert carol_api.post(address, body, format="json").status_code == 404
+
+
+def test_the_lineage_of_a_restored_version_says_that_rows_were_put_back(cleaning: Cleaning, alice: User) -> None:
+    restored = end(restorations.restore_rows(cleaning=cleaning, rows=[4, 31], reason=REASON, by=alice))
+
+    edges = {(edge["to"], edge["verb"]) for edge in graph_of(restored)["edges"]}
+    assert (f"dataset:{restored.ref}", "restored") in edges
+    assert (f"dataset:{cleaning.cleaned_to.ref}", "cleaned") in edges
+    acts = [(entry.above, entry.below) for entry in row_of(datasets_behind(restored)) if isinstance(entry, Act)]
+    (restoration,) = Restoration.objects.all()
+    assert acts[-1] == (f"restoration {restoration.pk}", "2\N{NO-BREAK SPACE}rows back")
+    assert acts[-2][0] == f"cleaning {cleaning.pk}"

@@ -7,6 +7,7 @@ changed row counts as one removed and one added.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from workers.datasets.canonical import (
 from workers.datasets.duck import connect, relation_sql
 from workers.datasets.reading import read_batches
 from workers.datasets.schema import Column, Schema
+from workers.protocol import JobError
 
 DIFFERENCES_FILE = "differences.parquet"
 DIFFERENCES_SCHEMA = pa.schema(
@@ -83,14 +85,18 @@ class Match:
 def run(context: JobContext) -> dict[str, Any]:
     """Compare two versions.
 
-    Inputs: ``before``, ``after``. Parameters: ``before_schema``, ``after_schema``. Outputs: ``differences.parquet``
-    with a line for each row that was added or removed and each cell that changed: ``change`` (``added``, ``removed``,
+    Inputs: ``before``, ``after``, and ``before_tree``, ``after_tree``, the digest trees of the two, which are made anew
+    where they are not kept. Parameters: ``before_schema``, ``after_schema``. Outputs: ``differences.parquet`` with a
+    line for each row that was added or removed and each cell that changed: ``change`` (``added``, ``removed``,
     ``changed``), ``key``, ``row_before``, ``row_after`` (counted from 0), ``column``, ``before``, ``after`` (as texts).
 
     Returns:
         ``matched_by`` (``column``, ``reason``), ``rows`` (``before``, ``after``, ``added``, ``removed``, ``changed``,
         ``same``, ``order_changed``), ``cells_changed``, ``cells_listed``, ``columns`` (one object a column),
         ``places`` (the chunks of 65,536 rows in which the digests differ) and ``examples``.
+
+    Raises:
+        JobError: code ``tree_damaged``, when a digest tree that is kept is none.
     """
     before = Side.of(context.input("before"), Schema.from_json(context.parameters["before_schema"]))
     after = Side.of(context.input("after"), Schema.from_json(context.parameters["after_schema"]))
@@ -116,7 +122,7 @@ def run(context: JobContext) -> dict[str, Any]:
                 distance = distance_of(connection, (before.sql, before.column(name)), (after.sql, after.column(name)))
             columns.append(_column(name, before, after, changed.get(name, 0), distance))
         context.progress(total - 1, total, "steps", "comparing the digests")
-        places = differing_chunks(tree_of(before.path), tree_of(after.path))
+        places = differing_chunks(_tree(context, "before"), _tree(context, "after"))
     return {
         "matched_by": {"column": match.column, "reason": match.reason},
         "rows": rows,
@@ -127,6 +133,19 @@ def run(context: JobContext) -> dict[str, Any]:
         "place_count": len(places),
         "examples": _examples(context.output(DIFFERENCES_FILE)),
     }
+
+
+def _tree(context: JobContext, side: str) -> dict[str, list[str]]:
+    """Return the digest tree that is kept of a version, or make it anew: a large one is not kept."""
+    if not context.has_input(f"{side}_tree"):
+        return tree_of(context.input(side))
+    path = context.input(f"{side}_tree")
+    try:
+        tree: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        detail = f"The digest tree of the version {side} cannot be read: {error}."
+        raise JobError("tree_damaged", detail, place=path.name) from error
+    return tree
 
 
 def tree_of(path: Path) -> dict[str, list[str]]:

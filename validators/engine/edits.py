@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from validators.engine.pinning import Part, is_number, with_bounds, with_value
 from validators.engine.plans import Step, column_of
+from validators.engine.stated_bounds import moment_of
 from validators.engine.wording import words_of_clip, words_of_imputation
 from workers.datasets.canonical import missing_rows
 from workers.protocol import JobError
@@ -156,10 +158,7 @@ def rows_within(rows: Rows, start: int, count: int) -> NDArray[np.bool_]:
 
 def _clip(number: int, step: Step, rows: Rows | None, path: Path, data_type: pa.DataType, part: Part) -> Edit:
     name = column_of(step)
-    if not is_number(data_type):
-        raise JobError(
-            "clip_not_possible", f"The column {name!r} holds no numbers, so nothing can be clipped.", place=name
-        )
+    _demand_bounds_of_type(step, name, data_type)
     pinned = with_bounds(step, path, data_type, part)
     lower, upper = (_bound(pinned.get(key), data_type, is_lower=key == "lower") for key in ("lower", "upper"))
     if lower is not None and upper is not None and lower > upper:
@@ -176,10 +175,25 @@ def _clip(number: int, step: Step, rows: Rows | None, path: Path, data_type: pa.
     return Edit(number, pinned, rows, f"Clipped to {words}.", f"clipped to {words}", *scalars)
 
 
+def _demand_bounds_of_type(step: Step, name: str, data_type: pa.DataType) -> None:
+    """Refuse a clip of what has no order, and bounds of numbers for moments or of moments for numbers."""
+    is_moment = pa.types.is_date(data_type) or pa.types.is_timestamp(data_type)
+    if not is_number(data_type) and not is_moment:
+        sentence = f"The column {name!r} holds no numbers and no moments, so nothing can be clipped."
+        raise JobError("clip_not_possible", sentence, place=name)
+    for bound in (step.get("lower"), step.get("upper")):
+        if bound is not None and isinstance(bound, str) != is_moment:
+            wanted = "days or moments, such as 2020-01-31" if is_moment else "numbers"
+            sentence = f"The column {name!r} holds {data_type}; it is clipped to {wanted}, not to {bound!r}."
+            raise JobError("clip_not_possible", sentence, place=name)
+
+
 def _bound(bound: Any, data_type: pa.DataType, *, is_lower: bool) -> Any:
-    """Return a bound as the column can hold it: within what was asked, and whole in a column of integers."""
+    """Return a bound as the column can hold it: within what was asked, whole in a column of integers or of days."""
     if bound is None or pa.types.is_floating(data_type):
         return None if bound is None else float(bound)
+    if isinstance(bound, str):
+        return _moment_bound(bound, data_type, is_lower=is_lower)
     if pa.types.is_decimal(data_type):
         exact = Decimal(repr(bound)) if isinstance(bound, float) else Decimal(bound)
         step = Decimal(1).scaleb(-data_type.scale)
@@ -193,7 +207,19 @@ def _bound(bound: Any, data_type: pa.DataType, *, is_lower: bool) -> Any:
     return whole
 
 
+def _moment_bound(text: str, data_type: pa.DataType, *, is_lower: bool) -> datetime | date:
+    """Return the moment that a text names; in a column of days the first or last day that lies within it."""
+    moment = moment_of(text)
+    if moment is None:
+        raise JobError("clip_not_possible", f"The bound {text!r} is no day and no moment.", place="plan")
+    if pa.types.is_timestamp(data_type):
+        return moment if data_type.tz is not None else moment.replace(tzinfo=None)
+    return moment.date() + timedelta(days=int(is_lower and moment.time() != time.min))
+
+
 def _json_of(bound: Any) -> Any:
+    if isinstance(bound, date):
+        return bound.isoformat()
     if not isinstance(bound, Decimal):
         return bound
     return int(bound) if bound == bound.to_integral_value() else float(bound)
@@ -202,6 +228,8 @@ def _json_of(bound: Any) -> Any:
 def _impute(number: int, step: Step, rows: Rows | None, path: Path, data_type: pa.DataType, part: Part) -> Edit:
     pinned, value, count = with_value(step, path, data_type, part)
     words = words_of_imputation(pinned, count)
+    if pa.types.is_decimal(data_type) and step.get("method", "median") in ("median", "mean") and count is not None:
+        words += f", rounded to {data_type.scale} digits after the point (half to even)"
     shown = pc.cast(value, pa.string()).as_py()
     reason, what = f"Filled in with {words}.", f"filled in with {shown}, {words}"
     return Edit(number, pinned, rows, reason, what, value=value)

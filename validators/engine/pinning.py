@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from validators.engine.plans import Z_SCORES, Step, column_of
 from validators.engine.suites import BOUNDS_FACTORS
 from workers.datasets.canonical import is_tensor, missing_rows
-from workers.datasets.reading import read_batches
+from workers.datasets.reading import read_batches, shape_of
 from workers.protocol import JobError
 
 Floats = NDArray[np.float64]
@@ -62,7 +62,8 @@ def with_bounds(step: Step, path: Path, data_type: pa.DataType, part: Part) -> S
     if is_z_score and not np.isfinite(values).all():
         # Great Expectations takes the mean of infinities as it is, and then no value has a z-score.
         return step
-    values = values[np.isfinite(values)]
+    if not np.isfinite(values).all():
+        values = values[np.isfinite(values)]
     if not len(values) and is_z_score:
         return step
     if not len(values):
@@ -97,24 +98,30 @@ def _description(step: Step) -> dict[str, Any] | None:
 
 
 def _bounds(values: Floats, description: dict[str, Any]) -> tuple[float | None, float | None]:
+    """Return the bounds of some numbers, whose order and values are lost by it: they may be many."""
     with np.errstate(over="ignore", invalid="ignore"):
         if description["method"] == "quantiles":
             shares = [description.get(key) for key in ("lower", "upper")]
-            lower, upper = (None if share is None else float(np.quantile(values, share)) for share in shares)
+            lower, upper = (
+                None if share is None else float(np.quantile(values, share, overwrite_input=True)) for share in shares
+            )
             return lower, upper
         factor = description.get("factor", BOUNDS_FACTORS[description["method"]])
         if description["method"] == "iqr":
-            low, high = (float(bound) for bound in np.quantile(values, (0.25, 0.75)))
+            low, high = (float(bound) for bound in np.quantile(values, (0.25, 0.75), overwrite_input=True))
             return low - factor * (high - low), high + factor * (high - low)
         if description["method"] == "mad":
-            middle = float(np.median(values))
-            spread = _MAD_SCALE * float(np.median(np.abs(values - middle)))
+            lowest, highest = float(values.min()), float(values.max())
+            middle = float(np.median(values, overwrite_input=True))
+            np.abs(np.subtract(values, middle, out=values), out=values)
+            spread = _MAD_SCALE * float(np.median(values, overwrite_input=True))
         else:
+            lowest, highest = float(values.min()), float(values.max())
             middle = float(np.mean(values))
             spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     if spread == 0:
         # Without a spread no value is far away; the bounds hold every one.
-        return (None, None) if description.get("upper_only") is not None else (float(values.min()), float(values.max()))
+        return (None, None) if description.get("upper_only") is not None else (lowest, highest)
     lower = None if description.get("upper_only") else middle - factor * spread
     return lower, middle + factor * spread
 
@@ -190,13 +197,18 @@ def _most_frequent(path: Path, name: str, part: Part) -> tuple[pa.Scalar | None,
 
 def numbers(path: Path, name: str, part: Part) -> Floats:
     """Return the numbers of one column that are not missing, as floats."""
-    parts, start = [], 0
+    # Filled in place: parts that are put together in the end are in memory twice.
+    values, count, start = np.empty(shape_of(path)[1]), 0, 0
     for batch in read_batches(path, columns=[name]):
         array = part(batch.column(0), start)
         start += batch.num_rows
         present = array.filter(pa.array(~missing_rows(array)))
-        parts.append(np.asarray(present.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)))
-    return np.concatenate(parts) if parts else np.empty(0)
+        if pa.types.is_decimal(present.type):
+            # By way of the digits, since Arrow's own cast is off by the last bit in one of ten.
+            present = present.cast(pa.string())
+        values[count : count + len(present)] = present.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        count += len(present)
+    return values[:count]
 
 
 def scalar_of(value: Any, data_type: pa.DataType, name: str) -> pa.Scalar:

@@ -19,10 +19,10 @@ it can be run again with the same result. The standard library is enough here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from validators.engine.stated_bounds import place_of, problems_of_stated
 from validators.engine.suites import (
     BOUNDS_FACTORS,
     DEFAULT_ACTION,
@@ -30,7 +30,6 @@ from validators.engine.suites import (
     Problem,
     problems_of_action,
     problems_of_bounds,
-    problems_of_numbers,
     with_ids,
 )
 
@@ -180,7 +179,7 @@ def _problems_without_rule(step: Mapping[str, Any], action: Any) -> Iterator[str
         if not isinstance(step.get("column"), str):
             yield f"`{action}` by `bounds` needs a `column`."
         yield from problems_of_bounds(step["bounds"])
-        yield from problems_of_numbers(step.get("lower"), step.get("upper"))
+        yield from problems_of_stated(step.get("lower"), step.get("upper"))
         yield from problems_of_action(step, "expect_column_values_to_be_between", {})
     elif action in _PHASES:
         yield f"`{action}` needs a `rule` that says which rows, or a `column` with `bounds`."
@@ -197,20 +196,25 @@ def _problems_of_key(columns: Any) -> Iterator[str]:
 
 def _contradictions(plan: Sequence[Step]) -> Iterator[Problem]:
     """Find clips of one column that leave no value to clip to."""
-    within: dict[str, tuple[float, float]] = {}
+    within: dict[str, tuple[list[Any], list[Any]]] = {}
     for index, step in enumerate(plan):
         if step["action"] != "clip":
             continue
         name = column_of(step)
-        lowest, highest = within.get(name, (-math.inf, math.inf))
-        lower = max(lowest, step["lower"]) if _has(step, "lower") else lowest
-        upper = min(highest, step["upper"]) if _has(step, "upper") else highest
-        if lower > upper:
+        lowers, uppers = within.setdefault(name, ([], []))
+        for bounds, key in ((lowers, "lower"), (uppers, "upper")):
+            bounds += [step[key]] if _has(step, key) else []
+        if len({isinstance(bound, str) for bound in (*lowers, *uppers)}) > 1:
+            yield Problem(f"plan[{index}]", f"The column {name!r} is clipped to numbers and to moments.")
+            return
+        if not lowers or not uppers:
+            continue
+        lower, upper = max(lowers, key=place_of), min(uppers, key=place_of)
+        if place_of(lower) > place_of(upper):
             detail = (
                 f"The column {name!r} is clipped to at least {lower} and to at most {upper}; no value is within both."
             )
             yield Problem(f"plan[{index}]", detail)
-        within[name] = (lower, upper)
 
 
 def _has(step: Mapping[str, Any], key: str) -> bool:

@@ -27,6 +27,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from validators.engine.stated_bounds import is_number, problems_of_stated
+
 SEVERITIES = ("critical", "warning", "info")
 DEFAULT_SEVERITY = "critical"
 ACTIONS = ("fail", "quarantine", "drop", "dedupe", "clip", "impute", "flag")
@@ -172,11 +174,11 @@ def problems_of_bounds(bounds: Any) -> Iterator[str]:
         yield f"`bounds` of the method {bounds['method']} has no key {key!r}; known are {', '.join(sorted(keys))}."
     if bounds["method"] != "quantiles":
         factor = bounds.get("factor", 1)
-        if not (_is_number(factor) and factor > 0):
+        if not (is_number(factor) and factor > 0):
             yield "`factor` of `bounds` is a number above 0."
         return
     shares = [bounds[key] for key in ("lower", "upper") if bounds.get(key) is not None]
-    if not shares or not all(_is_number(share) and 0 <= share <= 1 for share in shares) or shares != sorted(shares):
+    if not shares or not all(is_number(share) and 0 <= share <= 1 for share in shares) or shares != sorted(shares):
         yield "`lower` and `upper` of `bounds` are shares from 0 to 1 in this order; one of them may be left out."
 
 
@@ -188,22 +190,14 @@ def _problems_of_clip(step: Mapping[str, Any], kind: str, kwargs: Mapping[str, A
         yield from problems_of_bounds(step["bounds"])
     elif all(bound is None for bound in bounds):
         yield "`clip` needs `lower` or `upper`, or `bounds` that say how they are taken from the data."
-    yield from problems_of_numbers(*bounds)
-
-
-def problems_of_numbers(lower: Any, upper: Any) -> Iterator[str]:
-    """Say what is wrong with two bounds, either of which may be missing."""
-    if not all(bound is None or _is_number(bound) for bound in (lower, upper)):
-        yield "`lower` and `upper` are numbers, and finite."
-    elif None not in (lower, upper) and lower > upper:
-        yield f"`lower` ({lower}) is above `upper` ({upper})."
+    yield from problems_of_stated(*bounds)
 
 
 def _problems_of_limits(step: Mapping[str, Any]) -> Iterator[str]:
     fraction = step.get("max_fraction")
     if fraction is not None and step.get("action") == "fail":
         yield "`fail` takes no `max_fraction`; `mostly` of its rule says for which share of the values it has to hold."
-    elif fraction is not None and not (_is_number(fraction) and 0 < fraction <= 1):
+    elif fraction is not None and not (is_number(fraction) and 0 < fraction <= 1):
         yield "`max_fraction` is a number above 0 and at most 1."
     priority = step.get("priority", 0)
     if not isinstance(priority, int) or isinstance(priority, bool):
@@ -244,16 +238,6 @@ def _problems_of_clean(clean: Any, kind: str, kwargs: Mapping[str, Any], place: 
             yield Problem(place, f"`clean` has no key {key!r}; known are {', '.join(sorted(_CLEAN_KEYS))}.")
     for sentence in problems_of_action(clean, kind, kwargs):
         yield Problem(place, sentence[0].upper() + sentence[1:])
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        # A whole number of more than 308 digits.
-        return False
 
 
 def _is_finite(value: Any) -> bool:

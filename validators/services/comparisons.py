@@ -33,6 +33,9 @@ def request_comparison(*, before: DatasetVersion, after: DatasetVersion, by: Use
         "before": ("before.parquet", dataset_input(before)[1]),
         "after": ("after.parquet", dataset_input(after)[1]),
     }
+    for side, version in (("before", before), ("after", after)):
+        if version.tree is not None:
+            inputs[f"{side}_tree"] = (f"{side}-tree.json", version.tree)
     with transaction.atomic():
         job = jobs.submit(
             kind="comparison",

@@ -18,13 +18,14 @@ from governance import permissions
 from governance.exceptions import InvalidInput
 from governance.models import DatasetVersion
 from governance.permissions import Action
-from governance.presentation.numbers import is_number, number, share
+from governance.presentation.numbers import is_number, share
 from governance.presentation.small import compared_histograms
 from governance.views.jobs import progress_context
 from governance.views.page import find, verb
 from validators.cleaned_rows import Lines, changed_cells, removed_rows
 from validators.models import Cleaning, Restoration, Validation
 from validators.services import cleanings, restorations
+from validators.views.columns import figure
 
 LINES_ON_PAGE = 20
 #: Columns that are drawn before the others are left to the pages of both versions.
@@ -198,7 +199,7 @@ def _column(
 def _figure(*values: Any) -> str:
     """Write the first value that is there."""
     value = next((value for value in values if value is not None), None)
-    return "" if value is None else number(value) if is_number(value) else str(value)
+    return figure(value)
 
 
 def _removed(cleaning: Cleaning, request: HttpRequest, step: int | None) -> Part:

@@ -46,11 +46,11 @@ class ColumnRow:
 
     @property
     def lowest(self) -> str:
-        return _figure(self.profile.get("lowest"))
+        return figure(self.profile.get("lowest"))
 
     @property
     def highest(self) -> str:
-        return _figure(self.profile.get("highest"))
+        return figure(self.profile.get("highest"))
 
 
 def section(version: DatasetVersion, request: HttpRequest) -> dict[str, Any]:
@@ -133,11 +133,11 @@ def facts_of(
         ("median", "median"), ("mean", "mean"), ("highest", "highest"), ("most_frequent", "most frequent"),
     ):  # fmt: skip
         if key in profile and profile[key] is not None:
-            facts.append((words, _figure(profile[key]), _figure((before or {}).get(key))))
+            facts.append((words, figure(profile[key]), figure((before or {}).get(key))))
     earlier = {entry["share"]: entry["value"] for entry in (before or {}).get("quantiles") or []}
     for entry in profile.get("quantiles") or []:
         words = f"{share(entry['share'])} lie at or below"
-        facts.append((words, _figure(entry["value"]), _figure(earlier.get(entry["share"]))))
+        facts.append((words, figure(entry["value"]), figure(earlier.get(entry["share"]))))
     if row_count is not None:
         facts.insert(0, ("rows", number(row_count), ""))
     return facts
@@ -209,10 +209,11 @@ def _middle(profile: Mapping[str, Any], row_count: int | None) -> str:
     if frequent is None:
         return f"mean {number(profile['mean'])}" if is_number(profile.get("mean")) else ""
     part = profile.get("most_frequent_share")
-    return f"{_figure(frequent)}, {share(part)}" if is_number(part) else _figure(frequent)
+    return f"{figure(frequent)}, {share(part)}" if is_number(part) else figure(frequent)
 
 
-def _figure(value: Any) -> str:
+def figure(value: Any) -> str:
+    """Write a value of a profile; a day, which a profile keeps as its midnight, as a day."""
     if value is None:
         return ""
     if is_number(value):

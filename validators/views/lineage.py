@@ -13,7 +13,7 @@ from django.urls import reverse
 from governance.models import DatasetVersion, ModelVersion
 from governance.presentation.numbers import day, plural
 from validators.lineage import datasets_behind
-from validators.models import Cleaning, Split, Validation
+from validators.models import Cleaning, Restoration, Split, Validation
 
 #: More data sets than this are drawn as the first, the last two, and how many lie between.
 MOST_DATASETS = 3
@@ -118,6 +118,9 @@ def _acts(ids: Sequence[int]) -> dict[int | None, Act]:
     for cleaning in Cleaning.objects.filter(cleaned_to__in=ids):
         left = int(cleaning.report.get("rows_quarantined", 0))
         acts[cleaning.cleaned_to_id] = Act(f"cleaning {cleaning.pk}", f"{plural(left, 'row')} out")
+    for restoration in Restoration.objects.filter(restored_to__in=ids):
+        back = f"{plural(len(restoration.rows), 'row')} back"
+        acts[restoration.restored_to_id] = Act(f"restoration {restoration.pk}", back)
     for split in Split.objects.filter(split_to__in=ids):
         parts = [f"{entry['rows']:,} {entry['part']}" for entry in split.report.get("parts", [])]
         acts[split.split_to_id] = Act(f"split {split.pk}", ", ".join(parts))

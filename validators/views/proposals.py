@@ -99,12 +99,22 @@ def version_suggest(request: HttpRequest, *, name: str, number: int) -> HttpResp
 
 @page
 def proposal(request: HttpRequest, *, pk: int) -> HttpResponse:
-    """Show what is suggested, a column after the other; of many columns, the one that the address names."""
+    """Show what is suggested, a column after the other; of many columns, the one that the address names.
+
+    ``?severity=`` leaves the rules of one severity, and the columns that have some.
+    """
     found = _proposal(pk)
     columns = columns_of(found)
     few = len(columns) <= MOST_OPEN_COLUMNS
     chosen = request.GET.get("column", "")
     opened = range(len(columns)) if few else [int(chosen)] if chosen.isdecimal() and int(chosen) < len(columns) else [0]
+    severity = request.GET.get("severity", "")
+    severity = severity if severity in SEVERITIES else ""
+    shown = [
+        (place, name, [entry for entry in suggestions if severity in ("", _severity_of(found, entry))])
+        for place, (name, suggestions) in enumerate(columns)
+    ]
+    every = [_severity_of(found, entry) for entry in found.suggestions]
     return draw(
         request,
         "validators/proposal.html",
@@ -112,9 +122,13 @@ def proposal(request: HttpRequest, *, pk: int) -> HttpResponse:
             "proposal": found,
             "version": found.dataset,
             "groups": [
-                group_of(found, place, *columns[place], is_open=place in opened) for place in range(len(columns))
+                group_of(found, place, name, suggestions, is_open=place in opened)
+                for place, name, suggestions in shown
+                if suggestions
             ],
             "opened": set(opened),
+            "severity": severity,
+            "by_severity": [(word, every.count(word)) for word in SEVERITIES if word in every],
             "few": few,
             "severities": SEVERITIES,
             "tally": _tally(found),
@@ -136,10 +150,13 @@ def proposal_decide(request: HttpRequest, *, pk: int) -> HttpResponse:
     if not place.isdecimal() or int(place) >= len(columns):
         raise InvalidInput("The form names no column of this proposal.")
     name, suggestions = columns[int(place)]
-    decisions = [_decision_in(request.POST, suggestion) for suggestion in suggestions]
+    # A page that leaves some rules out names those that it shows: what was not there was not unticked.
+    shown = request.POST.getlist("shown") or [suggestion["id"] for suggestion in suggestions]
+    decisions = [_decision_in(request.POST, suggestion) for suggestion in suggestions if suggestion["id"] in shown]
     proposals.decide_on_suggestions(proposal=found, decisions=decisions, by=cast(User, request.user))
     messages.success(request, f"What you decided on {name or _TABLE} is kept.")
-    return redirect(f"{reverse('proposal', args=[pk])}?column={place}#column-{place}")
+    filtered = f"&severity={request.POST['severity']}" if request.POST.get("severity") in SEVERITIES else ""
+    return redirect(f"{reverse('proposal', args=[pk])}?column={place}{filtered}#column-{place}")
 
 
 @verb
@@ -166,7 +183,7 @@ def group_of(
     """Return one column's group; its rules are put into words only where they are shown."""
     decisions = [found.decision_on(suggestion["id"]) for suggestion in suggestions]
     severities = [
-        decision.get("severity", suggestion["severity"])
+        _severity_of(found, suggestion)
         for suggestion, decision in zip(suggestions, decisions, strict=True)
         if decision["decision"] != "drop"
     ]
@@ -185,6 +202,11 @@ def group_of(
         if is_open
         else [],
     )
+
+
+def _severity_of(found: SuiteProposal, suggestion: Mapping[str, Any]) -> str:
+    """Return the severity that a rule would be accepted with."""
+    return str(found.decision_on(suggestion["id"]).get("severity", suggestion["severity"]))
 
 
 def _rule(suggestion: Mapping[str, Any], decision: Mapping[str, Any], profile: Mapping[str, Any]) -> RuleRow:

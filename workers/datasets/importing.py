@@ -37,7 +37,7 @@ def run(context: JobContext) -> dict[str, Any]:
         filename=context.parameters["filename"],
         stated_columns=frozenset() if stated is None else frozenset({*stated.columns, *renewed}),
         image_shape=_image_shape(stated),
-        progress=lambda done, total: context.progress(done, total, "rows", "reading the files"),
+        progress=context.progress,
     )
     upload = upload.without(renewed) if upload.known is None else upload
     schema = completed(stated, upload.known)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from workers.datasets.schema import Schema
 
-#: Is told how many files of an archive are read: ``progress(done, total)``.
+#: Is told how much of a file is read before its rows come, in files or in bytes: ``progress(done, total)``.
 Progress = Callable[[int, int], None]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +141,102 @@ def test_bounds_beyond_all_integers_change_nothing(tmp_path: Path) -> None:
 )
 def test_a_plan_that_contradicts_itself_is_told(plan: list[dict[str, Any]], says: str) -> None:
     assert says in check_plan(plan)[0].detail
+
+
+DAYS = pa.array([date(2019, 12, 30), date(2020, 1, 1), None, date(2020, 6, 1), date(2021, 1, 1)])
+MOMENTS = DAYS.cast(pa.timestamp("us"))
+CLIPPED = [
+    (DAYS, {"lower": "2020-01-01"}, [1, 1, None, 3, 4], ["2020-01-01", None]),
+    (DAYS, {"upper": "2020-06-01"}, [0, 1, None, 3, 3], [None, "2020-06-01"]),
+    # Within a bound in the middle of a day lies the next day, or the one before.
+    (
+        DAYS,
+        {"lower": "2019-12-31T12:00:00", "upper": "2020-06-01T12:00"},
+        [1, 1, None, 3, 3],
+        ["2020-01-01", "2020-06-01"],
+    ),
+    (MOMENTS, {"lower": "2020-01-01"}, [1, 1, None, 3, 4], ["2020-01-01T00:00:00", None]),
+    (
+        MOMENTS.cast(pa.timestamp("us", "UTC")),
+        {"lower": "2020-01-01T01:00:00+01:00", "upper": "2020-06-01"},
+        [1, 1, None, 3, 3],
+        ["2020-01-01T00:00:00+00:00", "2020-06-01T00:00:00+00:00"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "bounds", "places", "pinned"), CLIPPED, ids=[str(n) for n in range(len(CLIPPED))])
+def test_days_and_moments_are_clipped_and_stay_what_they_are(
+    tmp_path: Path, values: pa.Array, bounds: dict[str, str], places: list[int | None], pinned: list[str | None]
+) -> None:
+    table = pa.table({"at": values, "x": range(5)})
+    first = Cleaned(tmp_path, table, plan=[{"action": "clip", "column": "at", **bounds}])
+    assert first.clean["at"].to_pylist() == [None if place is None else values[place].as_py() for place in places]
+    assert first.clean.schema.field("at").type == values.type
+    step = first.value["plan"][0]
+    assert [step["lower"], step["upper"]] == pinned
+    assert len(first.changes) == sum(place not in (None, number) for number, place in enumerate(places))
+    again = Cleaned(tmp_path, table, plan=first.value["plan"])
+    assert again.value["content_digest"] == first.value["content_digest"]
+
+
+def test_a_rule_about_days_clips_to_its_bounds(tmp_path: Path) -> None:
+    rule = expectation(
+        "column_values_to_be_between",
+        column="at",
+        min_value="2020-01-01",
+        max_value="2020-06-01",
+        clean={"action": "clip"},
+    )
+    result = Cleaned(tmp_path, pa.table({"at": DAYS}), rule)
+    assert result.clean["at"].to_pylist() == [DAYS[place].as_py() for place in (1, 1, 2, 3, 3)]
+    assert result.report["steps"][0]["holds"] is True
+    assert result.changes["reason"].to_pylist() == ["Clipped to at least 2020-01-01 and at most 2020-06-01."] * 2
+
+
+@pytest.mark.parametrize(
+    ("column", "bounds", "sentence"),
+    [
+        ("at", {"lower": 3}, "it is clipped to days or moments, such as 2020-01-31, not to 3"),
+        ("n", {"upper": "2020-01-01"}, "it is clipped to numbers, not to '2020-01-01'"),
+        ("word", {"upper": "2020-01-01"}, "holds no numbers and no moments"),
+        ("at", {"lower": "2020-01-01T12:00", "upper": "2020-01-01T13:00"}, "No value of the type date32"),
+    ],
+)
+def test_a_clip_to_what_a_column_does_not_hold_is_refused(
+    tmp_path: Path, column: str, bounds: dict[str, Any], sentence: str
+) -> None:
+    table = pa.table({"at": DAYS, "n": range(5), "word": list("abcde")})
+    with pytest.raises(JobError, match=sentence) as refused:
+        Cleaned(tmp_path, table, plan=[{"action": "clip", "column": column, **bounds}])
+    assert refused.value.code == "clip_not_possible"
+
+
+@pytest.mark.parametrize(
+    ("clips", "sentence"),
+    [
+        ([{"lower": "soon"}], "numbers, and finite, or days or moments"),
+        ([{"lower": "2020-01-01", "upper": 3}], "both numbers, or both days or moments"),
+        ([{"lower": "2020-01-02", "upper": "2020-01-01"}], r"`lower` \(2020-01-02\) is above `upper`"),
+        ([{"lower": "2020-01-02"}, {"upper": "2020-01-01"}], "no value is within both"),
+        ([{"lower": "2020-01-02"}, {"upper": 5}], "is clipped to numbers and to moments"),
+    ],
+)
+def test_bounds_that_no_clip_can_have_are_told_before_it_runs(clips: list[dict[str, Any]], sentence: str) -> None:
+    problems = check_plan([{"action": "clip", "column": "at", **clip} for clip in clips])
+    assert len(problems) == 1
+    assert re.search(sentence, problems[0].detail)
+
+
+@pytest.mark.parametrize(("method", "expected"), [("median", "0.14"), ("mean", "0.13")])
+def test_a_statistic_of_decimals_is_rounded_to_their_scale_and_says_so(
+    tmp_path: Path, method: str, expected: str
+) -> None:
+    price = pa.array([Decimal("0.07"), Decimal("0.13"), Decimal("0.14"), Decimal("0.18"), None], pa.decimal128(38, 2))
+    result = Cleaned(
+        tmp_path, pa.table({"price": price}), plan=[{"action": "impute", "column": "price", "method": method}]
+    )
+    # The median is 0.135, which rounds to the even 0.14; the mean is 0.13.
+    assert result.clean["price"][4].as_py() == Decimal(expected)
+    assert result.clean.schema.field("price").type == price.type
+    assert "rounded to 2 digits after the point (half to even)" in result.changes["reason"][0].as_py()

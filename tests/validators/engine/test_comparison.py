@@ -21,6 +21,7 @@ from validators.engine import comparison
 from validators.engine.distances import kolmogorov_smirnov
 from workers.datasets.arrays import write_table
 from workers.datasets.canonical import digest_tree, tensor_array
+from workers.protocol import JobError
 
 NAME = 'a "quoted"\nname; DROP TABLE pairs --'
 
@@ -194,3 +195,35 @@ def test_the_differences_are_those_that_a_naive_comparison_finds(tmp_path_factor
     assert changed == {key: (one[key], other[key]) for key in one.keys() & other.keys() if one[key] != other[key]}
     by_content, _ = compare(base, *[table.select(["x"]) for table in rows], key=None)
     assert by_content["rows"]["same"] == (Counter(one.values()) & Counter(other.values())).total()
+
+
+def test_the_digest_trees_that_are_kept_are_used_and_not_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = people([1, 2, 3], x=[1.0, 2.0, 3.0]), people([1, 2, 3], x=[1.0, 2.0, 4.0])
+    inputs = {}
+    for side, table in (("before", before), ("after", after)):
+        write_table(table, tmp_path / f"{side}.parquet")
+        (tmp_path / f"{side}.json").write_text(json.dumps(digest_tree(table)))
+        inputs |= {side: tmp_path / f"{side}.parquet", f"{side}_tree": tmp_path / f"{side}.json"}
+    schemas = {f"{side}_schema": schema_of(before) for side in ("before", "after")}
+    anew = comparison.run(
+        job(
+            tmp_path / "anew",
+            kind="comparison",
+            inputs={side: inputs[side] for side in ("before", "after")},
+            parameters=schemas,
+        )
+    )
+
+    def never(path: Path) -> None:
+        raise AssertionError(f"{path} was digested although its tree is kept")
+
+    monkeypatch.setattr(comparison, "tree_of", never)
+    kept = comparison.run(job(tmp_path / "kept", kind="comparison", inputs=inputs, parameters=schemas))
+    assert kept["places"] == anew["places"] == [{"column": "x", "chunk": 0}]
+
+    (tmp_path / "after.json").write_text("{")
+    with pytest.raises(JobError, match="digest tree of the version after cannot be read") as refused:
+        comparison.run(job(tmp_path / "damaged", kind="comparison", inputs=inputs, parameters=schemas))
+    assert refused.value.code == "tree_damaged"

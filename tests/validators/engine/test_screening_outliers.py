@@ -14,6 +14,7 @@ from tests.validators.planted import Planted, as_arrow
 from tests.validators.screenings import screen
 from validators.engine.screening import planning
 from validators.engine.screening.mahalanobis import benjamini_hochberg
+from validators.engine.screening.univariate import threshold_for
 
 
 def numbers(*more: float, count: int = 101) -> Planted:
@@ -42,6 +43,30 @@ def test_bounds_by_the_median_are_those_of_the_modified_z_score(tmp_path: Path) 
     (bound,) = found["mad"]["bounds"]
     assert 0.6745 * (bound["upper"] - np.median(values)) / deviation == pytest.approx(3.5)
     assert found.rows_of("mad") == {101}
+
+
+def test_two_hundred_clean_columns_name_no_more_rows_than_one(tmp_path: Path) -> None:
+    """At 3.5 in each column, 9 % of these rows would have a value outside; over all columns it is to be 0.05 %."""
+    rows, faulty = 2_000, np.arange(0, 2_000, 100)
+    values = np.random.default_rng(8).normal(size=(rows, 200))
+    clean = Planted({f"x{place}": values[:, place] for place in range(200)}, {})
+    planted = values.copy()
+    planted[faulty, np.arange(len(faulty))] = 9.0
+
+    on_clean = screen(tmp_path / "clean", clean, ["mad"])
+    on_planted = screen(
+        tmp_path / "planted", Planted({f"x{place}": planted[:, place] for place in range(200)}, {}), ["mad"]
+    )
+
+    assert len(on_clean.rows_of("mad")) <= 4, "1 is expected; 5 or more come with a chance of 0.3 %"
+    assert on_planted.rows_of("mad") == {*faulty.tolist(), *on_clean.rows_of("mad")}
+    assert "For 200 columns the threshold is 4.72" in on_clean["mad"]["sentence"]
+    assert on_clean["mad"]["detail"]["reach"] == pytest.approx(4.7228 / 0.6745, rel=1e-4)
+
+
+@pytest.mark.parametrize(("count", "threshold"), [(1, 3.5), (20, 4.231), (200, 4.7228), (1, 60.0), (1_000, 60.0)])
+def test_a_threshold_grows_with_the_columns_and_stays_finite(count: int, threshold: float) -> None:
+    assert threshold_for(60.0 if threshold == 60 else 3.5, count) == pytest.approx(threshold, rel=1e-4)
 
 
 @pytest.mark.parametrize("detector", ["iqr", "mad"])

@@ -50,6 +50,34 @@ def test_a_tail_is_continued_and_a_usual_range_asks_for_a_share(tmp_path: Path) 
     assert abs(usual["kwargs"]["max_value"] - usual["evidence"]["highest"]) < 1
 
 
+def test_a_tail_so_heavy_that_its_range_says_nothing_gets_none(tmp_path: Path) -> None:
+    rng = np.random.default_rng(12)
+    columns = {
+        "both": rng.standard_cauchy(ROWS),
+        "above": rng.pareto(1, ROWS),
+        "whole": (rng.pareto(0.7, ROWS) * 10).astype(np.int64),
+        "light": rng.normal(size=ROWS),
+    }
+
+    found = suggestions_for(tmp_path, columns)
+
+    ranges = {name: of_kind(found, "column_values_to_be_between", name) for name in columns}
+    for name, seen in columns.items():
+        usual = next(entry for entry in ranges[name] if "mostly" in entry["kwargs"])
+        assert ("the tail is so heavy" in usual["why"]) == (name != "light")
+        assert usual["kwargs"]["max_value"] - usual["kwargs"]["min_value"] < 1.1 * float(seen.max() - seen.min())
+    for_every_value = {
+        name: next((entry["kwargs"] for entry in entries if "mostly" not in entry["kwargs"]), None)
+        for name, entries in ranges.items()
+    }
+    assert for_every_value["both"] is None
+    assert for_every_value["above"] == {"column": "above", "min_value": 0}
+    assert for_every_value["whole"] == {"column": "whole", "min_value": 0}
+    assert {"min_value", "max_value"} <= for_every_value["light"].keys()
+    (above,) = (entry for entry in ranges["above"] if "mostly" not in entry["kwargs"])
+    assert above["why"].endswith("; below, the source ends there.")
+
+
 def test_a_source_that_ends_at_zero_never_goes_below(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
 

@@ -196,3 +196,15 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         peaks.append(peak_bytes(path, tmp_path / f"work-{rows}"))
     table_bytes = 1_600_000 * 8 * 8
     assert peaks[1] - peaks[0] < table_bytes / 2
+
+
+def test_a_strict_reader_of_quotes_tells_how_far_it_is(tmp_path: Path) -> None:
+    (tmp_path / "upload.csv").write_text("name,x\n" + '"a, b",1\n' * 50_000)
+    told: list[tuple[float, float, str, str]] = []
+
+    open_upload(tmp_path / "upload.csv", filename="upload.csv", progress=lambda *words: told.append(words))
+
+    size = (tmp_path / "upload.csv").stat().st_size
+    assert len(told) == 2, "every 20,000 lines"
+    assert {(total, unit, message) for _, total, unit, message in told} == {(size, "bytes", "checking the quotes")}
+    assert 0 < told[0][0] < told[1][0] < size

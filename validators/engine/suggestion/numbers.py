@@ -33,6 +33,10 @@ _NATURAL_TOPS = (1.0, 100.0)
 #: All positive, and the upper side so long that a symmetric lower one would have crossed zero.
 _SKEWED = 2.5
 _INT64 = 2**63
+#: A tail that is continued this many times further than all values lie apart rules out nothing that anybody would send.
+#: Measured on 20,000 rows: normal, exponential and gamma columns stay below 25, Student's t with 3 degrees below 120;
+#: of Cauchy and Pareto (1.5 and less) columns it is thousands to millions.
+WIDEST_REACH = 100.0
 
 
 def rules(table: TableProfile, column: ColumnProfile, *, is_list: bool) -> Iterator[Candidate]:
@@ -47,21 +51,34 @@ def _ranges(table: TableProfile, column: ColumnProfile) -> Iterator[Candidate]:
         return
     low, high = _ends(table, column)
     seen_low, seen_high = column.lowest[0], column.highest[0]
+    seen = f"Seen {_shown(seen_low)} to {_shown(seen_high)}; "
     evidence = {"rows": column.fit_present, "lowest": _plain(column, seen_low), "highest": _plain(column, seen_high)}
+    why_not = ""
     if column.infinite == 0 and low is not None and high is not None:
-        bounds = _between(column, low.bound, high.bound, rounded=not (low.is_natural and high.is_natural))
-        why = f"Seen {_shown(seen_low)} to {_shown(seen_high)}; {_reason_of_ends(low, high)}"
-        yield _candidate(column, bounds, why, evidence | {"natural": [low.is_natural, high.is_natural]})
-        if low.is_natural and high.is_natural:
-            return
+        kept_low, kept_high = _kept(low, seen_low, seen_low, seen_high), _kept(high, seen_high, seen_low, seen_high)
+        why_not = _reason_of_dropped(low if kept_low is None else None, high if kept_high is None else None)
+        if kept_low is not None or kept_high is not None:
+            is_natural = [end is not None and end.is_natural for end in (kept_low, kept_high)]
+            bounds = _between(column, kept_low, kept_high, rounded=not all(is_natural))
+            yield _candidate(
+                column, bounds, seen + _reason_of_ends(kept_low, kept_high), evidence | {"natural": is_natural}
+            )
+            if all(is_natural):
+                return
     within = column.fit_present - min(column.infinite, column.fit_present)
     mostly = mostly_of(within, column.fit_present, table.deviations)
     if mostly >= 0.5:
-        bounds = _between(column, seen_low, seen_high, rounded=True)
+        bounds = _between(column, End(seen_low, False), End(seen_high, False), rounded=True)
         why = f"None of {column.fit_present:,} values is outside; a next sample of the source stays within that share."
         if column.infinite:
             why = f"{column.infinite:,} values are infinite; no other lies outside."
-        yield _candidate(column, {**bounds, "mostly": mostly}, why, evidence | {"wilson_lower": mostly})
+        yield _candidate(column, {**bounds, "mostly": mostly}, why + why_not, evidence | {"wilson_lower": mostly})
+
+
+def _kept(end: End, seen: float, lowest: float, highest: float) -> End | None:
+    """Return an end that says something: where the source ends, or not too far beyond what was seen."""
+    reach = abs(float(end.bound) - float(seen))
+    return end if end.is_natural or reach <= WIDEST_REACH * (float(highest) - float(lowest)) else None
 
 
 def _ends(table: TableProfile, column: ColumnProfile) -> tuple[End | None, End | None]:
@@ -76,7 +93,10 @@ def _ends(table: TableProfile, column: ColumnProfile) -> tuple[End | None, End |
     return low, upper_end(highest, error, natural=tops[:1])
 
 
-def _between(column: ColumnProfile, low: float, high: float, *, rounded: bool) -> dict[str, Any]:
+def _between(column: ColumnProfile, lower: End | None, upper: End | None, *, rounded: bool) -> dict[str, Any]:
+    """Return the bounds of a range, either of which may be open, as the column can hold them."""
+    seen_low, seen_high = column.lowest[0], column.highest[0]
+    low, high = (seen_low if lower is None else lower.bound), (seen_high if upper is None else upper.bound)
     if rounded:
         natural_low, natural_high = (low == 0), (high in _NATURAL_TOPS)
         wide_low, wide_high = rounded_range(float(low), float(high))
@@ -89,11 +109,13 @@ def _between(column: ColumnProfile, low: float, high: float, *, rounded: bool) -
         high = high if float(high).is_integer() else round(high + step, digits)
     if column.kind == "integer":
         low, high = max(math.floor(low), -_INT64), min(math.ceil(high), _INT64 - 1)
-        low, high = min(low, column.lowest[0]), max(high, column.highest[0])
-    return {"min_value": low, "max_value": high}
+        low, high = min(low, seen_low), max(high, seen_high)
+    bounds = {"min_value": None if lower is None else low, "max_value": None if upper is None else high}
+    return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 def _candidate(column: ColumnProfile, bounds: dict[str, Any], why: str, evidence: dict[str, Any]) -> Candidate:
+    sides = {name: sign for name, sign in (("min_value", "<"), ("max_value", ">")) if name in bounds}
     return Candidate(
         "expect_column_values_to_be_between",
         {"column": column.name, **bounds},
@@ -103,20 +125,31 @@ def _candidate(column: ColumnProfile, bounds: dict[str, Any], why: str, evidence
         evidence,
         RowTest(
             f"NOT {column.missing_sql}",
-            f"({column.sql} < ? OR {column.sql} > ?)",
-            [bounds["min_value"], bounds["max_value"]],
+            f"({' OR '.join(f'{column.sql} {sign} ?' for sign in sides.values())})",
+            [bounds[name] for name in sides],
         ),
     )
 
 
-def _reason_of_ends(low: End, high: End) -> str:
-    if low.is_natural and high.is_natural:
-        return "the source ends there."
-    if low.is_natural:
-        return "below it ends there, above the tail is continued to what one sample in many thousands reaches."
-    if high.is_natural:
-        return "above it ends there, below the tail is continued to what one sample in many thousands reaches."
-    return "both tails are continued to what one sample in many thousands reaches."
+def _reason_of_ends(low: End | None, high: End | None) -> str:
+    continued = "tail is continued to what one sample in many thousands reaches"
+    sides = [(side, end) for side, end in (("below", low), ("above", high)) if end is not None]
+    if all(end.is_natural for _, end in sides):
+        return "the source ends there." if len(sides) == 2 else f"{sides[0][0]}, the source ends there."
+    if len(sides) == 2 and not any(end.is_natural for _, end in sides):
+        return f"both {continued.replace('tail is', 'tails are')}."
+    return ", ".join(f"{side} {'it ends there' if end.is_natural else f'the {continued}'}" for side, end in sides) + "."
+
+
+def _reason_of_dropped(low: End | None, high: End | None) -> str:
+    """Say why a side has no bound that holds for every value."""
+    if low is None and high is None:
+        return ""
+    side = "Above" if low is None else "Below" if high is None else "On both sides"
+    return (
+        f" {side} no bound is suggested for every value: the tail is so heavy that a next sample may reach more than "
+        f"{WIDEST_REACH:g} times as far as all that was seen."
+    )
 
 
 def _middle(table: TableProfile, column: ColumnProfile) -> Iterator[Candidate]:

@@ -7,14 +7,14 @@ anything in a file, and what cannot be read whole and one way only is refused wi
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from workers.datasets.formats import archives, arrow_ipc, delimited, npz, parquet
-from workers.datasets.upload import Progress, Upload
+from workers.datasets.upload import Upload
 from workers.protocol import JobError
 
 __all__ = ["Upload", "kind_of", "open_upload"]
@@ -35,7 +35,11 @@ _STRANGERS = {
 }
 
 
-def _say_nothing(_done: int, _total: int) -> None:
+#: Told on the way, as ``JobContext.progress``: done, of how many, of what, and what is being done.
+Tell = Callable[[float, float, str, str], None]
+
+
+def _say_nothing(_done: float, _total: float, _unit: str, _message: str) -> None:
     """Tell nobody how far the reading is."""
 
 
@@ -45,7 +49,7 @@ def open_upload(
     filename: str,
     stated_columns: frozenset[str] = frozenset(),
     image_shape: tuple[int, ...] = (),
-    progress: Progress = _say_nothing,
+    progress: Tell = _say_nothing,
 ) -> Upload:
     """Open an upload.
 
@@ -54,7 +58,7 @@ def open_upload(
         filename: what it was called.
         stated_columns: the names that a schema gives, if there is one.
         image_shape: the shape that it gives to the images of an archive.
-        progress: is told how many files of an archive are read.
+        progress: is told how many files of an archive are read, and how much of a CSV with quotes is checked.
 
     Raises:
         JobError: with a code, a sentence and a place for everything that is wrong with the file; the passes over its
@@ -62,7 +66,12 @@ def open_upload(
     """
     kind = kind_of(path, filename=filename)
     if kind == "files":
-        upload = archives.open_upload(path, is_stated=bool(stated_columns), shape=image_shape, progress=progress)
+        upload = archives.open_upload(
+            path,
+            is_stated=bool(stated_columns),
+            shape=image_shape,
+            progress=lambda done, total: progress(done, total, "rows", "reading the files"),
+        )
     elif kind == "parquet":
         upload = parquet.open_upload(path)
     elif kind == "arrow":
@@ -70,7 +79,11 @@ def open_upload(
     elif kind == "npz":
         upload = npz.open_upload(path)
     else:
-        upload = delimited.open_upload(path, stated_columns=stated_columns)
+        upload = delimited.open_upload(
+            path,
+            stated_columns=stated_columns,
+            progress=lambda done, total: progress(done, total, "bytes", "checking the quotes"),
+        )
     if upload.row_count == 0:
         raise _no_rows(filename)
     return replace(upload, batches=lambda: _some_batches(upload, filename))

@@ -18,19 +18,24 @@ import pyarrow as pa
 import pyarrow.csv
 
 from workers.datasets.formats.limits import check_bytes, check_columns, check_names
-from workers.datasets.upload import Upload
+from workers.datasets.upload import Progress, Upload
 from workers.protocol import JobError
 
 _SEPARATORS = ",;\t|"
 _HEADER_BYTES = 4 * 1024**2
 #: What is read at once; no row is longer.
 _BLOCK_BYTES = 16 * 1024**2
+#: Lines of a file with quotes after which it is told how far the strict reader is.
+_LINES_BETWEEN = 20_000
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _FRACTION = re.compile(r"\s*[+-]?(\d*\.\d+|\d+[eE][+-]?\d+)\s*")
 
 
-def open_upload(path: Path, *, stated_columns: frozenset[str]) -> Upload:
+def open_upload(path: Path, *, stated_columns: frozenset[str], progress: Progress | None = None) -> Upload:
     """Check the file as a whole and read its header; the rows come as texts.
+
+    Args:
+        progress: is told how many bytes of a file with quotes the strict reader has read.
 
     Raises:
         JobError: codes ``unknown_encoding`` (byte offset), ``no_header``, ``empty_column_name``, ``duplicate_columns``,
@@ -40,7 +45,7 @@ def open_upload(path: Path, *, stated_columns: frozenset[str]) -> Upload:
     names, separator, header_bytes = _header(path)
     has_quotes = _check_encoding(path, header_bytes)
     _check_header(names, stated_columns)
-    row_count = _check_rows(path, separator, len(names)) if has_quotes else None
+    row_count = _check_rows(path, separator, len(names), progress) if has_quotes else None
     schema = pa.schema([(name, pa.string()) for name in names])
     return Upload("csv", schema, lambda: _batches(path, separator, names, row_count), row_count)
 
@@ -142,10 +147,10 @@ def _check_header(names: list[str], stated_columns: frozenset[str]) -> None:
     check_names(names)
 
 
-def _check_rows(path: Path, separator: str, width: int) -> int:
+def _check_rows(path: Path, separator: str, width: int, progress: Progress | None = None) -> int:
     """Read the file strictly, in order to name the line of what is wrong; return how many rows it has."""
     count = -1
-    for line, record in _records(path, separator):
+    for line, record in _records(path, separator, progress):
         if not record and width > 1:
             continue
         if len(record or [""]) != width:
@@ -159,11 +164,15 @@ def _check_rows(path: Path, separator: str, width: int) -> int:
     return count
 
 
-def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    with path.open("r", encoding="utf-8-sig", newline="") as stream:
+def _records(path: Path, separator: str, progress: Progress | None) -> Iterator[tuple[int, list[str]]]:
+    size, told_line = path.stat().st_size, 0
+    with path.open("rb") as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=separator, strict=True)
         while True:
             line = reader.line_num + 1
+            if progress is not None and line >= told_line + _LINES_BETWEEN:
+                progress(content.tell(), size)
+                told_line = line
             try:
                 record = next(reader)
             except StopIteration:
