@@ -63,6 +63,7 @@ class CoalitionScorer(ABC):
         self._model = model
         self._game = game
         self._memory_bytes = memory_bytes
+        self._are_all: bool | None = None
         self._row_scores: Scores | None = None
         self._background_scores: Scores | None = None
 
@@ -121,10 +122,10 @@ class CoalitionScorer(ABC):
             JobError: ``score_not_finite``.
         """
         unit = self._walks_of_a_batch(len(rows), ranks)
-        held = 7 * 8 * len(rows) * ranks.shape[1] * ranks.shape[2] * self._game.outputs.shape[1]
+        held = ranks.shape[1] * ranks.shape[2] * (7 * 8 * len(rows) * self._game.outputs.shape[1] + 4 * ranks.shape[2])
         together = unit * max(1, self._memory_bytes // (held * unit))
         for part in chunks(len(background_rows), together):
-            credits = self._walk(rows, ranks[part], background_rows[part], unit)
+            credits = self._walk(rows, ranks[part], background_rows[part])
             self._refuse_unless_finite(credits)
             yield credits
 
@@ -133,10 +134,8 @@ class CoalitionScorer(ABC):
         """Score at most ``GROUP_ROWS`` rows under every mask, shape (rows, masks, outputs)."""
 
     @abstractmethod
-    def _walk(
-        self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp], unit: int
-    ) -> Scores:
-        """Credit the features of at most ``GROUP_ROWS`` rows; the walks of ``unit`` background rows make a batch."""
+    def _walk(self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp]) -> Scores:
+        """Credit the features of at most ``GROUP_ROWS`` rows along walks, as ``walks`` does, for all at once."""
 
     def _batch_rows(self) -> int:
         """Return how many composed rows go through the model at once."""
@@ -148,8 +147,16 @@ class CoalitionScorer(ABC):
     def _walks_of_a_batch(self, row_count: int, ranks: NDArray[np.intp]) -> int:
         """Return the walks of how many background rows fit a batch; one row's walks may need several batches."""
         _, permutations, features = ranks.shape
-        fitting = self._masks_of_a_batch(row_count) // max(1, 2 * permutations * (features - 1))
-        return max(1, min(fitting, len(ranks)))
+        return max(1, self._masks_of_a_batch(row_count) // max(1, 2 * permutations * (features - 1)))
+
+    def _batches_of_walks(self, row_count: int, ranks: NDArray[np.intp]) -> Iterator[slice]:
+        """Cut the coalitions along walks into batches that begin anew with every so many background rows."""
+        count, permutations, features = ranks.shape
+        unit = self._walks_of_a_batch(row_count, ranks)
+        for part in chunks(count, unit):
+            masks = 2 * permutations * (features - 1)
+            for batch in chunks((part.stop - part.start) * masks, self._masks_of_a_batch(row_count)):
+                yield slice(part.start * masks + batch.start, part.start * masks + batch.stop)
 
     def _ends(
         self, rows: NDArray[np.intp], background_rows: NDArray[np.intp]
@@ -158,10 +165,12 @@ class CoalitionScorer(ABC):
         starts = self.of_background()[background_rows][:, self._game.outputs[rows]]
         return np.ascontiguousarray(starts.swapaxes(0, 1)), self.of_rows()[rows]
 
-    def _takes_all(self, rows: NDArray[np.intp], output_count: int) -> bool:
-        """Tell whether all outputs are wanted in order, so that there is nothing to pick."""
-        outputs = self._game.outputs[rows]
-        return bool(outputs.shape[1] == output_count and (outputs == np.arange(output_count)).all())
+    def _takes_all(self, output_count: int) -> bool:
+        """Tell whether all outputs are wanted of every row in order, so that there is nothing to pick."""
+        if self._are_all is None:
+            outputs = self._game.outputs
+            self._are_all = bool(outputs.shape[1] == output_count and (outputs == np.arange(output_count)).all())
+        return self._are_all
 
     def _in_chunks(self, inputs: Inputs, outputs: NDArray[np.intp] | None = None) -> Scores:
         parts = []
@@ -186,33 +195,43 @@ class NumpyCoalitionScorer(CoalitionScorer):
         self._background = {name: np.asarray(game.background[name]) for name in game.assignment}
 
     def _score(self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]) -> Scores:
-        outputs = self._game.outputs[rows]
-        answer = np.empty((len(rows), len(masks), outputs.shape[1]))
-        for part in chunks(len(masks), self._masks_of_a_batch(len(rows))):
-            scores = scores_of(self._model, self._composed(rows, masks[part], background_rows[part]), self._game.scale)
-            scores = scores.reshape(len(rows), -1, scores.shape[-1])
-            if not self._takes_all(rows, scores.shape[-1]):
-                scores = np.take_along_axis(scores, outputs[:, None], axis=2)
-            answer[:, part] = scores
-        return answer
+        return self._scores(rows, masks, background_rows, chunks(len(masks), self._masks_of_a_batch(len(rows))))
 
-    def _walk(
-        self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp], unit: int
-    ) -> Scores:
-        features = ranks.shape[-1]
+    def _walk(self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp]) -> Scores:
+        _, permutations, features = ranks.shape
         starts, ends = self._ends(rows, background_rows)
         walk = np.empty((len(rows), *ranks.shape[:2], 2, features + 1, ends.shape[-1]))
         walk[..., 0, :] = starts[:, :, None, None]
         walk[..., -1, :] = ends[:, None, None, None]
-        for part in chunks(len(ranks), unit) if features > 1 else ():
-            masks = masks_along(ranks[part])
-            repeated = background_rows[part].repeat(len(masks) // len(background_rows[part]))
-            walk[:, part, ..., 1:-1, :] = self._score(rows, masks, repeated).reshape(walk[:, part, ..., 1:-1, :].shape)
+        if features > 1:
+            repeated = background_rows.repeat(2 * permutations * (features - 1))
+            batches = self._batches_of_walks(len(rows), ranks)
+            inner = walk[..., 1:-1, :]
+            inner[:] = self._scores(rows, masks_along(ranks), repeated, batches).reshape(inner.shape)
         steps = np.diff(walk, axis=4)
+        # A feature's credit is the step that its rank leads to.
         forwards = np.take_along_axis(steps[:, :, :, 0], ranks[None, ..., None], axis=3)
         backwards = np.take_along_axis(steps[:, :, :, 1], (features - 1 - ranks)[None, ..., None], axis=3)
         credits: Scores = (forwards + backwards) / 2
         return credits
+
+    def _scores(
+        self,
+        rows: NDArray[np.intp],
+        masks: NDArray[np.bool_],
+        background_rows: NDArray[np.intp],
+        batches: Iterator[slice],
+    ) -> Scores:
+        outputs = self._game.outputs[rows]
+        answer = np.empty((len(rows), len(masks), outputs.shape[1]))
+        for batch in batches:
+            composed = self._composed(rows, masks[batch], background_rows[batch])
+            scores = scores_of(self._model, composed, self._game.scale)
+            scores = scores.reshape(len(rows), len(scores) // len(rows), -1)
+            if not self._takes_all(scores.shape[-1]):
+                scores = np.take_along_axis(scores, outputs[:, None], axis=2)
+            answer[:, batch] = scores
+        return answer
 
     def _composed(
         self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]

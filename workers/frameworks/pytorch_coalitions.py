@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from workers.frameworks.rows import chunks, conform
 
 if TYPE_CHECKING:
     from workers.frameworks.pytorch_running import TorchModel
+
+#: Masks and shares of the background are prepared for so many batches at once that they stay in the caches.
+PREPARED_BYTES = 2 * 1024 * 1024
 
 #: Gives the scores of rows, one tensor an input, as floats of shape (rows, outputs).
 Score = Callable[[list[torch.Tensor]], torch.Tensor]
@@ -31,6 +35,7 @@ class TorchCoalitionScorer(CoalitionScorer):
         self._model: TorchModel = model
         self._rows_a_batch = batch_rows(model)
         self._background = self._on_device(game.background, np.arange(len(next(iter(game.background.values())))))
+        self._mask_bytes = sum(2 * tensor[0].nbytes for tensor in self._background)
         self._features = [self._features_of(spec.name) for spec in model.signature.inputs]
 
     def _batch_rows(self) -> int:
@@ -38,63 +43,73 @@ class TorchCoalitionScorer(CoalitionScorer):
 
     def _score(self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]) -> Scores:
         with torch.no_grad():
-            group = self._on_device(self._game.rows, rows)
-            scores = self._scores(group, rows, self._tensor(masks), self._tensor(background_rows))
+            parts = chunks(len(masks), self._masks_of_a_batch(len(rows)))
+            scores = self._scores(rows, self._tensor(masks), self._tensor(background_rows), parts)
             answer: Scores = scores.double().cpu().numpy()
         return answer
 
-    def _walk(
-        self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp], unit: int
-    ) -> Scores:
+    def _walk(self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp]) -> Scores:
+        _, permutations, features = ranks.shape
         with torch.no_grad():
-            group = self._on_device(self._game.rows, rows)
             starts, ends = map(self._tensor, self._ends(rows, background_rows))
             orders, numbers = self._tensor(ranks), self._tensor(background_rows)
-            parts = []
-            for part in chunks(len(ranks), unit):
-                both = torch.stack([orders[part], ranks.shape[-1] - 1 - orders[part]], dim=2)
-                walk = starts.new_empty(len(rows), *both.shape[:3], both.shape[3] + 1, starts.shape[-1])
-                walk[..., 0, :] = starts[:, part, None, None]
-                walk[..., -1, :] = ends[:, None, None, None]
-                if both.shape[3] > 1:
-                    masks = _masks_along(both)
-                    repeated = numbers[part].repeat_interleave(len(masks) // len(both))
-                    inner = walk[..., 1:-1, :]
-                    inner.copy_(self._scores(group, rows, masks, repeated).view(inner.shape))
-                steps = walk.diff(dim=4)
-                parts.append(steps.gather(4, both[None, ..., None].expand(steps.shape)).mean(dim=3))
-            answer: Scores = torch.cat(parts, dim=1).cpu().numpy()
+            both = torch.stack([orders, features - 1 - orders], dim=2)
+            walk = starts.new_empty(len(rows), *both.shape[:3], features + 1, starts.shape[-1])
+            walk[..., 0, :] = starts[:, :, None, None]
+            walk[..., -1, :] = ends[:, None, None, None]
+            if features > 1:
+                masks = _masks_along(both)
+                repeated = numbers.repeat_interleave(2 * permutations * (features - 1))
+                inner = walk[..., 1:-1, :]
+                parts = self._batches_of_walks(len(rows), ranks)
+                inner.copy_(self._scores(rows, masks, repeated, parts).view(inner.shape))
+            steps = walk.diff(dim=4)
+            # A feature's credit is the step that its rank leads to.
+            credits = steps.gather(4, both[None, ..., None].expand(steps.shape)).mean(dim=3)
+            answer: Scores = credits.cpu().numpy()
         return answer
 
     def _scores(
-        self, group: list[torch.Tensor], rows: NDArray[np.intp], masks: torch.Tensor, background_rows: torch.Tensor
+        self,
+        rows: NDArray[np.intp],
+        masks: torch.Tensor,
+        background_rows: torch.Tensor,
+        batches: Iterator[slice],
     ) -> torch.Tensor:
         """Return the scores of every row of a group under every mask, shape (rows, masks, outputs)."""
+        group = [values[:, None] for values in self._on_device(self._game.rows, rows)]
+        outputs = self._tensor(self._game.outputs[rows])[:, None]
         parts = []
-        for part in chunks(len(masks), self._masks_of_a_batch(len(rows))):
-            scores = self._score_tensors(self._composed(group, masks[part], background_rows[part]))
-            scores = scores.view(len(rows), -1, scores.shape[-1])
-            if not self._takes_all(rows, scores.shape[-1]):
-                outputs = self._tensor(self._game.outputs[rows])
-                scores = scores.gather(2, outputs[:, None].expand(-1, scores.shape[1], -1))
-            parts.append(scores)
+        for several in _together(
+            batches, max(1, PREPARED_BYTES // (self._mask_bytes * self._masks_of_a_batch(len(rows))))
+        ):
+            whole = slice(several[0].start, several[-1].stop)
+            sizes = [batch.stop - batch.start for batch in several]
+            prepared = [
+                tensor.unsqueeze(0).split(sizes, dim=1)
+                for tensor in self._prepared(masks[whole], background_rows[whole])
+            ]
+            for of_inputs in zip(*prepared, strict=True):
+                kept, filled = of_inputs[::2], of_inputs[1::2]
+                scores = self._score_tensors(list(map(_mixed, group, kept, filled)))
+                scores = scores.view(len(rows), -1, scores.shape[-1])
+                if not self._takes_all(scores.shape[-1]):
+                    scores = scores.gather(2, outputs.expand(-1, scores.shape[1], -1))
+                parts.append(scores)
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
-    def _composed(
-        self, group: list[torch.Tensor], masks: torch.Tensor, background_rows: torch.Tensor
-    ) -> list[torch.Tensor]:
-        composed = []
-        for values, background, features in zip(group, self._background, self._features, strict=True):
+    def _prepared(self, masks: torch.Tensor, background_rows: torch.Tensor) -> list[torch.Tensor]:
+        """Return two tensors an input: which values are the row's own, and the background's share, which all have."""
+        prepared = []
+        for background, features in zip(self._background, self._features, strict=True):
             kept = masks if features is None else masks.index_select(1, features)
-            kept = kept.view(len(masks), *values.shape[1:])
+            kept = kept.view(len(masks), *background.shape[1:])
             filled = background.index_select(0, background_rows)
-            if values.is_floating_point():
-                shared = filled.masked_fill(kept, 0)
-                mixed = torch.addcmul(shared[None], kept.to(values.dtype)[None], values[:, None])
-            else:
-                mixed = torch.where(kept[None], values[:, None], filled[None])
-            composed.append(mixed.flatten(0, 1))
-        return composed
+            if filled.is_floating_point():
+                kept = kept.to(filled.dtype)
+                filled = filled.addcmul_(filled, kept, value=-1)
+            prepared += [kept, filled]
+        return prepared
 
     def _features_of(self, name: str) -> torch.Tensor | None:
         """Return the feature of each input value, or None where they are all features in order."""
@@ -107,6 +122,18 @@ class TorchCoalitionScorer(CoalitionScorer):
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._model.device)
+
+
+def _mixed(values: torch.Tensor, kept: torch.Tensor, filled: torch.Tensor) -> torch.Tensor:
+    """Return rows composed under masks, shape (rows x masks, *row_shape)."""
+    if values.is_floating_point():
+        return torch.addcmul(filled, kept, values).flatten(0, 1)
+    return torch.where(kept, values, filled).flatten(0, 1)
+
+
+def _together(batches: Iterator[slice], count: int) -> Iterator[list[slice]]:
+    while several := list(itertools.islice(batches, count)):
+        yield several
 
 
 def _masks_along(both: torch.Tensor) -> torch.Tensor:
