@@ -21,9 +21,10 @@ class TinyConfig(AppConfig):
 
     def ready(self) -> None:
         from governance import job_kinds
-        from tests.faults.kinds import TINY
+        from tests.faults.kinds import EXPLAINED, TINY
 
         job_kinds.register(TINY)
+        job_kinds.register(EXPLAINED)
         if PAUSE in os.environ:
             place, _, marker = os.environ[PAUSE].partition("=")
             _pause_at(place, Path(marker))

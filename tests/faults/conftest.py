@@ -22,7 +22,7 @@ from governance.attempt import Attempt
 from governance.models import Event, Job, JobState
 from governance.services import events, jobs
 from tests import factories
-from tests.faults.kinds import ESCAPE, TINY
+from tests.faults.kinds import ESCAPE, EXPLAINED, TINY
 from workers.executors.base import Executor
 from workers.executors.local import LocalExecutor
 
@@ -41,7 +41,7 @@ PAUSE_PLACES = {
 
 @pytest.fixture
 def tiny_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in (TINY, ESCAPE):
+    for kind in (TINY, ESCAPE, EXPLAINED):
         monkeypatch.setitem(job_kinds._kinds, kind.name, kind)
 
 

@@ -11,7 +11,7 @@ from governance.models import Job, StoredFile
 from governance.services import events
 from workers.protocol import ErrorReport, Limits
 
-events.register("tiny.recorded", "tiny.failed")
+events.register("tiny.recorded", "tiny.failed", "explained.recorded")
 
 
 def record(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile]) -> None:
@@ -27,6 +27,11 @@ def record_failure(job: Job, error: ErrorReport) -> None:
     if job.subject == "breaks when it fails":
         raise KeyError("a mistake in the code of the kind")
     events.record(name="tiny.failed", subject=job.subject, by=job.created_by, detail={"code": error.code})
+
+
+def record_files(job: Job, value: dict[str, Any], files: Mapping[str, StoredFile]) -> None:
+    digests = {name: file.digest for name, file in files.items()}
+    events.record(name="explained.recorded", subject=job.subject, by=job.created_by, detail={"files": digests})
 
 
 TINY = JobKind(
@@ -45,3 +50,12 @@ TINY = JobKind(
 
 #: The same, with code of a stranger inside (``tests.faults.escapes``).
 ESCAPE = replace(TINY, name="escape", title="Escape", runner="tests.faults.escapes:run")
+
+#: A whole explanation, of which the digests of its files are kept.
+EXPLAINED = JobKind(
+    name="explained",
+    title="Explained",
+    runner="audits.engine.explanation:run",
+    result_schema={"type": "object"},
+    record=record_files,
+)
