@@ -128,7 +128,7 @@ def waterfall_figure(row: OneRow, feature_names: tuple[str, ...]) -> Figure:
 
 def heatmap_figure(row: OneRow, feature_names: tuple[str, ...], grid: tuple[int, ...]) -> Figure:
     """Draw the row as an image and beside it what each pixel or patch adds."""
-    panels = [
+    panels: list[dict[str, Any]] = [
         {"title": "the image", "values": row.data, "picture": True},
         {"title": f"for {row.output_name}", "values": row.values},
     ]

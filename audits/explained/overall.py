@@ -127,7 +127,7 @@ def rows_figure(shown: Shown, leading: Sequence[Importance], *, unit: str, order
     names = [entry.feature for entry in leading[:HEAT_FEATURES]]
     places = [shown.feature(name) for name in names]
     rows = evenly(shown.row_count, HEAT_ROWS)
-    values = shown.values[np.ix_(rows, places)]
+    values = shown.values[rows][:, places]
     rows_in_order = _ordered(order, values, shown.scores[rows])
     values, scores = values[rows_in_order], shown.scores[rows][rows_in_order]
     largest = float(np.quantile(np.abs(values), _HEAT_QUANTILE)) if values.size else 0.0

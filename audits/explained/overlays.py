@@ -55,7 +55,7 @@ def overlay_of(shown: Shown, words: Words, pictures: Pictures | None, number: in
         NotFound: the row has none.
     """
     at = np.flatnonzero(shown.attributions.row_numbers[shown.places] == number)
-    place = np.flatnonzero(pictures.row_numbers == number) if pictures is not None else ()
+    place = np.flatnonzero(pictures.row_numbers == number) if pictures is not None else np.empty(0, np.intp)
     if pictures is None or not len(at) or not len(place):
         raise NotFound(f"Row {number} has no picture.")
     return _overlay(row_at(shown, words, int(at[0])), int(place[0]), pictures)

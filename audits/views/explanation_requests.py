@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from rest_framework.serializers import ChoiceField
 
 from audits.api.explanations import OUTPUT_CHOICES, ExplanationBody
 from audits.models import Explanation
@@ -43,7 +44,7 @@ def explanation_request(request: HttpRequest) -> HttpResponse:
     datasets = DatasetVersion.objects.filter(state=DatasetState.READY).select_related("dataset")
     context = {
         "asked": {**defaults, **{name: request.GET[name] for name in (*_FIELDS, "method") if name in request.GET}},
-        "methods": list(body.fields["method"].choices),
+        "methods": list(cast(ChoiceField, body.fields["method"]).choices),
         "outputs": OUTPUT_CHOICES,
         "versions": versions.order_by("-pk")[:_PROPOSED],
         "datasets": datasets.order_by("-pk")[:_PROPOSED],

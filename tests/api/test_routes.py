@@ -106,6 +106,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
     "explanations/": {"get": EVERYBODY, "post": ENGINEERS_AND_AUDITORS},
     "explanations/<int:pk>/": {"get": EVERYBODY},
     "explanations/<int:pk>/files/<str:name>/": {"get": EVERYBODY},
+    "explanations/<int:pk>/export/": {"get": EVERYBODY},
     "audits/": {"get": EVERYBODY, "post": ENGINEERS_AND_AUDITORS},
     "audits/<int:pk>/": {"get": EVERYBODY},
     "audits/<int:pk>/report/": {"get": EVERYBODY},
