@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from audits.api.explanations import OUTPUT_CHOICES, ExplanationBody
+from audits.api.explanation_fields import OUTPUT_CHOICES
+from audits.api.explanations import ExplanationBody
 from audits.models import Explanation
 from audits.services import explanations
 from governance import permissions
