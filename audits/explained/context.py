@@ -71,6 +71,7 @@ def measures_of(explanation: Explanation) -> list[dict[str, Any]]:
 
 def _measure(measure: dict[str, Any]) -> dict[str, Any]:
     met, bound = measure.get("met"), measure.get("bound")
+    relation = _RELATIONS[measure.get("relation", "<=")]
     if measure.get("applicable") is False:
         state = "not_applicable"
     elif met is None:
@@ -80,9 +81,7 @@ def _measure(measure: dict[str, Any]) -> dict[str, Any]:
     return {
         **measure,
         "value": _small(measure.get("value")),
-        "bound": f"{_RELATIONS[measure.get('relation', '<=')]} {limit(bound)}"
-        if is_number(bound)
-        else "none; reported",
+        "bound": f"{relation} {limit(bound)}" if is_number(bound) else "none; reported",
         "state": state,
         "result": "reported" if state == "none" else "",
     }
