@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from audits.engine.methods import METHODS
 from audits.models import Audit, CheckResult, Explanation, Finding
 from audits.services import audits, explanations
 from governance.admin import ReadOnly, StartedHere, as_json, job_link, page_link, person, starts
@@ -17,10 +18,20 @@ from governance.permissions import Action
 
 
 class ExplanationForm(forms.ModelForm[Explanation]):
-    """What to explain; the API takes more (method, tolerance, single rows)."""
+    """What to explain; the API takes more (single rows, slices, groups, bounds)."""
 
+    method = forms.ChoiceField(
+        initial="permutation", choices=[(name, f"{entry.title}: {entry.estimates}") for name, entry in METHODS.items()]
+    )
+    scale = forms.ChoiceField(initial="logits", choices=[("logits", "logits"), ("probabilities", "probabilities")])
+    background_rows = forms.IntegerField(
+        initial=explanations.DEFAULT_BACKGROUND_ROWS,
+        min_value=1,
+        max_value=10_000,
+        help_text="How many rows of the training data to compare with.",
+    )
     rows = forms.IntegerField(
-        initial=explanations.DEFAULT_ROWS, min_value=1, max_value=10_000, help_text="How many rows, drawn by a seed."
+        initial=explanations.DEFAULT_ROWS, min_value=1, max_value=100_000, help_text="How many rows, drawn by a seed."
     )
 
     class Meta:
@@ -43,8 +54,11 @@ class ExplanationAdmin(StartedHere[Explanation]):
         (
             None,
             {
-                "fields": ["version", "dataset", "rows"],
-                "description": "Saving starts a job. The background is the data that the version was trained on.",
+                "fields": ["version", "dataset", "rows", "method", "scale", "background_rows"],
+                "description": (
+                    "Saving starts a job. The background is the data that the version was trained on; the policy of "
+                    "the model's tier bounds how good the values have to be."
+                ),
             },
         )
     ]
@@ -71,7 +85,13 @@ class ExplanationAdmin(StartedHere[Explanation]):
 
     def start(self, request: HttpRequest, values: dict[str, Any]) -> Explanation:
         return explanations.request_explanation(
-            version=values["version"], dataset=values["dataset"], rows=values["rows"], by=person(request)
+            version=values["version"],
+            dataset=values["dataset"],
+            rows=values["rows"],
+            method=values["method"],
+            scale=values["scale"],
+            background_rows=values["background_rows"],
+            by=person(request),
         )
 
 

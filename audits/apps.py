@@ -5,6 +5,7 @@ from django.apps import AppConfig
 EVENTS = (
     "explanation.requested",
     "explanation.ended",
+    "explanation.commented",
     "audit.requested",
     "audit.ended",
     "finding.raised",
@@ -49,5 +50,6 @@ class AuditsConfig(AppConfig):
                 leads_to=destinations.of_audit,
             )
         )
-        evidence.register(evidence.of_model("explanation", Explanation, problem=gates.explanation_problem))
+        problem = gates.explanation_problem
+        evidence.register(evidence.of_model("explanation", Explanation, problem=problem, refusal=problem))
         evidence.register(evidence.of_model("audit", Audit, problem=gates.audit_problem))

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from audits.engine import catalogue
 from audits.models import Audit, CheckResult, CheckStatus, Disposition, Explanation, Finding, Verdict
+from audits.services import admission
 from audits.services.audits import lock_criteria
 from audits.services.verdict import JudgedCheck, judge
 from governance.models import ModelVersion, Policy, Review
@@ -107,9 +108,17 @@ def _judged_again(result: CheckResult, condition: Mapping[str, Any]) -> JudgedCh
 
 
 def explanation_problem(explanation: Explanation) -> str | None:
-    """Say why an explanation cannot be rested on; None when it can."""
-    if explanation.admitted:
-        return None
+    """Say why an explanation cannot be rested on; None when it can.
+
+    It has to have been admitted by the bounds it was asked for with, and its measures must keep to those that the
+    newest policy of the model's tier states.
+    """
     if explanation.admitted is None:
         return f"Explanation {explanation.pk} has not ended."
-    return f"Explanation {explanation.pk} is not admitted: {' '.join(explanation.reasons)}"
+    if not explanation.admitted:
+        return f"Explanation {explanation.pk} is not admitted: {' '.join(explanation.reasons)}"
+    policy = admission.policy_of(explanation.version)
+    reasons = [] if policy is None else admission.reasons_under(policy, explanation)
+    if reasons:
+        return f"Under {policy} explanation {explanation.pk} would not be admitted: {' '.join(reasons)}"
+    return None

@@ -28,6 +28,13 @@ CHART: dict[str, Any] = {
     },
 }
 
+#: One measure of quality, as far as the control half holds it against the locked bounds.
+MEASURE: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "value", "applicable", "note"],
+    "properties": {"name": TEXT, "value": NUMBER_OR_NULL, "applicable": {"type": "boolean"}, "note": TEXT},
+}
+
 EXPLANATION: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -36,7 +43,7 @@ EXPLANATION: dict[str, Any] = {
         "quality": {"type": "object"},
         "admitted": {"type": "boolean"},
         "reasons": {"type": "array", "items": TEXT},
-        "summary": {"type": "object"},
+        "summary": {"type": "object", "properties": {"measures": {"type": "array", "items": MEASURE}}},
         "charts": {"type": "array", "items": CHART},
     },
 }

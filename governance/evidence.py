@@ -27,6 +27,7 @@ class EvidenceKind:
         says: object -> one sentence of what it shows.
         problem: object -> why it can no longer be rested on, None when it can.
         url: object -> the address of its page.
+        refusal: object -> why it may not be cited at all, None when it may; what only speaks against an approval may.
     """
 
     name: str
@@ -35,6 +36,7 @@ class EvidenceKind:
     says: Callable[[Any], str]
     problem: Callable[[Any], str | None]
     url: Callable[[Any], str]
+    refusal: Callable[[Any], str | None] = lambda _: None
 
 
 _kinds: dict[str, EvidenceKind] = {}
@@ -55,13 +57,22 @@ def of_model(
     digest: Callable[[ModelT], str] = attrgetter("digest"),
     says: Callable[[ModelT], str] = str,
     url: Callable[[ModelT], str] | None = None,
+    refusal: Callable[[ModelT], str | None] = lambda _: None,
 ) -> EvidenceKind:
     """Return the kind for a Django model whose rows have a ``digest`` and an API address ``name-detail``."""
 
     def find(object_id: int) -> ModelT | None:
         return model._default_manager.filter(pk=object_id).first()
 
-    return EvidenceKind(name=name, find=find, digest=digest, says=says, problem=problem, url=url or _api_address(name))
+    return EvidenceKind(
+        name=name,
+        find=find,
+        digest=digest,
+        says=says,
+        problem=problem,
+        url=url or _api_address(name),
+        refusal=refusal,
+    )
 
 
 def kinds() -> list[str]:

@@ -13,11 +13,14 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from audits.api.explanation_comparison import ExplanationComparisonQuery, ExplanationComparisonSerializer
+from audits.api.explanation_fields import AnchorBody, BackgroundRowsField, OutputsField, RowsField, SliceBody
+from audits.engine.methods import METHODS
 from audits.explained import exports
 from audits.explained.asked import Asked
 from audits.explained.portrait import portrait_with_values
-from audits.models import Explanation
-from audits.services import explanations
+from audits.models import Explanation, ExplanationComment
+from audits.services import comparisons, explanations
 from governance.api.base import (
     IDEMPOTENCY_KEY,
     DatasetVersionField,
@@ -28,44 +31,9 @@ from governance.api.base import (
 )
 from governance.api.jobs import JobSerializer
 from governance.exceptions import NotFound
+from governance.idempotency import once
 from governance.permissions import Action
 from governance.storage import store
-
-METHODS = ("permutation", "exact")
-OUTPUT_CHOICES = ("all", "predicted")
-MAX_ROWS = 10_000
-
-_NUMBERS = {"type": "array", "items": {"type": "integer", "minimum": 0}}
-
-
-@extend_schema_field({"oneOf": [{"type": "integer", "minimum": 1, "maximum": MAX_ROWS}, _NUMBERS]})
-class RowsField(serializers.Field[Any, Any, Any, Any]):
-    """How many rows, drawn by the seed, or which: a number or a list of row numbers."""
-
-    def to_internal_value(self, data: Any) -> int | list[int]:
-        if _is_number(data) and 1 <= data <= MAX_ROWS:
-            return int(data)
-        if _is_list_of_numbers(data) and len(data) <= MAX_ROWS:
-            return list(data)
-        raise serializers.ValidationError(f"A number from 1 to {MAX_ROWS:,}, or a list of row numbers from 0.")
-
-    def to_representation(self, value: Any) -> Any:
-        return value
-
-
-@extend_schema_field({"oneOf": [{"type": "string", "enum": list(OUTPUT_CHOICES)}, _NUMBERS]})
-class OutputsField(serializers.Field[Any, Any, Any, Any]):
-    """Which outputs: all, the predicted class of each row, or a list of output numbers."""
-
-    def to_internal_value(self, data: Any) -> str | list[int]:
-        if isinstance(data, str) and data in OUTPUT_CHOICES:
-            return data
-        if _is_list_of_numbers(data):
-            return list(data)
-        raise serializers.ValidationError(f"One of {', '.join(OUTPUT_CHOICES)}, or a list of output numbers from 0.")
-
-    def to_representation(self, value: Any) -> Any:
-        return value
 
 
 class ExplanationSerializer(serializers.ModelSerializer[Explanation]):
@@ -84,6 +52,7 @@ class ExplanationSerializer(serializers.ModelSerializer[Explanation]):
             "model",
             "dataset",
             "background",
+            "extends",
             "parameters",
             "quality",
             "admitted",
@@ -98,19 +67,70 @@ class ExplanationSerializer(serializers.ModelSerializer[Explanation]):
 
 
 class ExplanationBody(StrictSerializer):
-    """What to explain, on which rows, against which background, how exactly."""
+    """What to explain, on which rows, against which background, how exactly, and by which bounds."""
 
     model = ModelVersionField(source="version")
     dataset = DatasetVersionField()
-    background = DatasetVersionField(required=False)
-    method = serializers.ChoiceField(choices=METHODS, default="permutation")
+    background = DatasetVersionField(required=False, help_text="By default what the version was trained on.")
+    method = serializers.ChoiceField(choices=list(METHODS), default="permutation")
     rows = RowsField(default=explanations.DEFAULT_ROWS)
+    slice = SliceBody(required=False, allow_null=True)
     outputs = OutputsField(default="all")
+    scale = serializers.ChoiceField(choices=["logits", "probabilities"], default="logits")
     tolerance = serializers.FloatField(default=explanations.DEFAULT_TOLERANCE, min_value=0.001, max_value=1)
-    background_rows = serializers.IntegerField(
-        default=explanations.DEFAULT_BACKGROUND_ROWS, min_value=1, max_value=MAX_ROWS
+    background_rows = BackgroundRowsField(default=explanations.DEFAULT_BACKGROUND_ROWS)
+    background_method = serializers.ChoiceField(
+        choices=["sample", "kmeans", "rows"],
+        required=False,
+        help_text="By default `sample`, stratified by the target; `rows` where `background_rows` names them.",
+    )
+    groups = serializers.DictField(
+        child=serializers.ListField(child=serializers.CharField(), min_length=1),
+        required=False,
+        help_text="Columns that are one feature together, such as those of one category, by its name.",
+    )
+    patch = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=4096, help_text="Pixels a side of a patch of an image."
+    )
+    memory_bytes = serializers.IntegerField(
+        required=False, allow_null=True, min_value=16 * 1024**2, max_value=1024**4, help_text="What the job may hold."
+    )
+    bounds = serializers.DictField(
+        child=serializers.FloatField(min_value=0),
+        required=False,
+        help_text="Bounds of measures that are stricter than those of the policy.",
     )
     seed = serializers.IntegerField(default=0, min_value=0, max_value=2**31 - 1)
+
+
+class MoreRowsBody(StrictSerializer):
+    """How many more rows, or which."""
+
+    rows = RowsField()
+
+
+class ExplanationCommentSerializer(serializers.ModelSerializer[ExplanationComment]):
+    """What a person said, and about what."""
+
+    by = serializers.CharField(source="by.username", read_only=True)
+    anchor = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ExplanationComment
+        fields = ["id", "text", "anchor", "by", "at"]
+
+    @extend_schema_field(AnchorBody(allow_null=True))
+    def get_anchor(self, comment: ExplanationComment) -> dict[str, Any] | None:
+        if comment.row is not None:
+            return {"row": comment.row}
+        return {"chart": comment.chart} if comment.chart else None
+
+
+class ExplanationCommentBody(StrictSerializer):
+    """What to say, about the explanation or about a row or a chart of it."""
+
+    text = serializers.CharField()
+    anchor = AnchorBody(required=False, allow_null=True)
 
 
 class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
@@ -128,6 +148,10 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
         "create": Action.REQUEST_EXPLANATION,
         "file": Action.VIEW,
         "export": Action.VIEW,
+        "more": Action.REQUEST_EXPLANATION,
+        "comments": Action.VIEW,
+        "comment": Action.COMMENT,
+        "compare": Action.VIEW,
     }
 
     @extend_schema(
@@ -153,6 +177,49 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
         """Start a job that attributes a model's outputs to its inputs."""
         return super().create(request, *args, **kwargs)
 
+    @extend_schema(request=MoreRowsBody, responses={202: ExplanationSerializer}, parameters=[IDEMPOTENCY_KEY])
+    @action(detail=True, methods=["post"])
+    def more(self, request: Request, pk: int) -> Response:
+        """Start a job that explains other rows by the same parameters, against the same background."""
+        explanation, body = self.get_object(), self.read_body(MoreRowsBody)
+        return once(
+            request,
+            lambda: self.accepted(
+                explanations.request_more_rows(explanation=explanation, rows=body["rows"], by=self.user)
+            ),
+        )
+
+    @extend_schema(responses={200: ExplanationCommentSerializer(many=True)}, filters=False)
+    @action(detail=True, methods=["get"])
+    def comments(self, request: Request, pk: int) -> Response:
+        """List what people said about an explanation, newest first."""
+        page = self.paginate_queryset(self.get_object().comments.select_related("by"))
+        return self.get_paginated_response(ExplanationCommentSerializer(page, many=True).data)
+
+    @extend_schema(request=ExplanationCommentBody, responses={201: ExplanationCommentSerializer})
+    @comments.mapping.post
+    def comment(self, request: Request, pk: int) -> Response:
+        """Say something about an explanation, about one of its rows or about one of its charts."""
+        body = self.read_body(ExplanationCommentBody)
+        comment = explanations.comment_on_explanation(
+            explanation=self.get_object(), text=body["text"], by=self.user, **(body.get("anchor") or {})
+        )
+        return Response(ExplanationCommentSerializer(comment).data, status=201)
+
+    @extend_schema(parameters=[ExplanationComparisonQuery], responses={200: ExplanationComparisonSerializer})
+    @action(detail=False, methods=["get"], filter_backends=[], pagination_class=None)
+    def compare(self, request: Request) -> Response:
+        """Say what changed between two explanations of the same rows, and whether it is more than the error."""
+        query = ExplanationComparisonQuery(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        asked = query.validated_data
+        found = self.get_queryset().in_bulk([asked["first"], asked["second"]])
+        for number in (asked["first"], asked["second"]):
+            if number not in found:
+                raise NotFound(f"There is no explanation {number}.")
+        comparison = comparisons.compare(found[asked["first"]], found[asked["second"]], output=asked.get("output", ""))
+        return Response(ExplanationComparisonSerializer(comparison).data)
+
     @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
     @action(detail=True, methods=["get"], url_path="files/<str:name>")
     def file(self, request: Request, pk: int, name: str) -> FileResponse:
@@ -168,11 +235,3 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
             filename=f"explanation-{explanation.pk}-{name}",
             content_type="application/octet-stream",
         )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_list_of_numbers(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(_is_number(entry) for entry in value)

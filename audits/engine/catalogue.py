@@ -116,6 +116,14 @@ class ExplanationParameters:
     stability: float = setting(0.2, "Largest change under small input noise that is admitted.", minimum=0)
     randomisation: float = setting(0.5, "Largest likeness to a random network that is admitted.", minimum=0)
     agreement: float = setting(0.15, "Largest difference of two estimates that is admitted.", minimum=0)
+    background_sensitivity: float = setting(
+        0.5, "Largest change with another background of the same size that is admitted.", minimum=0
+    )
+    faithfulness: float = setting(
+        0.2,
+        "Smallest faithfulness that is admitted; 0 is that of a random order, 1 what the values promise.",
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Intervals that checks need beside those of `workers.statistics`: a difference and a ratio of shares."""
+"""Intervals that checks need beside those of `workers.statistics`: of a difference or ratio of shares, of a mean."""
 
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
+from collections.abc import Sequence
+from statistics import NormalDist, fmean, stdev
 
 from workers.statistics import Interval, wilson
 
@@ -45,3 +46,16 @@ def ratio_of_shares(first: int, first_n: int, second: int, second_n: int, confid
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     spread = math.exp(z * math.sqrt(1 / first - 1 / first_n + 1 / second - 1 / second_n))
     return Interval(ratio, ratio / spread, ratio * spread, n, f"Katz, {confidence:.0%}")
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float | None, float | None]:
+    """Return the ends of Student's interval of a mean, for few numbers; None for fewer than two.
+
+    Source: Student, The probable error of a mean, Biometrika 6 (1908), 1-25.
+    """
+    from scipy.special import stdtrit
+
+    if len(values) < 2:
+        return None, None
+    half = float(stdtrit(len(values) - 1, 0.5 + confidence / 2)) * stdev(values) / math.sqrt(len(values))
+    return fmean(values) - half, fmean(values) + half

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from audits.engine.methods import METHODS
 from audits.explained.overall import ORDERS
 from audits.explained.portrait import DEFAULT_ORDER, Portrait
 from audits.models import Explanation
@@ -15,6 +16,7 @@ WHAT_THE_VALUES_DO_NOT_MEAN = (
     "causes the outcome, and because features are varied one by one, correlated features are also tried in "
     "combinations that no row has."
 )
+_RELATIONS = {"<=": "≤", ">=": "≥"}
 #: Features that the form of the dependence offers, those that carry most; an address may name any other.
 _OFFERED_FEATURES = 300
 #: Tokens and parts of a picture whose numbers stand beside it.
@@ -45,9 +47,15 @@ def record_context(explanation: Explanation) -> dict[str, Any]:
         "explanation": explanation,
         "summary": explanation.summary,
         "lead": str(explanation.summary.get("sentence") or ""),
-        "caution": WHAT_THE_VALUES_DO_NOT_MEAN,
+        "caution": caution_of(explanation),
         "measures": measures_of(explanation),
     }
+
+
+def caution_of(explanation: Explanation) -> str:
+    """Say what the values do not mean: what holds for all of them, and what for those of this method."""
+    entry = METHODS.get(str(explanation.parameters.get("method")))
+    return f"{WHAT_THE_VALUES_DO_NOT_MEAN} {entry.caution if entry is not None else ''}".rstrip()
 
 
 def measures_of(explanation: Explanation) -> list[dict[str, Any]]:
@@ -63,6 +71,7 @@ def measures_of(explanation: Explanation) -> list[dict[str, Any]]:
 
 def _measure(measure: dict[str, Any]) -> dict[str, Any]:
     met, bound = measure.get("met"), measure.get("bound")
+    relation = _RELATIONS[measure.get("relation", "<=")]
     if measure.get("applicable") is False:
         state = "not_applicable"
     elif met is None:
@@ -72,7 +81,7 @@ def _measure(measure: dict[str, Any]) -> dict[str, Any]:
     return {
         **measure,
         "value": _small(measure.get("value")),
-        "bound": f"≤ {limit(bound)}" if is_number(bound) else "none; reported",
+        "bound": f"{relation} {limit(bound)}" if is_number(bound) else "none; reported",
         "state": state,
         "result": "reported" if state == "none" else "",
     }

@@ -1,7 +1,7 @@
 """The entities of an audit, one file each."""
 
 from audits.models.audit import Audit, CheckResult, CheckStatus, Verdict
-from audits.models.explanation import Explanation
+from audits.models.explanation import Explanation, ExplanationComment
 from audits.models.finding import Disposition, Finding, FindingComment, Severity
 from audits.models.report import Report
 
@@ -11,6 +11,7 @@ __all__ = [
     "CheckStatus",
     "Disposition",
     "Explanation",
+    "ExplanationComment",
     "Finding",
     "FindingComment",
     "Report",

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from audits.engine import catalogue
 from audits.models import Audit, CheckResult, CheckStatus, Finding, Severity
-from audits.services import provenance, reports
+from audits.services import admission, provenance, reports
 from audits.services.verdict import JudgedCheck, coverage, judge
 from governance import gates, permissions
 from governance.exceptions import InvalidInput
@@ -121,7 +121,7 @@ def lock_criteria(policy: Policy, *, selected: Sequence[str] | None = None) -> d
             errors=[{"place": "checks", "detail": f"It has {', '.join(sorted(document['checks']))}."}],
         )
     checks = {
-        check_id: {**_criterion(check_id, asked), "selected": selected is None or check_id in selected}
+        check_id: {**_criterion(check_id, asked, policy), "selected": selected is None or check_id in selected}
         for check_id, asked in sorted(document["checks"].items())
     }
     return {
@@ -133,9 +133,14 @@ def lock_criteria(policy: Policy, *, selected: Sequence[str] | None = None) -> d
     }
 
 
-def _criterion(check_id: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in parameters and condition of one check; those of a plug-in stay as the policy has them."""
+def _criterion(check_id: str, asked: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
+    """Fill in parameters and condition of one check; those of a plug-in stay as the policy has them.
+
+    Explanations within an audit keep to the same bounds as others, unless the check's own parameters say otherwise.
+    """
     parameters, condition = asked.get("parameters", {}), asked.get("condition", {})
+    if check_id == admission.ADMISSION_CHECK:
+        parameters = {**admission.parameters_of_check(policy), **parameters}
     entry = catalogue.ENTRIES.get(check_id)
     if entry is None:
         return {"parameters": parameters, "condition": condition}

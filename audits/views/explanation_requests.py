@@ -12,7 +12,8 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from rest_framework.serializers import ChoiceField
 
-from audits.api.explanations import OUTPUT_CHOICES, ExplanationBody
+from audits.api.explanation_fields import OUTPUT_CHOICES
+from audits.api.explanations import ExplanationBody
 from audits.models import Explanation
 from audits.services import explanations
 from governance import permissions

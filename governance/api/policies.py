@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django.urls import reverse
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,6 +19,12 @@ from governance.services import policies
 from workers.artifacts.findings import ACCEPTABLE
 
 
+class ExplanationRules(StrictSerializer):
+    """What explanations have to keep to: a bound by measure; a measure that is not named keeps its default."""
+
+    bounds = serializers.DictField(child=serializers.FloatField(min_value=0), required=False)
+
+
 class PolicySerializer(serializers.ModelSerializer[Policy]):
     """A policy; a change is a new number."""
 
@@ -28,6 +34,7 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
     approvers = serializers.IntegerField(source="document.approvers", read_only=True)
     requires_signature = serializers.SerializerMethodField()
     accepts = serializers.SerializerMethodField()
+    explanations = serializers.SerializerMethodField()
 
     class Meta:
         model = Policy
@@ -41,6 +48,7 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
             "approvers",
             "requires_signature",
             "accepts",
+            "explanations",
             "digest",
             "created_at",
         ]
@@ -51,6 +59,10 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
 
     def get_accepts(self, policy: Policy) -> list[str]:
         return policies.accepted_by(policy)
+
+    @extend_schema_field(ExplanationRules)
+    def get_explanations(self, policy: Policy) -> dict[str, Any]:
+        return {"bounds": policies.explanation_bounds(policy)}
 
 
 class PolicyBody(StrictSerializer):
@@ -67,6 +79,7 @@ class PolicyBody(StrictSerializer):
         required=False,
         help_text="Findings of an inspection that keep no upload in quarantine.",
     )
+    explanations = ExplanationRules(required=False)
 
 
 class PolicyViewSet(AssayViewSet[Policy]):

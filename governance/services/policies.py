@@ -49,6 +49,14 @@ DOCUMENT: dict[str, Any] = {
         "approvers": {"type": "integer", "minimum": 1, "maximum": 10},
         # A version that came without an OpenSSF model signature of an accepted key is not approved.
         "requires_signature": {"type": "boolean"},
+        # What explanations have to keep to, so that a review may rest on them; the measures are the explanations' own.
+        "explanations": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "bounds": {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
+            },
+        },
         # Findings of an inspection that keep no upload in quarantine.
         "accepts": {"type": "array", "items": {"enum": sorted(ACCEPTABLE)}, "uniqueItems": True},
     },
@@ -106,6 +114,12 @@ def newest_for_tier(tier: str) -> Policy:
 def requires_signature(policy: Policy) -> bool:
     """Tell whether a version has to be signed by an accepted key to be approved under a policy."""
     return bool(policy.document.get("requires_signature", False))
+
+
+def explanation_bounds(policy: Policy) -> dict[str, float]:
+    """Return the bounds that a policy sets for the measures of explanations, by measure."""
+    bounds: dict[str, float] = policy.document.get("explanations", {}).get("bounds", {})
+    return dict(bounds)
 
 
 def accepted_by(policy: Policy) -> list[str]:

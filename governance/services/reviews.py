@@ -44,7 +44,8 @@ def request_review(
     """Ask that a version get an alias, resting on evidence written ``kind:id``, whose digests are frozen here.
 
     Raises:
-        InvalidInput: when the alias is no name, or a piece of evidence is about another version or has no result.
+        InvalidInput: when the alias is no name, or a piece of evidence is about another version, has no result or may
+            not be cited.
         StateConflict: when the version is not registered, or an open review asks for the same.
 
     A closed gate does not keep anybody from asking: the review shows what closes it, and can be rejected or sent back.
@@ -208,6 +209,12 @@ def _demand_citable(reference: str, version: ModelVersion) -> tuple[evidence_kin
         raise InvalidInput(
             f"{reference} has no result yet.",
             errors=[{"place": "evidence", "detail": f"Wait for the job of {reference}."}],
+        )
+    refusal = kind.refusal(found)
+    if refusal is not None:
+        raise InvalidInput(
+            f"{reference} cannot be cited: {refusal}",
+            errors=[{"place": "evidence", "detail": f"Cite {kind.name} evidence that may be rested on."}],
         )
     return kind, found
 

@@ -71,6 +71,7 @@ class World:
     in_addresses: Mapping[str, Mapping[str, Any]]
     in_headers: Mapping[str, Mapping[str, str]]
     in_bodies: Mapping[str, Any]
+    in_queries: Mapping[str, Mapping[str, Any]]
     bodies: Mapping[str, dict[str, Any]]
     succeeded: set[str] = field(default_factory=set)
 
@@ -81,6 +82,8 @@ class World:
         known = {**self.in_addresses.get(collection, {}), **self.in_addresses.get(verb, {})}
         if "{" in case.operation.path:
             case.path_parameters = {**(case.path_parameters or {}), **known}
+        if verb in self.in_queries:
+            case.query = dict(self.in_queries[verb])
         if collection in self.in_headers:
             case.headers = dict(self.in_headers[collection])
         if isinstance(case.body, dict):
@@ -100,6 +103,7 @@ def world(alice, open_gates, signing_key) -> World:
     evaluation = factories.EvaluationFactory(version=version, dataset=dataset)
     audit = page_factories.audit(version=version, dataset=dataset)
     explanation = page_factories.explanation(version=version, dataset=dataset)
+    later = page_factories.explanation(dataset=dataset)
     validation = page_factories.validation(dataset, success=False)
     review = factories.ReviewFactory(version=version)
     factories.EvidenceFactory(review=review, kind="evaluation", object_id=evaluation.pk)
@@ -159,6 +163,7 @@ def world(alice, open_gates, signing_key) -> World:
             "upload": complete.pk,
             "evidence": [f"evaluation:{evaluation.pk}"],
         },
+        in_queries={"compare": {"first": explanation.pk, "second": later.pk}},
         bodies={
             "POST /api/v1/models/{name}/versions/": {"upload": complete.pk, "filename": "model.pt2"},
             "POST /api/v1/datasets/{name}/versions/": {"upload": complete.pk, "filename": "rows.csv"},
@@ -171,6 +176,9 @@ def world(alice, open_gates, signing_key) -> World:
             "POST /api/v1/suites/suggest/": {"dataset": dataset.ref},
             "POST /api/v1/splits/": {"dataset": dataset.ref, "plan": page_factories.SPLIT_PLAN},
             "PUT /api/v1/datasets/{name}/datasheet/": {"answers": {"purpose": "To teach."}},
+            "POST /api/v1/explanations/": {"model": version.ref, "dataset": dataset.ref},
+            "POST /api/v1/explanations/{id}/more/": {"rows": 5},
+            "POST /api/v1/explanations/{id}/comments/": {"text": "Read.", "anchor": {"row": 7}},
             "POST /api/v1/policies/": {"name": "strict", "tier": "high", "checks": {"ART-01": {}}},
             "POST /api/v1/suites/": {"name": "ages", "expectations": [EXPECTATION]},
             "POST /api/v1/validations/{id}/waive/": {

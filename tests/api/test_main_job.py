@@ -192,7 +192,7 @@ def evaluate(dave: Person, dataset: str) -> None:
 def explain(dave: Person, dataset: str) -> None:
     """The model is linear: how far two rows differ says how far their values do."""
     started = [
-        dave.post("explanations/", {"model": f"{name}/2", "dataset": dataset, "rows": 20, "background_rows": 20})
+        dave.post("explanations/", {"model": f"{name}/2", "dataset": dataset, "rows": 20, "background_rows": 50})
         for name in FRAMEWORKS
     ]
     work()

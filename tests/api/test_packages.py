@@ -136,7 +136,7 @@ def measure(dave: Person, data: str) -> None:
     for name in FRAMEWORKS:
         body = {"model": f"{name}/2", "dataset": data}
         evaluations[name] = dave.post("evaluations/", body)["id"]
-        explanations[name] = dave.post("explanations/", {**body, "rows": 10, "background_rows": 10})["id"]
+        explanations[name] = dave.post("explanations/", {**body, "rows": 10, "background_rows": 50})["id"]
         audits[name] = dave.post("audits/", body)["id"]
     work()
     for name in FRAMEWORKS:

@@ -18,6 +18,7 @@ from audits.services import audits, explanations, findings
 from governance.exceptions import InvalidInput, NotAllowed, StateConflict
 from governance.models import DatasetVersion, Event, Job, ModelVersion, ModelVersionState, Policy, StoredFile
 from governance.storage import store
+from tests.audits.explanation_results import admitted_result
 from tests.factories import (
     SCHEMA,
     DatasetVersionFactory,
@@ -210,7 +211,7 @@ def test_a_recorded_explanation_has_its_files_by_digest(
 ) -> None:
     explanation = explanations.request_explanation(version=version, dataset=dataset, by=dave)
     files = {"attributions.npz": StoredFileFactory(), "rows.json": StoredFileFactory()}
-    value = {"quality": {"additivity_residual": 0.0}, "admitted": True, "reasons": [], "summary": {}, "charts": []}
+    value = admitted_result()
     jsonschema.validate(value, results.EXPLANATION)
 
     explanations.record_explanation(explanation.job, value, files)

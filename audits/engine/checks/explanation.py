@@ -15,10 +15,11 @@ from audits.engine.explainers.base import Task
 from audits.engine.explainers.outputs import OutputWords
 from audits.engine.explainers.permutation import PermutationExplainer, PermutationParameters
 from audits.engine.explainers.players import players_of
-from audits.engine.explainers.quality import Bounds, Measure, Subject, measure
+from audits.engine.explainers.quality import Bounds, ErrorSummary, Measure, Subject, measure, measured_rows
 from workers.words import counted, listed
 
 FEWEST_BACKGROUND_ROWS = 2
+_SIDES = {"<=": "most", ">=": "least"}
 
 
 class ExplanationAdmission(Check):
@@ -40,7 +41,8 @@ class ExplanationAdmission(Check):
 
     def run(self, context: CheckContext) -> CheckResult:
         settings: ExplanationParameters = context.parameters
-        bounds = Bounds(**{entry.name: getattr(settings, entry.name) for entry in fields(Bounds)})
+        asked = {entry.name: getattr(settings, entry.name, None) for entry in fields(Bounds)}
+        bounds = Bounds(**asked)
         others = context.training or context.audited
         if others.count < FEWEST_BACKGROUND_ROWS or not context.audited.count:
             return skipped("There are too few rows to explain, or to explain against.", rows=context.audited.count)
@@ -71,7 +73,7 @@ class ExplanationAdmission(Check):
             reason=reason,
             metrics=[
                 Metric("measures outside their bounds", float(len(outside)), n=len(held), unit="measures"),
-                *(Metric(entry.title, entry.value, n=entry.n, note=_note(entry)) for entry in measures),
+                *(_metric(entry) for entry in measures),
             ],
             findings=findings,
             detail={
@@ -110,8 +112,15 @@ class ExplanationAdmission(Check):
             progress=lambda done, total, message: context.tell(0.6 * done / max(1, total), message),
         )
         attribution = explainer.explain(task)
-        subject = Subject(task, explainer)
-        return measure(subject, attribution, bounds, progress=lambda message: context.tell(0.7, message))
+        measured = measured_rows(task)
+        return measure(
+            Subject(task, explainer),
+            attribution.of_rows(measured),
+            measured,
+            ErrorSummary.of_all(task, attribution),
+            bounds,
+            progress=lambda message: context.tell(0.7, message),
+        )
 
 
 def _drawn(rows: Rows, count: int, generator: np.random.Generator) -> NDArray[np.intp]:
@@ -119,6 +128,8 @@ def _drawn(rows: Rows, count: int, generator: np.random.Generator) -> NDArray[np
     return np.sort(generator.choice(rows.count, min(count, rows.count), replace=False)).astype(np.intp)
 
 
-def _note(entry: Measure) -> str:
-    """Say what a measure is held against and on what it was taken."""
-    return f"at most {entry.bound:g}; {entry.note}; n counts {entry.unit}"
+def _metric(entry: Measure) -> Metric:
+    """Tell a measure with what it is held against and on what it was taken."""
+    bound = "no bound" if entry.bound is None else f"at {_SIDES[entry.entry.relation]} {entry.bound:g}"
+    note = f"{bound}; {entry.note}; n counts {entry.unit}"
+    return Metric(entry.title, entry.value, entry.low, entry.high, n=entry.n, note=note)

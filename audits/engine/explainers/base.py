@@ -30,6 +30,10 @@ CHUNK_ROWS = 2048
 BLOCK_BYTES = 4 * 1024 * 1024
 
 
+#: The arrays of an attribution whose first axis is the rows.
+_BY_ROW = ("values", "base_values", "errors", "data", "output_numbers", "evaluations")
+
+
 @dataclass(frozen=True)
 class Attribution:
     """Shapley values of rows, each with its standard error.
@@ -62,13 +66,11 @@ class Attribution:
     @classmethod
     def joined(cls, parts: Sequence[Attribution]) -> Attribution:
         """Return the attributions of consecutive rows as one."""
-        return replace(
-            parts[0],
-            **{
-                name: np.concatenate([getattr(part, name) for part in parts])
-                for name in ("values", "base_values", "errors", "data", "output_numbers", "evaluations")
-            },
-        )
+        return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _BY_ROW})
+
+    def of_rows(self, places: NDArray[np.intp]) -> Attribution:
+        """Return the attributions of some of the rows."""
+        return replace(self, **{name: getattr(self, name)[places] for name in _BY_ROW})
 
     @property
     def row_count(self) -> int:
@@ -188,12 +190,14 @@ class Explainer(ABC):
     """A way to attribute a model's scores to its features. A plug-in of ``assay.explainers`` is one such class.
 
     ``parameters`` is a dataclass of the explainer's own settings; an instance of it is given to the constructor.
-    ``estimand`` says in a few words what the values are estimates of.
+    ``estimand`` says in a few words what the values are estimates of; ``is_additive`` whether values and base add up to
+    the score by construction, or only as well as the values are known.
     """
 
     name: ClassVar[str]
     parameters: ClassVar[type[Any]]
     estimand: ClassVar[str] = "interventional Shapley values"
+    is_additive: ClassVar[bool] = True
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = self.parameters() if settings is None else settings

@@ -68,6 +68,7 @@ class ExpectedGradientsExplainer(Explainer):
     parameters = ExpectedGradientsParameters
     settings: ExpectedGradientsParameters
     estimand = "expected gradients: not Shapley values of the model's output"
+    is_additive = False
 
     def parts(self, task: Task, *, first: int = 0) -> Iterator[Attribution]:
         demand_logits(task, "Expected gradients", "the gradients of a saturated softmax or sigmoid vanish")

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
+from audits.engine.explainers.background import BackgroundMethod
 from audits.engine.explainers.base import Scale
-from audits.engine.explainers.quality import Bounds
+from audits.engine.measures import Bounds, BoundsError
 from workers.datasets.schema import Schema, SchemaError
 from workers.protocol import JobError
 from workers.signature import Signature, SignatureError
 
+#: Rows of one explanation.
+MAXIMUM_ROWS = 100_000
 #: What the arrays of an explanation may take in memory, beside the framework and the model.
 DEFAULT_MEMORY_BYTES = 256 * 1024 * 1024
 LEAST_MEMORY_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The rows that have a value in a column."""
+
+    column: str
+    value: str | int | float | bool
+
+    def __str__(self) -> str:
+        return f"{self.column} = {self.value}"
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The rows that explanations before this one took: so many in the random order of the seed, and some by number."""
+
+    drawn: int = 0
+    named: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,8 +50,11 @@ class Request:
     background_schema: Schema
     method: str
     rows: int | tuple[int, ...]
+    slice: Slice | None
+    earlier: Earlier
     outputs: Literal["all", "predicted"] | tuple[int, ...]
-    background_rows: int
+    background_rows: int | tuple[int, ...]
+    background_method: BackgroundMethod
     seed: int
     split: str | None
     background_split: str | None
@@ -36,6 +62,7 @@ class Request:
     bounds: Bounds
     scale: Scale
     patch: int | None
+    groups: Mapping[str, tuple[str, ...]]
     memory_bytes: int
 
     @classmethod
@@ -59,55 +86,133 @@ class Request:
         outputs = document.get("outputs", "all")
         if outputs not in ("all", "predicted"):
             outputs = _whole_numbers(outputs, "outputs", '"all", "predicted"')
-        rows = document.get("rows", 50)
-        if not _is_whole(rows):
-            rows = _whole_numbers(rows, "rows", "a number of rows")
-        elif rows < 1:
-            raise JobError(
-                "no_rows", f"`rows` is a number from 1 upwards or a list of row numbers, not {rows}.", place="rows"
-            )
-        scale = document.get("scale", "logits")
-        if scale not in get_args(Scale):
-            raise _out_of_range("scale", scale, "`logits` or `probabilities`")
-        background_rows = document.get("background_rows", 100)
-        if not _is_whole(background_rows):
-            raise _out_of_range("background_rows", background_rows, "a whole number")
-        if background_rows < 1:
-            raise JobError(
-                "no_background_rows",
-                "`background_rows` is a number from 1 upwards: attributions compare with the background.",
-                place="background_rows",
-            )
-        tolerance = document.get("tolerance", 0.05)
-        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
-            raise _out_of_range("tolerance", tolerance, "a number from 0 upwards")
-        patch = document.get("patch")
-        if patch is not None and not (_is_whole(patch) and patch >= 1):
-            raise _out_of_range("patch", patch, "null or a number of pixels from 1 upwards")
-        memory_bytes = document.get("memory_bytes", DEFAULT_MEMORY_BYTES)
-        if not (_is_whole(memory_bytes) and memory_bytes >= LEAST_MEMORY_BYTES):
-            raise _out_of_range("memory_bytes", memory_bytes, f"a number of bytes from {LEAST_MEMORY_BYTES:,} upwards")
-        asked_seed = document.get("seed", seed)
-        if not (_is_whole(asked_seed) and asked_seed >= 0):
-            raise _out_of_range("seed", asked_seed, "a whole number from 0 upwards")
+        background_rows, background_method = _background(document)
         return cls(
             framework=framework,
             signature=signature,
             schema=schema,
             background_schema=background_schema,
             method=str(document.get("method", "permutation")),
-            rows=rows,
+            rows=_rows(document.get("rows", 50)),
+            slice=_slice(document.get("slice"), schema),
+            earlier=_earlier(document.get("earlier") or {}),
             outputs=outputs,
             background_rows=background_rows,
-            seed=asked_seed,
+            background_method=background_method,
+            seed=_whole(document.get("seed", seed), "seed", lowest=0),
             split=document.get("split"),
             background_split=document.get("background_split"),
-            tolerance=float(tolerance),
-            bounds=Bounds.from_json(document.get("bounds") or {}),
-            scale=scale,
-            patch=patch,
-            memory_bytes=memory_bytes,
+            tolerance=_tolerance(document.get("tolerance", 0.05)),
+            bounds=_bounds(document.get("bounds") or {}),
+            scale=_choice(document.get("scale", "logits"), "scale", get_args(Scale)),
+            patch=None if document.get("patch") is None else _whole(document["patch"], "patch", lowest=1),
+            groups=_groups(document.get("groups") or {}),
+            memory_bytes=_memory(document.get("memory_bytes")),
         )
+
+
+def _rows(value: Any) -> int | tuple[int, ...]:
+    if not _is_whole(value):
+        rows: int | tuple[int, ...] = _whole_numbers(value, "rows", "a number of rows")
+    elif value < 1:
+        raise JobError(
+            "no_rows", f"`rows` is a number from 1 upwards or a list of row numbers, not {value}.", place="rows"
+        )
+    else:
+        rows = int(value)
+    count = rows if isinstance(rows, int) else len(rows)
+    if count > MAXIMUM_ROWS:
+        raise _out_of_range("rows", count, f"at most {MAXIMUM_ROWS:,} rows")
+    return rows
+
+
+def _background(document: Mapping[str, Any]) -> tuple[int | tuple[int, ...], BackgroundMethod]:
+    """Return which background rows, and how they are chosen; a list of rows is a choice by itself."""
+    rows = document.get("background_rows", 100)
+    if not _is_whole(rows):
+        rows = _whole_numbers(rows, "background_rows", "a whole number")
+    elif rows < 1:
+        raise JobError(
+            "no_background_rows",
+            "`background_rows` is a number from 1 upwards: attributions compare with the background.",
+            place="background_rows",
+        )
+    is_number = isinstance(rows, int)
+    method: BackgroundMethod = _choice(
+        document.get("background_method") or ("sample" if is_number else "rows"),
+        "background_method",
+        get_args(BackgroundMethod),
+    )
+    if is_number == (method == "rows"):
+        wanted = "a list of row numbers with the method `rows`, and a number with the others"
+        raise _out_of_range("background_rows", rows, wanted)
+    return rows, method
+
+
+def _slice(value: Any, schema: Schema) -> Slice | None:
+    if value is None:
+        return None
+    if (
+        not isinstance(value, Mapping)
+        or set(value) != {"column", "value"}
+        or not isinstance(value["column"], str)
+        or not isinstance(value["value"], str | int | float | bool)
+    ):
+        raise _out_of_range("slice", value, 'an object such as {"column": "region", "value": "north"}')
+    if value["column"] not in schema.columns:
+        raise JobError(
+            "slice_column_missing", f"The data set has no column {value['column']!r} to slice by.", place="slice"
+        )
+    return Slice(value["column"], value["value"])
+
+
+def _earlier(value: Any) -> Earlier:
+    if not isinstance(value, Mapping):
+        raise _out_of_range("earlier", value, "an object with `drawn` and `named`")
+    named = value.get("named") or []
+    return Earlier(
+        drawn=_whole(value.get("drawn", 0), "earlier", lowest=0),
+        named=_whole_numbers(named, "earlier", "empty") if named else (),
+    )
+
+
+def _groups(value: Any) -> dict[str, tuple[str, ...]]:
+    is_groups = isinstance(value, Mapping) and all(
+        isinstance(columns, list) and columns and all(isinstance(column, str) for column in columns)
+        for columns in value.values()
+    )
+    if not is_groups:
+        raise _out_of_range("groups", value, 'an object such as {"region": ["region_north", "region_south"]}')
+    return {str(name): tuple(columns) for name, columns in value.items()}
+
+
+def _memory(value: Any) -> int:
+    return DEFAULT_MEMORY_BYTES if value is None else _whole(value, "memory_bytes", lowest=LEAST_MEMORY_BYTES)
+
+
+def _tolerance(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise _out_of_range("tolerance", value, "a number from 0 upwards")
+    return float(value)
+
+
+def _bounds(document: Any) -> Bounds:
+    try:
+        return Bounds.from_json(document)
+    except BoundsError as error:
+        raise JobError(error.code, str(error), place=error.place) from error
+
+
+def _choice(value: Any, name: str, choices: tuple[str, ...]) -> Any:
+    if value not in choices:
+        raise _out_of_range(name, value, f"one of {', '.join(choices)}")
+    return value
+
+
+def _whole(value: Any, name: str, *, lowest: int) -> int:
+    if not _is_whole(value) or value < lowest:
+        raise _out_of_range(name, value, f"a whole number from {lowest:,} upwards")
+    return int(value)
 
 
 def _is_whole(value: Any) -> bool:

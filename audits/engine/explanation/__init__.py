@@ -15,20 +15,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from audits.engine.explainers import explainer_named
+from audits.engine.explainers.background import Background, choose_background
 from audits.engine.explainers.base import Explainer, Task
 from audits.engine.explainers.drawing import HEATMAP_ROWS, draw_charts
 from audits.engine.explainers.players import Players, check_finite, players_of
-from audits.engine.explainers.quality import Measure, Subject, measure
+from audits.engine.explainers.quality import ErrorSummary, Measure, Subject, measure, measured_rows
 from audits.engine.explainers.request import Request
+from audits.engine.explainers.rows import chosen_numbers
 from audits.engine.explanation import files, media, neighbours
 from audits.engine.explanation.keeping import STREAMS, Keeper, KeptAttribution, explain
 from audits.engine.explanation.reading import (
     Rows,
     check_complete,
-    chosen_numbers,
     numbers_of,
     read_rows,
-    sampled,
     table_of,
 )
 from audits.engine.explanation.scoring import chosen_outputs, score
@@ -56,15 +56,15 @@ def run(context: JobContext) -> dict[str, Any]:
     available = numbers_of(context.input("dataset"), request.schema, request.split)
     rows = read_rows(
         context.input("dataset"),
-        chosen_numbers(available, request),
+        chosen_numbers(context.input("dataset"), available, request),
         request.schema,
         request.signature,
         what="data set",
         folder=work,
     )
     background_available = numbers_of(context.input("background"), request.background_schema, request.background_split)
-    background_table, background = _background(context, request, background_available)
-    players = players_of(request.signature, request.schema, patch=request.patch)
+    chosen, background_table, background = _background(context, request, background_available)
+    players = players_of(request.signature, request.schema, patch=request.patch, groups=request.groups)
     model = load_model(
         context.input("model"),
         framework=request.framework,
@@ -88,7 +88,16 @@ def run(context: JobContext) -> dict[str, Any]:
         progress=stages.explaining,
     )
     attribution = _attribution(context, task, explainer, rows, stages)
-    measures = measure(Subject(task, explainer), attribution, request.bounds, progress=stages.following)
+    sample_rows = measured_rows(task)
+    stages.following("additivity of all rows")
+    measures = measure(
+        Subject(task, explainer),
+        attribution.of_rows(sample_rows),
+        sample_rows,
+        ErrorSummary.of_all(task, attribution),
+        request.bounds,
+        progress=stages.following,
+    )
     stages.following("importance over all rows")
     shown = scored.shown_columns(outputs)
     importance = Importance(attribution, shown, outputs_vary=request.outputs == "predicted")
@@ -116,7 +125,7 @@ def run(context: JobContext) -> dict[str, Any]:
         "reasons": reasons,
         "summary": {
             "measures": [entry.to_json() for entry in measures],
-            "bounds": asdict(request.bounds),
+            "bounds": request.bounds.to_json(),
             "sentence": _sentence(measures, reasons),
             "method": request.method,
             "scale": request.scale,
@@ -134,7 +143,11 @@ def run(context: JobContext) -> dict[str, Any]:
             "background_rows": len(background_table),
             "background_available": len(background_available),
             "background_digest": content_digest(background_table),
+            "background_method": request.background_method,
+            "background_row_numbers": chosen.numbers.tolist(),
+            "background_shares": None if chosen.shares is None else chosen.shares.tolist(),
             "split": request.split,
+            "slice": None if request.slice is None else str(request.slice),
             "background_split": request.background_split,
             "tolerance": request.tolerance,
             "seed": request.seed,
@@ -153,15 +166,25 @@ def _explainer(request: Request) -> Explainer:
     return explainer.from_json({name: value for name, value in settings.items() if name in known})
 
 
-def _background(context: JobContext, request: Request, available: NDArray[np.int64]) -> tuple[pa.Table, Inputs]:
-    """Return the rows that attributions compare with, as a table and as the model takes them."""
-    generator = np.random.default_rng([request.seed, 2])
-    numbers = sampled(available, request.background_rows, generator)
-    table = table_of(context.input("background"), numbers)
-    check_complete(table, numbers, request.signature, what="background")
+def _background(
+    context: JobContext, request: Request, available: NDArray[np.int64]
+) -> tuple[Background, pa.Table, Inputs]:
+    """Return the rows that attributions compare with: which they are, as a table, and as the model takes them."""
+    path = context.input("background")
+    chosen = choose_background(
+        path,
+        available,
+        rows=request.background_rows,
+        method=request.background_method,
+        schema=request.background_schema,
+        signature=request.signature,
+        seed=request.seed,
+    )
+    table = table_of(path, chosen.numbers)
+    check_complete(table, chosen.numbers, request.signature, what="background")
     inputs = model_inputs(table, request.background_schema, request.signature)
-    check_finite(inputs, numbers, what="background")
-    return table, inputs
+    check_finite(inputs, chosen.numbers, what="background")
+    return chosen, table, inputs
 
 
 def _attribution(context: JobContext, task: Task, explainer: Explainer, rows: Rows, stages: Stages) -> KeptAttribution:

@@ -12,7 +12,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from audits.engine.explainers.players import check_finite
-from audits.engine.explainers.request import Request
 from audits.engine.explanation.mapped import MappedArray
 from workers.datasets.arrays import model_inputs, select
 from workers.datasets.canonical import missing_rows, one_array
@@ -61,34 +60,6 @@ def numbers_of(path: Path, schema: Schema, split: str | None) -> NDArray[np.int6
     columns = [schema.split] if schema.split in arrow.names else []
     table = pa.Table.from_batches(read_batches(path, columns=columns), arrow.empty_table().select(columns).schema)
     return select(table, schema, split)[1]
-
-
-def chosen_numbers(numbers: NDArray[np.int64], request: Request) -> NDArray[np.int64]:
-    """Return the numbers of the rows to explain: a random sample, or those named, in the order named."""
-    if isinstance(request.rows, int):
-        return sampled(numbers, request.rows, np.random.default_rng([request.seed, 1]))
-    known = set(numbers.tolist())
-    where = f"the split {request.split!r}" if request.split else "the data set"
-    seen: set[int] = set()
-    for number in request.rows:
-        if number not in known:
-            raise JobError(
-                "row_not_there",
-                f"Row {number} is not in {where}, which has {len(numbers):,} rows with numbers from "
-                f"{int(numbers.min(initial=0))} to {int(numbers.max(initial=0))}.",
-                place=f"row {number}",
-            )
-        if number in seen:
-            raise JobError("row_named_twice", f"Row {number} is named twice.", place=f"row {number}")
-        seen.add(number)
-    return np.asarray(request.rows, dtype=np.int64)
-
-
-def sampled(numbers: NDArray[np.int64], count: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Return a random sample without replacement in the table's order, or all rows where there are no more."""
-    if count >= len(numbers):
-        return numbers
-    return numbers[np.sort(generator.choice(len(numbers), count, replace=False))]
 
 
 def read_rows(
