@@ -17,9 +17,8 @@ ROWS_TOGETHER = 64
 class Worths:
     """What coalitions are worth: the mean score of the explained row composed with each of *all* background rows."""
 
-    def __init__(self, task: Task, *, chunk_rows: int = CHUNK_ROWS) -> None:
-        self._coalitions = Coalitions(task, chunk_rows=chunk_rows)
-        self._chunk_rows = chunk_rows
+    def __init__(self, task: Task) -> None:
+        self._coalitions = Coalitions(task)
         self._outputs = task.outputs
         background_scores = self._coalitions.of_background()
         self.background_count = len(background_scores)
@@ -38,7 +37,7 @@ class Worths:
         score_limit = max(1, SCORE_BYTES // (8 * max(1, len(rows) * output_count)))
         for first in range(0, len(masks), score_limit):
             some = masks[first : first + score_limit]
-            together = max(1, min(self._chunk_rows, score_limit) // len(some))
+            together = max(1, min(CHUNK_ROWS, score_limit) // len(some))
             for number in range(0, self.background_count, together):
                 numbers = np.arange(number, min(number + together, self.background_count))
                 scores = self._coalitions.evaluate(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from audits.engine.explainers.base import CHUNK_ROWS, Attribution, Explainer, FloatArray, Task
+from audits.engine.explainers.base import Attribution, Explainer, FloatArray, Task
 from audits.engine.explainers.coalitions import SCORE_BYTES
 from audits.engine.explainers.enumeration import Worths
 from audits.engine.explainers.kernel_design import Design, Sampler
@@ -26,26 +26,23 @@ ROWS_TOGETHER = 16
 
 @dataclass(frozen=True)
 class KernelParameters:
-    """When to stop, and in what pieces to compute.
+    """When to stop.
 
     Attributes:
         tolerance: a row is done when no value's error is beyond this share of its largest value; see ``are_settled``.
         maximum_coalitions: a row is given up on (with its true error) before it takes more coalitions than this.
-        chunk_rows: rows of one forward pass.
     """
 
     tolerance: float = 0.05
     maximum_coalitions: int = 16_384
-    chunk_rows: int = CHUNK_ROWS
 
     def __post_init__(self) -> None:
         is_number = isinstance(self.tolerance, int | float) and not isinstance(self.tolerance, bool)
         if not is_number or not 0 <= self.tolerance < math.inf:
             raise ValueError(f"`tolerance` is a number from 0 upwards, not {self.tolerance!r}.")
-        for name in ("maximum_coalitions", "chunk_rows"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` is a whole number from 1 upwards, not {value!r}.")
+        limit = self.maximum_coalitions
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ValueError(f"`maximum_coalitions` is a whole number from 1 upwards, not {limit!r}.")
 
 
 class KernelExplainer(Explainer):
@@ -82,7 +79,7 @@ class KernelExplainer(Explainer):
                 place="method",
             )
         designs = _Designs(task.players.count, task.seed, self.settings.maximum_coalitions)
-        worths = Worths(task, chunk_rows=self.settings.chunk_rows)
+        worths = Worths(task)
         output_count = task.outputs.shape[1]
         together = SCORE_BYTES // (8 * max(1, self.settings.maximum_coalitions // 2) * output_count)
         together = max(1, min(ROWS_TOGETHER, together))
