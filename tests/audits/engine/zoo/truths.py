@@ -46,7 +46,7 @@ class Case:
 
     @cached_property
     def worths(self) -> np.ndarray:
-        """The mean score for every coalition; bit f of its number says whether feature f is in: (2^n, rows, outputs)."""
+        """The mean score for every coalition, shape (2^n, rows, outputs); bit f of its number tells of feature f."""
         count, players = self.task.players.count, self.task.players
         is_in = (np.arange(2**count)[:, None] >> np.arange(count)) & 1 == 1
         composed = {}
@@ -133,7 +133,5 @@ TRUTHS: dict[str, Callable[[Case, Attribution], np.ndarray]] = {
     "kernel": lambda case, answer: case.shapley(),
     "partition": lambda case, answer: case.owen(answer.hierarchy),
     "expected_gradients": _path_or_long_run,
-    "deeplift": lambda case, answer: contributions(
-        case.architecture, dict(case.task.rows), dict(case.task.background)
-    ),
+    "deeplift": lambda case, answer: contributions(case.architecture, dict(case.task.rows), dict(case.task.background)),
 }
