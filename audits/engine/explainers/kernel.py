@@ -20,6 +20,9 @@ from workers.protocol import JobError
 MAXIMUM_FEATURES = 1024
 #: Pairs of coalitions of each size to begin with: four a feature in all, of which the errors can be told.
 FIRST_OF_EACH_SIZE = 8
+#: Where there are no more pairs than this, all are scored: a sample of most of them would save little, and so few are left
+#: out that their error could not be told.
+ALL_PAIRS = 64
 #: Explained rows that are solved together, so that progress is told and memory stays bounded.
 ROWS_TOGETHER = 16
 
@@ -40,9 +43,9 @@ class KernelParameters:
         is_number = isinstance(self.tolerance, int | float) and not isinstance(self.tolerance, bool)
         if not is_number or not 0 <= self.tolerance < math.inf:
             raise ValueError(f"`tolerance` is a number from 0 upwards, not {self.tolerance!r}.")
-        count = self.maximum_coalitions
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"`maximum_coalitions` is a whole number from 1 upwards, not {count!r}.")
+        limit = self.maximum_coalitions
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ValueError(f"`maximum_coalitions` is a whole number from 1 upwards, not {limit!r}.")
 
 
 class KernelExplainer(Explainer):
@@ -118,7 +121,9 @@ class _Designs:
 
     def __getitem__(self, level: int) -> Design:
         while len(self._made) <= level:
-            self._made.append(Design.drawn(self._sampler, FIRST_OF_EACH_SIZE * 2 ** len(self._made)))
+            are_few = 2 ** (self._sampler.features - 1) - 1 <= ALL_PAIRS
+            of_each_size = ALL_PAIRS if are_few else FIRST_OF_EACH_SIZE * 2 ** len(self._made)
+            self._made.append(Design.drawn(self._sampler, of_each_size))
         return self._made[level]
 
     def is_last(self, level: int) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from audits.engine.explainers.players import Players
 from tests.audits.engine.explained import NumpyModel, all_outputs, curved_model, flat_players
 
 TOLERANCE = 0.15
-SEEDS = range(12)
+SEEDS = range(16)
 
 #: Method -> the estimator at a tolerance. Of the hierarchy, orders are drawn although it would be small enough to be
 #: exact.
@@ -54,7 +55,7 @@ def network() -> tuple[NumpyModel, Players]:
     """Return a network of two hidden layers of ReLU, 10 features and two outputs."""
     generator = np.random.default_rng(1)
     sizes = (10, 24, 24, 2)
-    layers = [generator.normal(0, (2 / rows) ** 0.5, (rows, columns)) for rows, columns in zip(sizes, sizes[1:])]
+    layers = [generator.normal(0, (2 / rows) ** 0.5, (rows, columns)) for rows, columns in itertools.pairwise(sizes)]
 
     def scores(_: object, inputs: dict[str, np.ndarray]) -> np.ndarray:
         hidden = inputs["features"]

@@ -140,6 +140,83 @@ def test_the_value_of_a_patch_is_the_mean_of_its_pixels() -> None:
     np.testing.assert_allclose(players.data({"image": image})[0], [[2.5, 4.5], [10.5, 12.5]])
 
 
+class TestGroups:
+    """Columns that are one feature, such as the levels of a category."""
+
+    SIGNATURE = signature(("features", [4], ["age", "north", "south", "west"]))
+    SCHEMA = schema(age=("float", []), north=("integer", []), south=("integer", []), west=("integer", []))
+
+    def test_they_have_the_name_of_the_group_and_are_replaced_as_one(self) -> None:
+        players = players_of(self.SIGNATURE, self.SCHEMA, groups={"region": ["north", "south", "west"]})
+        assert players.names == ("age", "region")
+        np.testing.assert_array_equal(players.assignment["features"], [0, 1, 1, 1])
+        assert players.groups == frozenset({1})
+
+    def test_the_model_never_sees_two_levels_or_none(self) -> None:
+        seen = []
+
+        def scores(_: object, inputs: dict[str, np.ndarray]) -> np.ndarray:
+            seen.append(inputs["features"][:, 1:].sum(axis=1))
+            return inputs["features"] @ np.array([[1.0], [10.0], [20.0], [40.0]])
+
+        answer = PermutationExplainer().explain(
+            Task(
+                model=NumpyModel(scores, inputs={"features": (4,)}, outputs=1),
+                rows={"features": np.array([[3.0, 0, 0, 1]])},
+                background={"features": np.array([[1.0, 1, 0, 0], [1.0, 0, 1, 0]])},
+                players=players_of(self.SIGNATURE, self.SCHEMA, groups={"region": ["north", "south", "west"]}),
+                outputs=all_outputs(1, 1),
+                output_names=("y",),
+                seed=0,
+            )
+        )
+        assert set(np.concatenate(seen).tolist()) == {1.0}
+        np.testing.assert_allclose(answer.values[0, :, 0], [2, 25])
+        np.testing.assert_array_equal(answer.data, [[3, 2]])
+
+    def test_columns_that_are_no_levels_have_their_mean_as_the_value(self) -> None:
+        players = players_of(self.SIGNATURE, self.SCHEMA, groups={"region": ["north", "south", "west"]})
+        rows = {"features": np.array([[0.0, 1, 1, 0], [0.0, 3, 0, 0], [0.0, 0, 1, 0], [0.0, 0, 0, 0]])}
+        np.testing.assert_allclose(players.data(rows)[:, 1], [2 / 3, 1, 1, 0])
+
+    def test_a_group_may_have_the_name_of_one_of_its_columns(self) -> None:
+        players = players_of(self.SIGNATURE, self.SCHEMA, groups={"north": ["north", "south"]})
+        assert players.names == ("age", "north", "west")
+
+    @pytest.mark.parametrize(
+        ("groups", "told"),
+        [
+            ({"region": []}, "has no column"),
+            ({"region": ["east"]}, "names 'east', which does not feed the model"),
+            ({"region": ["north"], "other": ["north"]}, "names 'north', which is in the group 'region' already"),
+            ({"region": ["north", "north"]}, "names 'north', which is in the group 'region' already"),
+            ({"age": ["north", "south"]}, "has the name of a column that is not in it"),
+        ],
+    )
+    def test_groups_that_make_no_sense_are_refused(self, groups: dict[str, list[str]], told: str) -> None:
+        with pytest.raises(JobError, match=told) as caught:
+            players_of(self.SIGNATURE, self.SCHEMA, groups=groups)
+        assert caught.value.code == "group_does_not_fit"
+        assert caught.value.place == "groups"
+
+    def test_an_array_is_no_level(self) -> None:
+        with pytest.raises(JobError, match="'words', which holds arrays"):
+            players_of(
+                signature(("features", [4], ["age", "words"])),
+                schema(age=("float", []), words=("tokens", [3])),
+                groups={"all": ["age", "words"]},
+            )
+
+
+def test_positions_of_arrays_are_told_from_columns() -> None:
+    players = players_of(
+        signature(("features", [4], ["age", "words"])), schema(age=("float", []), words=("tokens", [3]))
+    )
+    assert [(block.features, block.shape) for block in players.blocks] == [((1, 2, 3), (3,))]
+    image = players_of(signature(("image", [8, 8], ["image"])), schema(image=("image", [8, 8])), patch=2)
+    assert [block.shape for block in image.blocks] == [(4, 4)]
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_row_with_a_missing_value_is_named(bad: float) -> None:
     rows = np.zeros((4, 3), dtype=np.float32)
