@@ -22,7 +22,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from workers.frameworks.keras_entrances import Ends, Entrance, call_in_inference, run_entered
+from workers.frameworks.keras_entrances import (
+    Ends,
+    Entrance,
+    call_in_inference,
+    run_entered,
+    shape_of,
+    summed_by_feature,
+)
 from workers.frameworks.keras_paths import chosen_columns, output_slices
 from workers.frameworks.keras_tracing import without_activation
 from workers.frameworks.paths import Paths, RescaledContributions
@@ -68,28 +75,37 @@ class Lifted:
     pairs: Any
 
 
+@dataclass(frozen=True)
+class Walk:
+    """How a model is walked through: its graph, where paths enter it, and what turns its answer into scores.
+
+    ``stripped`` is the layer or operation of the last softmax or sigmoid, which is left out.
+    """
+
+    function: Any
+    entrances: Sequence[Entrance]
+    as_scores: Callable[[Any], Any]
+    stripped: Any | None
+
+    def __call__(self, rows: list[Any], background: list[Any], pairs: list[Any]) -> Lifted:
+        entered = [Lifted(*three) for three in zip(rows, background, pairs, strict=True)]
+        call = partial(_call, self.stripped)
+        return run_entered(self.function, self.entrances, entered, call)  # type: ignore[no-any-return]
+
+
 def rescaled_contributions(
-    function: Any,
-    paths: Paths,
-    entrances: Sequence[Entrance],
-    ends: Sequence[Ends],
-    as_scores: Callable[[Any], Any],
-    *,
-    stripped: Any | None,
-    place: str,
-    pairs: int,
+    walk: Walk, paths: Paths, ends: Sequence[Ends], *, place: str, pairs: int, functions: dict[str, Any]
 ) -> RescaledContributions:
     """Return what ``Model.rescaled_contributions`` promises.
 
     Args:
-        stripped: the layer or operation of the last softmax or sigmoid, which is left out.
         pairs: how many go through the model at once.
+        functions: where what is compiled goes to, and is found again.
 
     Raises:
         JobError: ``layer_not_supported``.
     """
     count = paths.background_count
-    functions: dict[int, Any] = {}
 
     def contributions(rows: NDArray[np.intp], outputs: NDArray[np.intp]) -> NDArray[np.float64]:
         sums = np.zeros((len(rows), paths.feature_count, outputs.shape[1]))
@@ -103,47 +119,52 @@ def rescaled_contributions(
         return sums / count
 
     def of_pairs(rows: NDArray[np.intp], background: slice, outputs: NDArray[np.intp]) -> NDArray[np.float32]:
-        width = outputs.shape[1]
-        if width not in functions:
-            specs = [end.spec for end in ends]
-            signature = [specs, specs, tf.TensorSpec([None, width], tf.int64)]
-            functions[width] = tf.function(compiled, autograph=False, input_signature=signature)
+        name = f"contributions to {outputs.shape[1]} outputs of {paths.feature_count} features {shape_of(ends)}"
+        if name not in functions:
+            functions[name] = _compiled(walk, ends, paths.feature_count, outputs.shape[1])
         with tf.device(place):
-            ours = [tf.gather(end.rows, rows) for end in ends]
-            found = functions[width](ours, [end.background[background] for end in ends], outputs)
+            found = functions[name](
+                [tf.gather(end.rows, rows) for end in ends],
+                [end.background[background] for end in ends],
+                [end.features for end in ends],
+                outputs,
+            )
         answer: NDArray[np.float32] = found.numpy()
         return answer
 
-    def compiled(ours: list[Any], theirs: list[Any], outputs: Any) -> Any:
+    if (tried := "contributions, walked through") not in functions:
+        numbers = (*_TRIED, int(np.prod(_TRIED)))
+        with tf.device(place):
+            walk(*[[tf.repeat(end.rows[:1], number, axis=0) for end in ends] for number in numbers])
+        functions[tried] = walk
+    return contributions
+
+
+def _compiled(walk: Walk, ends: Sequence[Ends], feature_count: int, output_count: int) -> Any:
+    def run(ours: list[Any], theirs: list[Any], features: list[Any], outputs: Any) -> Any:
         """Return sums over some background rows, shape (rows, features, outputs)."""
         each, row_count = tf.shape(theirs[0])[0], tf.shape(ours[0])[0]
         steps = [_paired(row, background, tf.subtract) for row, background in zip(ours, theirs, strict=True)]
         leaves = [tf.zeros_like(step) for step in steps]
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(leaves)
-            scores = as_scores(walked(ours, theirs, leaves).pairs)
+            scores = walk.as_scores(walk(ours, theirs, leaves).pairs)
             columns = chosen_columns(scores, tf.repeat(outputs, each, axis=0))
         sums = []
         for column in columns:
-            total = tf.zeros([row_count, paths.feature_count])
-            for multiplier, step, end in zip(tape.gradient(column, leaves), steps, ends, strict=True):
+            total = tf.zeros([row_count, feature_count])
+            for multiplier, step, of_values in zip(tape.gradient(column, leaves), steps, features, strict=True):
                 if multiplier is not None:
                     summed = tf.reshape(multiplier * step, tf.concat([[row_count, each], tf.shape(step)[1:]], 0))
                     summed = tf.ensure_shape(tf.reduce_sum(summed, 1), [None, *step.shape[1:]])
-                    total += end.summed_by_feature(summed, paths.feature_count)
+                    total += summed_by_feature(summed, of_values, feature_count)
             sums.append(total)
         return tf.stack(sums, axis=-1)
 
-    def walked(ours: list[Any], theirs: list[Any], leaves: list[Any]) -> Lifted:
-        entered = [Lifted(*three) for three in zip(ours, theirs, leaves, strict=True)]
-        return run_entered(function, entrances, entered, partial(_call, stripped))  # type: ignore[no-any-return]
-
-    with tf.device(place):
-        tried = [
-            [tf.repeat(end.rows[:1], number, axis=0) for end in ends] for number in (*_TRIED, int(np.prod(_TRIED)))
-        ]
-        walked(*tried)
-    return contributions
+    specs = [end.spec for end in ends]
+    asked = tf.TensorSpec([None, output_count], tf.int64)
+    features = [end.feature_spec for end in ends]
+    return tf.function(run, autograph=False, input_signature=[specs, specs, features, asked])
 
 
 def _call(stripped: Any | None, operation: Any, *args: Any, **named: Any) -> Any:

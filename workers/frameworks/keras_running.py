@@ -78,7 +78,14 @@ class TensorFlowModel(Model):
         entrances, scores = self._entered()
         with tf.device(self._place):
             ends = ends_at(entrances, paths, self.signature)
-        return path_gradients(paths, ends, scores, place=self._place, chunk_rows=chunk_rows(self.signature))
+        return path_gradients(
+            paths,
+            ends,
+            scores,
+            place=self._place,
+            chunk_rows=chunk_rows(self.signature),
+            functions=self._functions,
+        )
 
     def weights(self) -> dict[str, NDArray[Any]]:
         return {name: _to_numpy(variable) for name, variable in self._variables().items()}
