@@ -2,10 +2,10 @@
 
 One process and one thread a framework, the same trained networks, rows and background, all outputs. The truth of
 expected gradients is a long run of Assay's with another seed. Assay runs at its default tolerance; each peer then gets
-the smallest of a ladder of sample counts at which its error (root mean square over rows, features and outputs, relative
-to the values) is no larger. A peer that does not get there with its largest budget is timed there, and its ratio is a lower
-bound. DeepLIFT has one answer: what differs from shap's is told as the error, and times are compared as they are. All
-run warmed, in turn; medians are compared.
+the smallest of a ladder of sample counts at which its error (root mean square over rows, features and outputs,
+relative to the values) is no larger. A peer that does not get there with its largest budget is timed there, and its
+ratio is a lower bound. DeepLIFT has one answer: what differs from Assay's is told as the error, and times are compared
+as they are. All run warmed, in turn; medians are compared.
 """
 
 from __future__ import annotations

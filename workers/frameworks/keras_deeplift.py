@@ -1,10 +1,10 @@
 """DeepLIFT's rescale rule on a functional Keras model, call by call; what has no rule here is refused by name.
 
 Each operation runs three times: on explained rows, on background rows, and on pairs of both. Of a pair only the
-gradient matters: there a linear operation runs as it is, and a nonlinear one becomes the multiplication with a constant
-slope, the difference of its outputs over the difference of its inputs between the pair's two rows. What is left is a
-linear function, whose gradient are DeepLIFT's multipliers. A node of the graph is one call of a layer, so layers that
-are called again are right. Nothing global is touched.
+gradient matters: there a linear operation runs as it is, and a nonlinear one becomes the multiplication with a
+constant slope, the difference of its outputs over the difference of its inputs between the pair's two rows. What is
+left is a linear function, whose gradient are DeepLIFT's multipliers. A node of the graph is one use of a layer, so
+layers that are used again are right. Nothing global is touched.
 
 Source: Shrikumar, Greenside, Kundaje, "Learning Important Features Through Propagating Activation Differences" (2017);
 for max-pooling the rule of shap's DeepExplainer, which that paper does not give.
@@ -250,9 +250,7 @@ def _elementwise(function: Callable[[Any], Any], before: Lifted, name: str, kind
     of_background = function(before.background)
     entered = _paired(before.rows, before.background, tf.subtract)
     left = _paired(of_rows, of_background, tf.subtract)
-    derivative = _paired(derivative, before.background, lambda ours, theirs: tf.broadcast_to(
-        ours, tf.broadcast_dynamic_shape(tf.shape(ours), tf.shape(theirs))
-    ))  # fmt: skip
+    derivative = _paired(derivative, before.background, _first_of)
     is_small = tf.abs(entered) < SMALLEST_DIFFERENCE
     slopes = tf.where(is_small, derivative, left / tf.where(is_small, tf.ones_like(entered), entered))
     return Lifted(of_rows, of_background, before.pairs * slopes)
@@ -269,31 +267,48 @@ def _largest(operation: Any, before: Lifted) -> Lifted:
         or not (operation.padding == "valid" or is_whole)
     ):
         raise refused_layer(operation.name, kind, "its windows overlap or are padded, or channels come first")
-    rows, background, pairs = (_windows(values, sides) for values in (before.rows, before.background, before.pairs))
-    of_rows, of_background = tf.reduce_max(rows, -1), tf.reduce_max(background, -1)
-    left = _paired(of_rows, of_background, tf.subtract)
-    size = int(np.prod(sides))
-    row_places, background_places = (tf.one_hot(tf.argmax(values, -1), size) for values in (rows, background))
+    rows, background, pairs = (_split(values, sides) for values in (before.rows, before.background, before.pairs))
+    inner = [2 + 2 * axis for axis in range(len(sides))]
+    of_rows, of_background = (tf.reduce_max(values, inner, keepdims=True) for values in (rows, background))
+    places = tf.where(
+        _paired(of_rows, of_background, tf.greater),
+        _paired(_first_largest(rows, inner), background, _first_of),
+        _paired(rows, _first_largest(background, inner), _second_of),
+    )
     entered = _paired(rows, background, tf.subtract)
-    places = _paired(row_places, background_places, lambda ours, theirs: tf.where(
-        tf.expand_dims(tf.expand_dims(of_rows, 1) > tf.expand_dims(of_background, 0), -1), ours, theirs
-    ))  # fmt: skip
-    is_small = tf.abs(entered) < SMALLEST_DIFFERENCE
-    share = tf.expand_dims(left, -1) / tf.where(is_small, tf.ones_like(entered), entered)
-    slopes = tf.where(is_small, tf.zeros_like(entered), share) * places
-    return Lifted(of_rows, of_background, tf.reduce_sum(pairs * slopes, -1))
+    is_left_out = (tf.abs(entered) < SMALLEST_DIFFERENCE) | ~places
+    left = _paired(of_rows, of_background, tf.subtract)
+    slopes = tf.where(is_left_out, tf.zeros_like(entered), left / tf.where(is_left_out, tf.ones_like(entered), entered))
+    return Lifted(tf.squeeze(of_rows, inner), tf.squeeze(of_background, inner), tf.reduce_sum(pairs * slopes, inner))
 
 
-def _windows(values: Any, sides: tuple[int, ...]) -> Any:
-    """Return (rows, ..., channels, values of a window); what fills no window is left out."""
+def _split(values: Any, sides: tuple[int, ...]) -> Any:
+    """Return (rows, windows, places in a window, ..., channels), two axes a side; what fills no window is left out."""
     *sizes, channels = values.shape[1:]
     counts = [size // side for size, side in zip(sizes, sides, strict=True)]
     whole = values[(slice(None), *[slice(count * side) for count, side in zip(counts, sides, strict=True)])]
     split = [length for count, side in zip(counts, sides, strict=True) for length in (count, side)]
-    parts = tf.reshape(whole, [-1, *split, channels])
-    axes = range(len(sides))
-    order = [0, *[1 + 2 * axis for axis in axes], 1 + 2 * len(sides), *[2 + 2 * axis for axis in axes]]
-    return tf.reshape(tf.transpose(parts, order), [-1, *counts, channels, int(np.prod(sides))])
+    return tf.reshape(whole, [-1, *split, channels])
+
+
+def _first_largest(values: Any, inner: list[int]) -> Any:
+    """Tell of each value of split windows whether it is the first of its window's largest ones."""
+    outer = [axis for axis in range(len(values.shape)) if axis not in inner]
+    order = [*outer, *inner]
+    turned = tf.transpose(values, order)
+    size = int(np.prod([values.shape[axis] for axis in inner]))
+    flat = tf.reshape(turned, [-1, size])
+    places = tf.one_hot(tf.argmax(flat, -1), size, on_value=True, off_value=False, dtype=tf.bool)
+    return tf.transpose(tf.reshape(places, tf.shape(turned)), np.argsort(order))
+
+
+def _first_of(ours: Any, theirs: Any) -> Any:
+    """Return the first of two values, broadcast to the shape of both."""
+    return tf.broadcast_to(ours, tf.broadcast_dynamic_shape(tf.shape(ours), tf.shape(theirs)))
+
+
+def _second_of(ours: Any, theirs: Any) -> Any:
+    return _first_of(theirs, ours)
 
 
 def _paired(rows: Any, background: Any, combine: Callable[[Any, Any], Any]) -> Any:

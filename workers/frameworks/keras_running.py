@@ -15,7 +15,7 @@ from workers.frameworks.fitting import fit_targets
 from workers.frameworks.keras_entrances import Entrance, ends_at, float_entrances
 from workers.frameworks.keras_paths import Scores, path_gradients
 from workers.frameworks.paths import PathGradients, Paths
-from workers.frameworks.rows import chunk_rows, chunks, conform, is_differentiable
+from workers.frameworks.rows import GRADIENT_CHUNK_VALUES, chunk_rows, chunks, conform, is_differentiable
 from workers.protocol import JobError
 from workers.signature import Signature
 
@@ -83,7 +83,7 @@ class TensorFlowModel(Model):
             ends,
             scores,
             place=self._place,
-            chunk_rows=chunk_rows(self.signature),
+            chunk_rows=chunk_rows(self.signature, GRADIENT_CHUNK_VALUES),
             functions=self._functions,
         )
 
