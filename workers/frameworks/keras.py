@@ -17,7 +17,7 @@ import tensorflow as tf
 from workers.entry_point import EntryPoint
 from workers.frameworks.base import EpochRecord, FloatArray, Framework, History, Inputs, TrainingRows
 from workers.frameworks.fitting import OwnLoss, objective_of, own_loss_missing, run_epochs
-from workers.frameworks.keras_deeplift import rescaled_contributions
+from workers.frameworks.keras_deeplift import Walk, rescaled_contributions
 from workers.frameworks.keras_entrances import (
     Entrance,
     call_in_inference,
@@ -111,7 +111,7 @@ class KerasModel(TensorFlowModel):
         return tf.reshape(features, [tf.shape(features)[0], int(np.prod(features.shape[1:], dtype=int))])
 
     def rescaled_contributions(self, paths: Paths) -> RescaledContributions:
-        if self.signature.output.kind == "probabilities" and self._activation is None:
+        if self._gives_probabilities and self._activation is None:
             raise scores_not_found(self.signature)
         function = functional_of(self._model)
         if function is None:
@@ -120,15 +120,17 @@ class KerasModel(TensorFlowModel):
         with tf.device(self._place):
             ends = ends_at(entrances, paths, self.signature)
         return rescaled_contributions(
-            function,
+            Walk(function, entrances, self._flat, self._activation if self._gives_probabilities else None),
             paths,
-            entrances,
             ends,
-            self._flat,
-            stripped=self._activation if self.signature.output.kind == "probabilities" else None,
             place=self._place,
             pairs=chunk_rows(self.signature),
+            functions=self._functions,
         )
+
+    @property
+    def _gives_probabilities(self) -> bool:
+        return self.signature.output.kind == "probabilities"
 
     def _entered(self) -> tuple[list[Entrance], Scores]:
         function = functional_of(self._model)
@@ -140,7 +142,7 @@ class KerasModel(TensorFlowModel):
             return self._flat(run_entered(function, entrances, leaves, call_in_inference))
 
         def scores(leaves: list[Any]) -> Any:
-            if self.signature.output.kind != "probabilities":
+            if not self._gives_probabilities:
                 return answer(leaves)
             if self._activation is None:
                 return logarithms(answer(leaves))

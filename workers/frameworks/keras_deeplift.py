@@ -1,10 +1,10 @@
 """DeepLIFT's rescale rule on a functional Keras model, call by call; what has no rule here is refused by name.
 
 Each operation runs three times: on explained rows, on background rows, and on pairs of both. Of a pair only the
-gradient matters: there a linear operation runs as it is, and a nonlinear one becomes the multiplication with a constant
-slope, the difference of its outputs over the difference of its inputs between the pair's two rows. What is left is a
-linear function, whose gradient are DeepLIFT's multipliers. A node of the graph is one call of a layer, so layers that
-are called again are right. Nothing global is touched.
+gradient matters: there a linear operation runs as it is, and a nonlinear one becomes the multiplication with a
+constant slope, the difference of its outputs over the difference of its inputs between the pair's two rows. What is
+left is a linear function, whose gradient are DeepLIFT's multipliers. A node of the graph is one use of a layer, so
+layers that are used again are right. Nothing global is touched.
 
 Source: Shrikumar, Greenside, Kundaje, "Learning Important Features Through Propagating Activation Differences" (2017);
 for max-pooling the rule of shap's DeepExplainer, which that paper does not give.
@@ -22,7 +22,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from workers.frameworks.keras_entrances import Ends, Entrance, call_in_inference, run_entered
+from workers.frameworks.keras_entrances import (
+    Ends,
+    Entrance,
+    call_in_inference,
+    run_entered,
+    shape_of,
+    summed_by_feature,
+)
 from workers.frameworks.keras_paths import chosen_columns, output_slices
 from workers.frameworks.keras_tracing import without_activation
 from workers.frameworks.paths import Paths, RescaledContributions
@@ -68,28 +75,37 @@ class Lifted:
     pairs: Any
 
 
+@dataclass(frozen=True)
+class Walk:
+    """How a model is walked through: its graph, where paths enter it, and what turns its answer into scores.
+
+    ``stripped`` is the layer or operation of the last softmax or sigmoid, which is left out.
+    """
+
+    function: Any
+    entrances: Sequence[Entrance]
+    as_scores: Callable[[Any], Any]
+    stripped: Any | None
+
+    def __call__(self, rows: list[Any], background: list[Any], pairs: list[Any]) -> Lifted:
+        entered = [Lifted(*three) for three in zip(rows, background, pairs, strict=True)]
+        call = partial(_call, self.stripped)
+        return run_entered(self.function, self.entrances, entered, call)  # type: ignore[no-any-return]
+
+
 def rescaled_contributions(
-    function: Any,
-    paths: Paths,
-    entrances: Sequence[Entrance],
-    ends: Sequence[Ends],
-    as_scores: Callable[[Any], Any],
-    *,
-    stripped: Any | None,
-    place: str,
-    pairs: int,
+    walk: Walk, paths: Paths, ends: Sequence[Ends], *, place: str, pairs: int, functions: dict[str, Any]
 ) -> RescaledContributions:
     """Return what ``Model.rescaled_contributions`` promises.
 
     Args:
-        stripped: the layer or operation of the last softmax or sigmoid, which is left out.
         pairs: how many go through the model at once.
+        functions: where what is compiled goes to, and is found again.
 
     Raises:
         JobError: ``layer_not_supported``.
     """
     count = paths.background_count
-    functions: dict[int, Any] = {}
 
     def contributions(rows: NDArray[np.intp], outputs: NDArray[np.intp]) -> NDArray[np.float64]:
         sums = np.zeros((len(rows), paths.feature_count, outputs.shape[1]))
@@ -103,47 +119,52 @@ def rescaled_contributions(
         return sums / count
 
     def of_pairs(rows: NDArray[np.intp], background: slice, outputs: NDArray[np.intp]) -> NDArray[np.float32]:
-        width = outputs.shape[1]
-        if width not in functions:
-            specs = [end.spec for end in ends]
-            signature = [specs, specs, tf.TensorSpec([None, width], tf.int64)]
-            functions[width] = tf.function(compiled, autograph=False, input_signature=signature)
+        name = f"contributions to {outputs.shape[1]} outputs of {paths.feature_count} features {shape_of(ends)}"
+        if name not in functions:
+            functions[name] = _compiled(walk, ends, paths.feature_count, outputs.shape[1])
         with tf.device(place):
-            ours = [tf.gather(end.rows, rows) for end in ends]
-            found = functions[width](ours, [end.background[background] for end in ends], outputs)
+            found = functions[name](
+                [tf.gather(end.rows, rows) for end in ends],
+                [end.background[background] for end in ends],
+                [end.features for end in ends],
+                outputs,
+            )
         answer: NDArray[np.float32] = found.numpy()
         return answer
 
-    def compiled(ours: list[Any], theirs: list[Any], outputs: Any) -> Any:
+    if (tried := "contributions, walked through") not in functions:
+        numbers = (*_TRIED, int(np.prod(_TRIED)))
+        with tf.device(place):
+            walk(*[[tf.repeat(end.rows[:1], number, axis=0) for end in ends] for number in numbers])
+        functions[tried] = walk
+    return contributions
+
+
+def _compiled(walk: Walk, ends: Sequence[Ends], feature_count: int, output_count: int) -> Any:
+    def run(ours: list[Any], theirs: list[Any], features: list[Any], outputs: Any) -> Any:
         """Return sums over some background rows, shape (rows, features, outputs)."""
         each, row_count = tf.shape(theirs[0])[0], tf.shape(ours[0])[0]
         steps = [_paired(row, background, tf.subtract) for row, background in zip(ours, theirs, strict=True)]
         leaves = [tf.zeros_like(step) for step in steps]
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(leaves)
-            scores = as_scores(walked(ours, theirs, leaves).pairs)
+            scores = walk.as_scores(walk(ours, theirs, leaves).pairs)
             columns = chosen_columns(scores, tf.repeat(outputs, each, axis=0))
         sums = []
         for column in columns:
-            total = tf.zeros([row_count, paths.feature_count])
-            for multiplier, step, end in zip(tape.gradient(column, leaves), steps, ends, strict=True):
+            total = tf.zeros([row_count, feature_count])
+            for multiplier, step, of_values in zip(tape.gradient(column, leaves), steps, features, strict=True):
                 if multiplier is not None:
                     summed = tf.reshape(multiplier * step, tf.concat([[row_count, each], tf.shape(step)[1:]], 0))
                     summed = tf.ensure_shape(tf.reduce_sum(summed, 1), [None, *step.shape[1:]])
-                    total += end.summed_by_feature(summed, paths.feature_count)
+                    total += summed_by_feature(summed, of_values, feature_count)
             sums.append(total)
         return tf.stack(sums, axis=-1)
 
-    def walked(ours: list[Any], theirs: list[Any], leaves: list[Any]) -> Lifted:
-        entered = [Lifted(*three) for three in zip(ours, theirs, leaves, strict=True)]
-        return run_entered(function, entrances, entered, partial(_call, stripped))  # type: ignore[no-any-return]
-
-    with tf.device(place):
-        tried = [
-            [tf.repeat(end.rows[:1], number, axis=0) for end in ends] for number in (*_TRIED, int(np.prod(_TRIED)))
-        ]
-        walked(*tried)
-    return contributions
+    specs = [end.spec for end in ends]
+    asked = tf.TensorSpec([None, output_count], tf.int64)
+    features = [end.feature_spec for end in ends]
+    return tf.function(run, autograph=False, input_signature=[specs, specs, features, asked])
 
 
 def _call(stripped: Any | None, operation: Any, *args: Any, **named: Any) -> Any:
@@ -229,9 +250,7 @@ def _elementwise(function: Callable[[Any], Any], before: Lifted, name: str, kind
     of_background = function(before.background)
     entered = _paired(before.rows, before.background, tf.subtract)
     left = _paired(of_rows, of_background, tf.subtract)
-    derivative = _paired(derivative, before.background, lambda ours, theirs: tf.broadcast_to(
-        ours, tf.broadcast_dynamic_shape(tf.shape(ours), tf.shape(theirs))
-    ))  # fmt: skip
+    derivative = _paired(derivative, before.background, _first_of)
     is_small = tf.abs(entered) < SMALLEST_DIFFERENCE
     slopes = tf.where(is_small, derivative, left / tf.where(is_small, tf.ones_like(entered), entered))
     return Lifted(of_rows, of_background, before.pairs * slopes)
@@ -248,31 +267,48 @@ def _largest(operation: Any, before: Lifted) -> Lifted:
         or not (operation.padding == "valid" or is_whole)
     ):
         raise refused_layer(operation.name, kind, "its windows overlap or are padded, or channels come first")
-    rows, background, pairs = (_windows(values, sides) for values in (before.rows, before.background, before.pairs))
-    of_rows, of_background = tf.reduce_max(rows, -1), tf.reduce_max(background, -1)
-    left = _paired(of_rows, of_background, tf.subtract)
-    size = int(np.prod(sides))
-    row_places, background_places = (tf.one_hot(tf.argmax(values, -1), size) for values in (rows, background))
+    rows, background, pairs = (_split(values, sides) for values in (before.rows, before.background, before.pairs))
+    inner = [2 + 2 * axis for axis in range(len(sides))]
+    of_rows, of_background = (tf.reduce_max(values, inner, keepdims=True) for values in (rows, background))
+    places = tf.where(
+        _paired(of_rows, of_background, tf.greater),
+        _paired(_first_largest(rows, inner), background, _first_of),
+        _paired(rows, _first_largest(background, inner), _second_of),
+    )
     entered = _paired(rows, background, tf.subtract)
-    places = _paired(row_places, background_places, lambda ours, theirs: tf.where(
-        tf.expand_dims(tf.expand_dims(of_rows, 1) > tf.expand_dims(of_background, 0), -1), ours, theirs
-    ))  # fmt: skip
-    is_small = tf.abs(entered) < SMALLEST_DIFFERENCE
-    share = tf.expand_dims(left, -1) / tf.where(is_small, tf.ones_like(entered), entered)
-    slopes = tf.where(is_small, tf.zeros_like(entered), share) * places
-    return Lifted(of_rows, of_background, tf.reduce_sum(pairs * slopes, -1))
+    is_left_out = (tf.abs(entered) < SMALLEST_DIFFERENCE) | ~places
+    left = _paired(of_rows, of_background, tf.subtract)
+    slopes = tf.where(is_left_out, tf.zeros_like(entered), left / tf.where(is_left_out, tf.ones_like(entered), entered))
+    return Lifted(tf.squeeze(of_rows, inner), tf.squeeze(of_background, inner), tf.reduce_sum(pairs * slopes, inner))
 
 
-def _windows(values: Any, sides: tuple[int, ...]) -> Any:
-    """Return (rows, ..., channels, values of a window); what fills no window is left out."""
+def _split(values: Any, sides: tuple[int, ...]) -> Any:
+    """Return (rows, windows, places in a window, ..., channels), two axes a side; what fills no window is left out."""
     *sizes, channels = values.shape[1:]
     counts = [size // side for size, side in zip(sizes, sides, strict=True)]
     whole = values[(slice(None), *[slice(count * side) for count, side in zip(counts, sides, strict=True)])]
     split = [length for count, side in zip(counts, sides, strict=True) for length in (count, side)]
-    parts = tf.reshape(whole, [-1, *split, channels])
-    axes = range(len(sides))
-    order = [0, *[1 + 2 * axis for axis in axes], 1 + 2 * len(sides), *[2 + 2 * axis for axis in axes]]
-    return tf.reshape(tf.transpose(parts, order), [-1, *counts, channels, int(np.prod(sides))])
+    return tf.reshape(whole, [-1, *split, channels])
+
+
+def _first_largest(values: Any, inner: list[int]) -> Any:
+    """Tell of each value of split windows whether it is the first of its window's largest ones."""
+    outer = [axis for axis in range(len(values.shape)) if axis not in inner]
+    order = [*outer, *inner]
+    turned = tf.transpose(values, order)
+    size = int(np.prod([values.shape[axis] for axis in inner]))
+    flat = tf.reshape(turned, [-1, size])
+    places = tf.one_hot(tf.argmax(flat, -1), size, on_value=True, off_value=False, dtype=tf.bool)
+    return tf.transpose(tf.reshape(places, tf.shape(turned)), np.argsort(order))
+
+
+def _first_of(ours: Any, theirs: Any) -> Any:
+    """Return the first of two values, broadcast to the shape of both."""
+    return tf.broadcast_to(ours, tf.broadcast_dynamic_shape(tf.shape(ours), tf.shape(theirs)))
+
+
+def _second_of(ours: Any, theirs: Any) -> Any:
+    return _first_of(theirs, ours)
 
 
 def _paired(rows: Any, background: Any, combine: Callable[[Any, Any], Any]) -> Any:

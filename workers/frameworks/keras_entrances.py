@@ -1,4 +1,4 @@
-"""Where paths enter a Keras model: at its inputs of floats, and behind the embeddings of its inputs of whole numbers."""
+"""Where paths enter a Keras model: at inputs of floats, and behind the embeddings of inputs of whole numbers."""
 
 from __future__ import annotations
 
@@ -31,23 +31,33 @@ class Entrance:
 class Ends:
     """Both ends of all paths at one entrance: (rows, ...) and (background, ...).
 
-    ``features`` is the feature of each value, None where each value is the feature of its number.
+    ``features`` is the feature of each value, empty where each value is the feature of its number.
     """
 
     rows: Any
     background: Any
-    features: Any | None
+    features: Any
 
     @property
     def spec(self) -> Any:
         return tf.TensorSpec([None, *self.rows.shape[1:]], self.rows.dtype)
 
-    def summed_by_feature(self, values: Any, feature_count: int) -> Any:
-        """Sum values of shape (rows, ...) to (rows, features)."""
-        flat = tf.reshape(tf.cast(values, tf.float32), [tf.shape(values)[0], int(np.prod(values.shape[1:], dtype=int))])
-        if self.features is None:
-            return flat
-        return tf.transpose(tf.math.unsorted_segment_sum(tf.transpose(flat), self.features, feature_count))
+    @property
+    def feature_spec(self) -> Any:
+        return tf.TensorSpec(self.features.shape, tf.int64)
+
+
+def shape_of(ends: Sequence[Ends]) -> str:
+    """Return by what a function compiled for some ends can be found again."""
+    return ", ".join(f"{list(end.rows.shape[1:])} by {int(end.features.shape[0])}" for end in ends)
+
+
+def summed_by_feature(values: Any, features: Any, feature_count: int) -> Any:
+    """Sum values of shape (rows, ...) to (rows, features)."""
+    flat = tf.reshape(tf.cast(values, tf.float32), [tf.shape(values)[0], int(np.prod(values.shape[1:], dtype=int))])
+    if not features.shape[0]:
+        return flat
+    return tf.transpose(tf.math.unsorted_segment_sum(tf.transpose(flat), features, feature_count))
 
 
 def float_entrances(signature: Signature) -> list[Entrance]:
@@ -137,5 +147,5 @@ def ends_at(entrances: Sequence[Entrance], paths: Paths, signature: Signature) -
         features = paths.features[spec.name].reshape(*spec.row_shape, *[1] * (ends.ndim - 1 - len(spec.row_shape)))
         of_values: NDArray[np.intp] = np.broadcast_to(features, tuple(ends.shape[1:])).reshape(-1)
         is_plain = np.array_equal(of_values, np.arange(paths.feature_count))
-        found.append(Ends(ends, starts, None if is_plain else tf.constant(of_values)))
+        found.append(Ends(ends, starts, tf.constant([] if is_plain else of_values, tf.int64)))
     return found

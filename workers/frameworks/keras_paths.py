@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from workers.frameworks.keras_entrances import Ends
+from workers.frameworks.keras_entrances import Ends, shape_of, summed_by_feature
 from workers.frameworks.paths import PathGradients, Paths, Points
 from workers.frameworks.rows import chunks
 from workers.protocol import JobError
@@ -21,10 +21,10 @@ Scores = Callable[[list[Any]], Any]
 OUTPUTS_TOGETHER = 16
 
 
-def path_gradients(paths: Paths, ends: Sequence[Ends], scores: Scores, *, place: str, chunk_rows: int) -> PathGradients:
-    """Return what ``Model.path_gradients`` promises."""
-    functions: dict[int, Any] = {}
-    unreached: list[bool] = []
+def path_gradients(
+    paths: Paths, ends: Sequence[Ends], scores: Scores, *, place: str, chunk_rows: int, functions: dict[str, Any]
+) -> PathGradients:
+    """Return what ``Model.path_gradients`` promises; what is compiled goes to ``functions``, and is used again."""
 
     def gradients(points: Points) -> NDArray[np.float64]:
         sums = np.zeros((points.group_count, paths.feature_count, points.output_count))
@@ -35,31 +35,32 @@ def path_gradients(paths: Paths, ends: Sequence[Ends], scores: Scores, *, place:
         return sums
 
     def of_part(points: Points, outputs: NDArray[np.intp]) -> NDArray[np.float32]:
-        count = outputs.shape[1]
-        if count not in functions:
-            functions[count] = tf.function(
-                compiled,
-                autograph=False,
-                input_signature=[
-                    [end.spec for end in ends],
-                    [end.spec for end in ends],
-                    *[tf.TensorSpec([None], dtype) for dtype in (tf.int64, tf.int64, tf.float32, tf.int64)],
-                    tf.TensorSpec([None, count], tf.int64),
-                ],
-            )
+        name = f"path gradients of {outputs.shape[1]} outputs by {paths.feature_count} features {shape_of(ends)}"
+        if name not in functions:
+            functions[name] = _compiled(ends, scores, paths.feature_count, outputs.shape[1])
         with tf.device(place):
-            found = functions[count](
+            found = functions[name](
                 [end.rows for end in ends],
                 [end.background for end in ends],
+                [end.features for end in ends],
                 points.rows, points.background_rows, points.positions, points.groups, outputs,
             )  # fmt: skip
-        if any(unreached):
-            raise JobError("no_gradient", "The output does not depend on the inputs in a way that has a gradient.")
         answer: NDArray[np.float32] = found.numpy()
         return answer
 
-    def compiled(
-        ended: list[Any], started: list[Any], rows: Any, background: Any, positions: Any, groups: Any, outputs: Any
+    return gradients
+
+
+def _compiled(ends: Sequence[Ends], scores: Scores, feature_count: int, output_count: int) -> Any:
+    def run(
+        ended: list[Any],
+        started: list[Any],
+        features: list[Any],
+        rows: Any,
+        background: Any,
+        positions: Any,
+        groups: Any,
+        outputs: Any,
     ) -> Any:
         leaves, steps = [], []
         for of_rows, of_background in zip(ended, started, strict=True):
@@ -70,22 +71,27 @@ def path_gradients(paths: Paths, ends: Sequence[Ends], scores: Scores, *, place:
             steps.append(step)
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(leaves)
-            answer = scores(leaves)
-            columns = chosen_columns(answer, outputs)
-        sums = []
+            columns = chosen_columns(scores(leaves), outputs)
         group_count = groups[-1] + 1
+        sums = []
         for column in columns:
             found = tape.gradient(column, leaves)
-            unreached.append(all(gradient is None for gradient in found))
-            total = tf.zeros([group_count, paths.feature_count])
-            for gradient, step, end in zip(found, steps, ends, strict=True):
+            if all(gradient is None for gradient in found):
+                raise JobError("no_gradient", "The output does not depend on the inputs in a way that has a gradient.")
+            total = tf.zeros([group_count, feature_count])
+            for gradient, step, of_values in zip(found, steps, features, strict=True):
                 if gradient is not None:
-                    values = end.summed_by_feature(gradient * step, paths.feature_count)
+                    values = summed_by_feature(gradient * step, of_values, feature_count)
                     total += tf.math.unsorted_segment_sum(values, groups, group_count)
             sums.append(total)
         return tf.stack(sums, axis=-1)
 
-    return gradients
+    specs = [end.spec for end in ends]
+    numbers = [tf.TensorSpec([None], dtype) for dtype in (tf.int64, tf.int64, tf.float32, tf.int64)]
+    asked = tf.TensorSpec([None, output_count], tf.int64)
+    return tf.function(
+        run, autograph=False, input_signature=[specs, specs, [end.feature_spec for end in ends], *numbers, asked]
+    )
 
 
 def output_slices(count: int) -> Iterator[slice]:

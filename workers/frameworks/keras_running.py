@@ -15,7 +15,7 @@ from workers.frameworks.fitting import fit_targets
 from workers.frameworks.keras_entrances import Entrance, ends_at, float_entrances
 from workers.frameworks.keras_paths import Scores, path_gradients
 from workers.frameworks.paths import PathGradients, Paths
-from workers.frameworks.rows import chunk_rows, chunks, conform, is_differentiable
+from workers.frameworks.rows import GRADIENT_CHUNK_VALUES, chunk_rows, chunks, conform, is_differentiable
 from workers.protocol import JobError
 from workers.signature import Signature
 
@@ -78,7 +78,14 @@ class TensorFlowModel(Model):
         entrances, scores = self._entered()
         with tf.device(self._place):
             ends = ends_at(entrances, paths, self.signature)
-        return path_gradients(paths, ends, scores, place=self._place, chunk_rows=chunk_rows(self.signature))
+        return path_gradients(
+            paths,
+            ends,
+            scores,
+            place=self._place,
+            chunk_rows=chunk_rows(self.signature, GRADIENT_CHUNK_VALUES),
+            functions=self._functions,
+        )
 
     def weights(self) -> dict[str, NDArray[Any]]:
         return {name: _to_numpy(variable) for name, variable in self._variables().items()}

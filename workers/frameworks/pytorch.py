@@ -33,6 +33,7 @@ class PyTorchModel(TrainableModel):
         placed = program if device == "cpu" else _moved(program, device)
         self._module: fx.GraphModule = placed.module(check_guards=False)
         self._variants: dict[tuple[bool, Answer], fx.GraphModule] = {}
+        self._entered_module: tuple[fx.GraphModule, list[Entrance]] | None = None
         finds_logits = last_activation(self._module.graph) is not None
         super().__init__(signature=signature, device=device, holder=self._module, finds_logits=finds_logits)
 
@@ -67,8 +68,11 @@ class PyTorchModel(TrainableModel):
         return entrances, lambda leaves: self._as_scores(module(*leaves))
 
     def _behind_embeddings(self) -> tuple[fx.GraphModule, list[Entrance]]:
-        answer: Answer = "output" if self._is_exact else "logits"
-        return behind_embeddings(variant(self._module, training=False, answer=answer), self.signature)
+        if self._entered_module is None:
+            answer: Answer = "output" if self._is_exact else "logits"
+            plain = variant(self._module, training=False, answer=answer)
+            self._entered_module = behind_embeddings(plain, self.signature)
+        return self._entered_module
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = dict(self._module.named_parameters(remove_duplicate=False))

@@ -1,10 +1,10 @@
 """DeepLIFT's rescale rule on an exported torch graph, operator by operator; what has no rule here is refused by name.
 
 Each operator runs three times: on explained rows, on background rows, and on pairs of both. Of a pair only the
-gradient matters: there a linear operator runs as it is, and a nonlinear one becomes the multiplication with a constant
-slope, the difference of its outputs over the difference of its inputs between the pair's two rows. What is left is a
-linear function, whose gradient are DeepLIFT's multipliers. A node of the graph is one use of a layer, so layers that are
-used again are right. Nothing global is touched.
+gradient matters: there a linear operator runs as it is, and a nonlinear one becomes the multiplication with a
+constant slope, the difference of its outputs over the difference of its inputs between the pair's two rows. What is
+left is a linear function, whose gradient are DeepLIFT's multipliers. A node of the graph is one use of a layer, so
+layers that are used again are right. Nothing global is touched.
 
 Source: Shrikumar, Greenside, Kundaje, "Learning Important Features Through Propagating Activation Differences" (2017);
 for max-pooling the rule of shap's DeepExplainer, which that paper does not give.

@@ -1,4 +1,4 @@
-"""Where paths enter a torch graph: at its inputs of floats, and behind the embeddings of its inputs of whole numbers."""
+"""Where paths enter a torch graph: at inputs of floats, and behind the embeddings of inputs of whole numbers."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from workers.frameworks.paths import PathGradients, Paths
 from workers.frameworks.pytorch_coalitions import TorchCoalitionScorer
 from workers.frameworks.pytorch_entrances import Entrance, ends_at, float_entrances
 from workers.frameworks.pytorch_paths import Scores, path_gradients
-from workers.frameworks.rows import chunk_rows, chunks, conform, is_differentiable
+from workers.frameworks.rows import GRADIENT_CHUNK_VALUES, chunk_rows, chunks, conform, is_differentiable
 from workers.protocol import JobError
 from workers.signature import Signature
 
@@ -82,7 +82,9 @@ class TorchModel(Model):
     def path_gradients(self, paths: Paths) -> PathGradients:
         entrances, scores = self._entered()
         ends = ends_at(entrances, paths, self.signature, self.device)
-        return path_gradients(paths, ends, scores, device=self.device, chunk_rows=chunk_rows(self.signature))
+        return path_gradients(
+            paths, ends, scores, device=self.device, chunk_rows=chunk_rows(self.signature, GRADIENT_CHUNK_VALUES)
+        )
 
     def weights(self) -> dict[str, NDArray[Any]]:
         return {name: _to_numpy(tensor) for name, tensor in self._tensors().items()}

@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from workers.frameworks.base import EpochRecord, FloatArray, Framework, Inputs, TrainingRows
+from workers.frameworks.pytorch_entrances import Entrance
+from workers.frameworks.pytorch_paths import Scores
 from workers.frameworks.pytorch_running import TorchModel, environment, flat, logarithms, prepare
 from workers.frameworks.rows import demand_signature
 from workers.protocol import JobError
@@ -96,6 +98,15 @@ class ScriptModel(TorchModel):
         # switched gradients off.
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             return super()._with_gradient(inputs, run)
+
+    def _entered(self) -> tuple[list[Entrance], Scores]:
+        entrances, _ = super()._entered()
+
+        def scores(leaves: list[torch.Tensor]) -> torch.Tensor:
+            with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+                return self._scores(leaves)
+
+        return entrances, scores
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = dict(self._module.named_parameters())

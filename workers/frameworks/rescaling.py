@@ -22,7 +22,7 @@ def scores_not_found(signature: Signature) -> JobError:
     """Return the refusal of a model whose softmax or sigmoid cannot be taken off."""
     return JobError(
         "layer_not_supported",
-        f"DeepLIFT explains what goes into the last softmax or sigmoid of {signature.output.name!r}, and that cannot be "
-        "found; through it, its values would add up and be wrong. Use 'permutation'.",
+        f"DeepLIFT explains what goes into the last softmax or sigmoid of {signature.output.name!r}, and that cannot "
+        "be found; through it, its values would add up and be wrong. Use 'permutation'.",
         place=signature.output.name,
     )

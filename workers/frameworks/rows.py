@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CHUNK_ROWS = 2048
 CHUNK_VALUES = 2**20
 SMALLEST_CHUNK_ROWS = 16
+#: A gradient keeps what every layer gave: of points that are differentiated fewer go through at once.
+GRADIENT_CHUNK_VALUES = 2**16
 
 
 def conform(inputs: Inputs, signature: Signature) -> list[NDArray[Any]]:
@@ -67,10 +69,10 @@ def demand_signature(found: Signature, stated: Signature, *, place: str) -> None
         raise JobError("signature_does_not_fit", " ".join(differences), place=place)
 
 
-def chunk_rows(signature: Signature) -> int:
+def chunk_rows(signature: Signature, chunk_values: int = CHUNK_VALUES) -> int:
     """Return how many rows go through the model at once."""
     width = sum(spec.width for spec in signature.inputs)
-    return int(min(CHUNK_ROWS, max(SMALLEST_CHUNK_ROWS, CHUNK_VALUES // max(1, width))))
+    return int(min(CHUNK_ROWS, max(SMALLEST_CHUNK_ROWS, chunk_values // max(1, width))))
 
 
 def chunks(row_count: int, size: int) -> Iterator[slice]:

@@ -1,4 +1,4 @@
-"""DeepLIFT by the rescale rule: what each feature contributes to a score, layer by layer, against each background row."""
+"""DeepLIFT by the rescale rule: what each feature contributes to a score, against each background row."""
 
 from __future__ import annotations
 
