@@ -91,13 +91,13 @@ STEPS: dict[str, Step] = {
     ),
     "suggestion": Step("validators.engine.suggestion.job", _TABLE),
     "screening": Step("validators.engine.screening.job", _TABLE, {"detectors": "quality", "ref": "large/1"}),
-    "screening, leaks": Step(
+    "screening for leaks": Step(
         "validators.engine.screening.job",
         _PAIR,
         {"detectors": "evaluation", "ref": "large/2", "against_ref": "large/1"},
         ("schema", "against_schema"),
     ),
-    "screening, drift": Step(
+    "screening for drift": Step(
         "validators.engine.screening.job",
         _PAIR,
         {"detectors": "drift", "ref": "large/2", "against_ref": "large/1"},
