@@ -121,6 +121,10 @@ class CoalitionScorer(ABC):
         Raises:
             JobError: ``score_not_finite``.
         """
+        if ranks.shape[2] == 1:
+            starts, ends = self._ends(rows, background_rows)
+            yield (ends[:, None] - starts)[:, :, None, None].repeat(ranks.shape[1], axis=2)
+            return
         unit = self._walks_of_a_batch(len(rows), ranks)
         held = ranks.shape[1] * ranks.shape[2] * (7 * 8 * len(rows) * self._game.outputs.shape[1] + 4 * ranks.shape[2])
         together = unit * max(1, self._memory_bytes // (held * unit))
@@ -135,7 +139,7 @@ class CoalitionScorer(ABC):
 
     @abstractmethod
     def _walk(self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp]) -> Scores:
-        """Credit the features of at most ``GROUP_ROWS`` rows along walks, as ``walks`` does, for all at once."""
+        """Do what ``walks`` does for at most ``GROUP_ROWS`` rows and at least two features, for all walks at once."""
 
     def _batch_rows(self) -> int:
         """Return how many composed rows go through the model at once."""
@@ -203,11 +207,10 @@ class NumpyCoalitionScorer(CoalitionScorer):
         walk = np.empty((len(rows), *ranks.shape[:2], 2, features + 1, ends.shape[-1]))
         walk[..., 0, :] = starts[:, :, None, None]
         walk[..., -1, :] = ends[:, None, None, None]
-        if features > 1:
-            repeated = background_rows.repeat(2 * permutations * (features - 1))
-            batches = self._batches_of_walks(len(rows), ranks)
-            inner = walk[..., 1:-1, :]
-            inner[:] = self._scores(rows, masks_along(ranks), repeated, batches).reshape(inner.shape)
+        repeated = background_rows.repeat(2 * permutations * (features - 1))
+        batches = self._batches_of_walks(len(rows), ranks)
+        inner = walk[..., 1:-1, :]
+        inner[:] = self._scores(rows, masks_along(ranks), repeated, batches).reshape(inner.shape)
         steps = np.diff(walk, axis=4)
         # A feature's credit is the step that its rank leads to.
         forwards = np.take_along_axis(steps[:, :, :, 0], ranks[None, ..., None], axis=3)
@@ -247,13 +250,13 @@ class NumpyCoalitionScorer(CoalitionScorer):
         return composed
 
 
-def batch_rows(model: Model) -> int:
+def batch_rows(model: Model, *, at_most: int | None = None) -> int:
     """Return how many composed rows to put through a model at once; the model and its device alone decide."""
     width = sum(spec.width for spec in model.signature.inputs)
     told = [math.prod(layer["output_shape"][1:]) for layer in model.layers() if layer["output_shape"]]
     widest = max([width, *told]) if told else UNTOLD_WIDENING * width
     kind = model.device.partition(":")[0]
-    return max(SMALLEST_BATCH_ROWS, min(BATCH_ROWS[kind], BATCH_VALUES[kind] // max(1, widest)))
+    return max(SMALLEST_BATCH_ROWS, min(at_most or BATCH_ROWS[kind], BATCH_VALUES[kind] // max(1, widest)))
 
 
 def masks_along(ranks: NDArray[np.intp]) -> NDArray[np.bool_]:

@@ -28,7 +28,13 @@ from workers.frameworks.keras_entrances import (
 )
 from workers.frameworks.keras_paths import Scores
 from workers.frameworks.keras_running import TensorFlowModel, logarithms, place_of
-from workers.frameworks.keras_tracing import all_layers, last_activation, watching_features, without_activation
+from workers.frameworks.keras_tracing import (
+    all_layers,
+    compiles_well,
+    last_activation,
+    watching_features,
+    without_activation,
+)
 from workers.frameworks.keras_training import KerasTrainer, Precision
 from workers.frameworks.paths import Paths, RescaledContributions
 from workers.frameworks.rescaling import scores_not_found
@@ -62,7 +68,7 @@ class KerasModel(TensorFlowModel):
                 recipe=recipe,
                 objective=objective,
                 own_loss=own_loss,
-                device=self._place,
+                device=self.place,
             )
             return run_epochs(trainer, rows, recipe, on_epoch=on_epoch)
 
@@ -101,6 +107,9 @@ class KerasModel(TensorFlowModel):
             return None
         with without_activation(self._activation):
             return self._call(tensors, training)
+
+    def _is_compiled_well(self) -> bool:
+        return compiles_well(self._model)
 
     def _features(self, tensors: list[Any]) -> Any:
         with watching_features(self._model) as entered:

@@ -11,7 +11,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from workers.frameworks.base import FloatArray, Inputs, Model
+from workers.frameworks.coalitions import MEMORY_BYTES, Game, demand_probabilities
 from workers.frameworks.fitting import fit_targets
+from workers.frameworks.keras_coalitions import TensorFlowCoalitionScorer
 from workers.frameworks.keras_entrances import Entrance, ends_at, float_entrances
 from workers.frameworks.keras_paths import Scores, path_gradients
 from workers.frameworks.paths import PathGradients, Paths
@@ -28,7 +30,9 @@ class TensorFlowModel(Model):
     def __init__(self, *, signature: Signature, device: str) -> None:
         self.signature = signature
         self.device = device
-        self._place = place_of(device)
+        self.place = place_of(device)
+        #: Programs that score coalitions, by all that their shapes depend on.
+        self.programs: dict[tuple[Any, ...], Any] = {}
         self._functions: dict[str, Any] = {}
         #: Names of functions whose values have no gradient for any input; tracing finds out.
         self._without_gradient: set[str] = set()
@@ -50,6 +54,28 @@ class TensorFlowModel(Model):
 
     def logits(self, inputs: Inputs) -> FloatArray:
         return self._run(inputs, "logits", lambda tensors: self._scores(tensors, False))
+
+    def coalition_scorer(self, game: Game, *, memory_bytes: int = MEMORY_BYTES) -> TensorFlowCoalitionScorer:
+        def score(tensors: list[Any]) -> Any:
+            return self._scores(tensors, False) if game.scale == "logits" else self._shares(tensors)
+
+        if game.scale == "probabilities":
+            demand_probabilities(self)
+        return TensorFlowCoalitionScorer(
+            self, game, score, compiles=self._is_compiled_well(), memory_bytes=memory_bytes
+        )
+
+    def _is_compiled_well(self) -> bool:
+        """Tell whether XLA makes the model faster: it does for dense layers and does not for convolutions."""
+        return False
+
+    def _shares(self, tensors: list[Any]) -> Any:
+        """Return probabilities of shape (rows, outputs), whatever the model gives."""
+        output = self._flat(self._call(tensors, False))
+        if self.signature.output.kind == "probabilities":
+            return output
+        output = tf.cast(output, tf.float64)
+        return tf.nn.softmax(output) if output.shape[1] > 1 else tf.nn.sigmoid(output)
 
     def loss_gradient(self, inputs: Inputs, targets: NDArray[Any]) -> tuple[FloatArray, dict[str, FloatArray]]:
         expected = fit_targets(targets, self.signature)
@@ -126,7 +152,7 @@ class TensorFlowModel(Model):
             self._functions[name] = tf.function(run, input_signature=[self._specs()])
         function = self._functions[name]
         slices = list(chunks(len(arrays[0]), chunk_rows(self.signature))) or [slice(0, 0)]
-        with tf.device(self._place):
+        with tf.device(self.place):
             parts = [function(self._tensors(arrays, rows)).numpy() for rows in slices]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -158,7 +184,7 @@ class TensorFlowModel(Model):
         function = self._functions[name]
         values = np.empty(len(arrays[0]), np.float32)
         gradients = {specs[index].name: np.empty(arrays[index].shape, np.float32) for index in wanted}
-        with tf.device(self._place):
+        with tf.device(self.place):
             for rows in chunks(len(arrays[0]), chunk_rows(self.signature)):
                 found_values, found = function(self._tensors(arrays, rows), tf.constant(expected[rows]))
                 if name in self._without_gradient:

@@ -21,6 +21,23 @@ PASSING = (
     keras.layers.InputLayer,
 )
 ACTIVATIONS = ("softmax", "sigmoid")
+#: Layers that XLA compiles to something faster than TensorFlow's own operators.
+COMPILED_WELL = (
+    keras.layers.InputLayer,
+    keras.layers.Dense,
+    keras.layers.Dropout,
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.Softmax,
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.Normalization,
+    keras.layers.Add,
+    keras.layers.Concatenate,
+    keras.layers.Flatten,
+    keras.layers.Reshape,
+)
 
 
 def last_activation(model: Any) -> Any | None:
@@ -41,6 +58,15 @@ def last_activation(model: Any) -> Any | None:
             history = tensors[0]._keras_history
         else:
             return None
+
+
+def compiles_well(model: Any) -> bool:
+    """Tell whether a model is made of nothing but layers that XLA is known to be good at."""
+    operations = getattr(model, "operations", None) or model.layers
+    return all(
+        compiles_well(operation) if isinstance(operation, keras.Model) else type(operation) in COMPILED_WELL
+        for operation in operations
+    )
 
 
 @contextmanager

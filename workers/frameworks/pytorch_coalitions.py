@@ -57,12 +57,10 @@ class TorchCoalitionScorer(CoalitionScorer):
             walk = starts.new_empty(len(rows), *both.shape[:3], features + 1, starts.shape[-1])
             walk[..., 0, :] = starts[:, :, None, None]
             walk[..., -1, :] = ends[:, None, None, None]
-            if features > 1:
-                masks = _masks_along(both)
-                repeated = numbers.repeat_interleave(2 * permutations * (features - 1))
-                inner = walk[..., 1:-1, :]
-                parts = self._batches_of_walks(len(rows), ranks)
-                inner.copy_(self._scores(rows, masks, repeated, parts).view(inner.shape))
+            repeated = numbers.repeat_interleave(2 * permutations * (features - 1))
+            inner = walk[..., 1:-1, :]
+            batches = self._batches_of_walks(len(rows), ranks)
+            inner.copy_(self._scores(rows, _masks_along(both), repeated, batches).view(inner.shape))
             steps = walk.diff(dim=4)
             # A feature's credit is the step that its rank leads to.
             credits = steps.gather(4, both[None, ..., None].expand(steps.shape)).mean(dim=3)

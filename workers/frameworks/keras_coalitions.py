@@ -1,0 +1,230 @@
+"""Coalitions on TensorFlow: many batches composed, scored and credited in one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from workers.frameworks.coalitions import MEMORY_BYTES, CoalitionScorer, Game, Scores, batch_rows
+from workers.frameworks.rows import conform
+
+if TYPE_CHECKING:
+    from workers.frameworks.keras_running import TensorFlowModel
+
+#: A program is compiled for so many rows; fewer are filled up, so that few programs are compiled as rows are done.
+ROWS_OF_A_PROGRAM = (1, 4, 16)
+#: XLA takes about half a second to compile a program, which fewer composed rows than this do not earn back.
+ROWS_WORTH_COMPILING = 200_000
+#: Composed rows of a batch that is not compiled: more than otherwise, since each of its operations is a call.
+ROWS_OF_A_CALL = 8192
+
+#: Gives the scores of rows, one tensor an input, as floats of shape (rows, outputs).
+Score = Callable[[list[Any]], Any]
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Coalitions in batches of one size, the last ones filled up.
+
+    A coalition holds the features whose place in an order is below a step: of a walk these are ranks, and a mask alone
+    is the order with 0 for what it holds and 1 for the rest, and step 1.
+
+    Attributes:
+        orders: shape (orders, features).
+        order_numbers, steps, background_rows: of each coalition, shape (batches, coalitions of a batch).
+    """
+
+    orders: NDArray[np.int32]
+    order_numbers: NDArray[np.int32]
+    steps: NDArray[np.int32]
+    background_rows: NDArray[np.int32]
+
+
+class TensorFlowCoalitionScorer(CoalitionScorer):
+    """Runs batches of one fixed shape in a loop inside one program, compiled with XLA where that pays.
+
+    ``score`` gives the scores of tensors on the scale of the game; ``compiles`` tells that XLA is good at the model.
+    """
+
+    def __init__(
+        self, model: TensorFlowModel, game: Game, score: Score, *, compiles: bool, memory_bytes: int = MEMORY_BYTES
+    ) -> None:
+        super().__init__(model, game, memory_bytes=memory_bytes)
+        self._model: TensorFlowModel = model
+        self._score_tensors = score
+        background_count = len(next(iter(game.background.values())))
+        sweep = 4 * (game.features - 1) * background_count * len(game.outputs)
+        self._is_compiled = compiles and sweep >= ROWS_WORTH_COMPILING
+        self._rows_a_batch = batch_rows(model, at_most=None if self._is_compiled else ROWS_OF_A_CALL)
+        self._background = self._on_device(game.background, np.arange(background_count))
+        self._features = [self._features_of(spec.name) for spec in model.signature.inputs]
+
+    def _batch_rows(self) -> int:
+        return self._rows_a_batch
+
+    def _masks_of_a_batch(self, row_count: int) -> int:
+        return super()._masks_of_a_batch(_filled_up(row_count))
+
+    def _score(self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]) -> Scores:
+        size = self._masks_of_a_batch(len(rows))
+        numbers = np.minimum(np.arange(-(-len(masks) // size) * size), len(masks) - 1).reshape(-1, size)
+        batches = _Batches(
+            orders=np.where(masks, np.int32(0), np.int32(1)),
+            order_numbers=numbers.astype(np.int32),
+            steps=np.ones_like(numbers, dtype=np.int32),
+            background_rows=background_rows[numbers].astype(np.int32),
+        )
+        found = self._run("scores", rows, batches, lambda scores: scores)
+        answer: Scores = np.moveaxis(found, 0, 1).reshape(found.shape[1], -1, found.shape[3])
+        return answer[: len(rows), : len(masks)]
+
+    def _walk(self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp]) -> Scores:
+        count, permutations, features = ranks.shape
+        masks = 2 * permutations * (features - 1)
+        unit, size = self._walks_of_a_batch(len(rows), ranks), self._masks_of_a_batch(len(rows))
+        units, size = -(-count // unit), min(size, unit * masks)
+        batches_a_unit = -(-unit * masks // size)
+        own = np.minimum(np.arange(batches_a_unit * size), unit * masks - 1)
+        numbers = np.minimum(np.arange(units)[:, None] * unit * masks + own, count * masks - 1).reshape(-1, size)
+        both = np.stack([ranks, features - 1 - ranks], axis=2).astype(np.int32)
+        batches = _Batches(
+            orders=both.reshape(-1, features),
+            order_numbers=(numbers // (features - 1)).astype(np.int32),
+            steps=(numbers % (features - 1) + 1).astype(np.int32),
+            background_rows=background_rows[numbers // masks].astype(np.int32),
+        )
+        starts, ends = self._ends(rows, background_rows)
+
+        walk_shape = (count, permutations, 2)
+
+        def credits(scores: Any, starts: Any, ends: Any, both: Any) -> Any:
+            row_count, outputs = ends.shape
+            scores = tf.reshape(tf.transpose(scores, [1, 0, 2, 3]), [row_count, units, -1, outputs])
+            inner = tf.reshape(scores[:, :, : unit * masks], [row_count, -1, permutations, 2, features - 1, outputs])
+            first = tf.broadcast_to(starts[:, :, None, None, None], [row_count, *walk_shape, 1, outputs])
+            last = tf.broadcast_to(ends[:, None, None, None, None], [row_count, *walk_shape, 1, outputs])
+            walk = tf.concat([first, inner[:, :count], last], axis=4)
+            steps = tf.transpose(walk[..., 1:, :] - walk[..., :-1, :], [1, 2, 3, 4, 0, 5])
+            # A feature's credit is the step that its rank leads to.
+            found = tf.gather(steps, both, axis=3, batch_dims=3)
+            return tf.transpose(found[:, :, 0] + found[:, :, 1], [3, 0, 1, 2, 4]) / 2
+
+        more = _filled_rows(starts), _filled_rows(ends), both
+        answer: Scores = self._run(f"walks of {unit}", rows, batches, credits, *more)
+        return answer[: len(rows)]
+
+    def _run(
+        self, name: str, rows: NDArray[np.intp], batches: _Batches, finish: Callable[..., Any], *more: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Run the program that scores batches and finishes with what is wanted of them; compile it the first time."""
+        group = self._on_device(self._game.rows, _filled_rows(rows))
+        picked = None if self._takes_all(self.of_background().shape[1]) else self._game.outputs[_filled_rows(rows)]
+        given = [
+            group,
+            self._background,
+            self._features,
+            *(tf.constant(array) for array in vars(batches).values()),
+            None if picked is None else tf.constant(picked, tf.int32),
+            [tf.constant(array) for array in more],
+        ]
+        shapes = tuple(getattr(tensor, "shape", None) for tensor in tf.nest.flatten(given))
+        key = (
+            name,
+            self._game.scale,
+            self._is_compiled,
+            *(None if shape is None else tuple(shape) for shape in shapes),
+        )
+        if key not in self._model.programs:
+            program = _Program(self._score_tensors, finish, self._game.outputs.shape[1])
+            self._model.programs[key] = tf.function(program, jit_compile=self._is_compiled, autograph=False)
+        with tf.device(self._model.place):
+            # That the number of batches is told at run time keeps the compiler from rewriting the loop for it.
+            answer: NDArray[Any] = self._model.programs[key](tf.constant(len(batches.steps)), *given).numpy()
+        return answer
+
+    def _features_of(self, name: str) -> Any | None:
+        """Return the feature of each input value, or None where they are all features in order."""
+        flat = self._game.assignment[name].reshape(-1)
+        is_plain = np.array_equal(flat, np.arange(self._game.features))
+        return None if is_plain else tf.constant(flat, tf.int32)
+
+    def _on_device(self, inputs: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> list[Any]:
+        some = {name: np.asarray(values)[rows] for name, values in inputs.items()}
+        with tf.device(self._model.place):
+            return self._model._tensors(conform(some, self._model.signature), slice(None))
+
+
+class _Program:
+    """What is traced once: a loop over batches, and what is made of all their scores."""
+
+    def __init__(self, score: Score, finish: Callable[..., Any], outputs: int) -> None:
+        self._score = score
+        self._finish = finish
+        self._outputs = outputs
+
+    def __call__(
+        self,
+        count: Any,
+        group: list[Any],
+        background: list[Any],
+        features: list[Any],
+        orders: Any,
+        order_numbers: Any,
+        steps: Any,
+        background_rows: Any,
+        picked: Any,
+        more: list[Any],
+    ) -> Any:
+        size, row_count = steps.shape[1], group[0].shape[0]
+        # Repeated once for all batches, since TensorFlow broadcasts along one axis only without losing much time.
+        group = [tf.repeat(values[:, None], size, axis=1) for values in group]
+
+        def scores(number: Any) -> Any:
+            kept = tf.gather(orders, order_numbers[number]) < steps[number][:, None]
+            composed = [
+                _mixed(values, tf.gather(filling, background_rows[number]), kept, places)
+                for values, filling, places in zip(group, background, features, strict=True)
+            ]
+            found = self._score(composed)
+            found = tf.cast(tf.reshape(found, [row_count, size, found.shape[1]]), tf.float64)
+            return found if picked is None else tf.gather(found, picked, axis=2, batch_dims=1)
+
+        found = tf.TensorArray(tf.float64, size=steps.shape[0], element_shape=[row_count, size, self._outputs])
+        _, found = tf.while_loop(
+            lambda number, _found: number < count,
+            lambda number, found: (number + 1, found.write(number, scores(number))),
+            (tf.constant(0), found),
+            parallel_iterations=1,
+        )
+        return self._finish(found.stack(), *more)
+
+
+def _mixed(values: Any, filling: Any, kept: Any, places: Any) -> Any:
+    """Return rows composed under masks, shape (rows x masks, *row_shape)."""
+    if places is not None:
+        kept = tf.gather(kept, places, axis=1)
+    shape = [values.shape[0] * values.shape[1], *values.shape[2:]]
+    values, filling, kept = (
+        tf.reshape(values, [values.shape[0], -1]),
+        tf.reshape(filling, [1, -1]),
+        tf.reshape(kept, [1, -1]),
+    )
+    if not values.dtype.is_floating:
+        return tf.reshape(tf.where(kept, values, filling), shape)
+    kept = tf.cast(kept, values.dtype)
+    return tf.reshape(filling * (1 - kept) + kept * values, shape)
+
+
+def _filled_up(row_count: int) -> int:
+    return next(count for count in ROWS_OF_A_PROGRAM if count >= row_count)
+
+
+def _filled_rows(array: NDArray[Any]) -> NDArray[Any]:
+    """Repeat the first row until there are as many as a program takes."""
+    missing = _filled_up(len(array)) - len(array)
+    return np.concatenate([array, np.repeat(array[:1], missing, axis=0)])
