@@ -298,8 +298,8 @@ def _first_largest(values: Any, inner: list[int]) -> Any:
     turned = tf.transpose(values, order)
     size = int(np.prod([values.shape[axis] for axis in inner]))
     flat = tf.reshape(turned, [-1, size])
-    places = tf.one_hot(tf.argmax(flat, -1), size, on_value=True, off_value=False, dtype=tf.bool)
-    return tf.transpose(tf.reshape(places, tf.shape(turned)), np.argsort(order))
+    places = tf.one_hot(tf.argmax(flat, -1), size)
+    return tf.transpose(tf.reshape(places, tf.shape(turned)), np.argsort(order)) > 0
 
 
 def _first_of(ours: Any, theirs: Any) -> Any:

@@ -14,7 +14,7 @@ from torch import fx
 from workers.frameworks.base import Framework
 from workers.frameworks.paths import Paths, RescaledContributions
 from workers.frameworks.pytorch_deeplift import rescaled_contributions
-from workers.frameworks.pytorch_entrances import Entrance, behind_embeddings, ends_at
+from workers.frameworks.pytorch_entrances import Entrance, behind_embeddings, differentiable_recurrence, ends_at
 from workers.frameworks.pytorch_graph import Answer, describe, last_activation, variant
 from workers.frameworks.pytorch_model import Run, TrainableModel
 from workers.frameworks.pytorch_paths import Scores
@@ -65,7 +65,12 @@ class PyTorchModel(TrainableModel):
 
     def _entered(self) -> tuple[list[Entrance], Scores]:
         module, entrances = self._behind_embeddings()
-        return entrances, lambda leaves: self._as_scores(module(*leaves))
+
+        def scores(leaves: list[torch.Tensor]) -> torch.Tensor:
+            with differentiable_recurrence(module.graph):
+                return self._as_scores(module(*leaves))
+
+        return entrances, scores
 
     def _behind_embeddings(self) -> tuple[fx.GraphModule, list[Entrance]]:
         if self._entered_module is None:

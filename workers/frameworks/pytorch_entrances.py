@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from workers.signature import Signature
 
 #: Operators between an input and its embedding that change the dtype of the numbers only.
 _CASTS = {"to", "_to_copy", "alias", "contiguous", "clone"}
+_RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,13 @@ def behind_embeddings(module: fx.GraphModule, signature: Signature) -> tuple[fx.
             graph.erase_node(node)
     graph.lint()
     return fx.GraphModule(module, graph), entrances
+
+
+def differentiable_recurrence(graph: fx.Graph) -> AbstractContextManager[None]:
+    """Return a context in which recurrent layers have a gradient in inference: those of cuDNN have none there."""
+    if any(operator(node) in _RECURRENT for node in graph.nodes):
+        return torch.backends.cudnn.flags(enabled=False)
+    return nullcontext()
 
 
 def ends_at(entrances: Sequence[Entrance], paths: Paths, signature: Signature, device: str) -> list[Ends]:

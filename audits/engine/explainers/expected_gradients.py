@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from audits.engine.explainers.base import Attribution, Explainer, FloatArray, Task
 from audits.engine.explainers.coalitions import Coalitions
 from audits.engine.explainers.gradients import demand_logits, paths_of, rows_together
+from audits.engine.explainers.stopping import are_settled
 from workers.frameworks.paths import PathGradients, Points
 
 #: Blocks into which the background is cut; each has an estimate of its own variance.
@@ -25,7 +26,7 @@ class ExpectedGradientsParameters:
     """When to stop.
 
     Attributes:
-        tolerance: a row is done when two standard errors of its worst value are below this share of its largest value.
+        tolerance: a row is done when no value's error is beyond this share of its largest value (`are_settled`).
         maximum_sweeps: a row is given up on (with its true error) after so many sweeps of each replicate.
     """
 
@@ -100,10 +101,10 @@ class ExpectedGradientsExplainer(Explainer):
         task.progress(task.row_count, task.row_count, "")
 
     def _is_done(self, sums: _Sums, active: NDArray[np.intp]) -> NDArray[np.bool_]:
-        error = 2 * sums.errors()[active].max(axis=(1, 2))
-        small = error <= self.settings.tolerance * np.abs(sums.values()[active]).max(axis=(1, 2))
-        done: NDArray[np.bool_] = small | (sums.sweeps[active] >= self.settings.maximum_sweeps)
-        return done
+        done = are_settled(
+            sums.values()[active], sums.errors()[active], self.settings.tolerance, sums.degrees_of_freedom
+        )
+        return done | (sums.sweeps[active] >= self.settings.maximum_sweeps)
 
 
 class _Design:
@@ -140,6 +141,7 @@ class _Sums:
         shape = (len(chosen), design.replicates, design.blocks, task.players.count, self._outputs.shape[1])
         self._totals = np.zeros(shape)
         self.sweeps = np.zeros(len(chosen), dtype=np.int64)
+        self.degrees_of_freedom = design.blocks * (design.replicates - 1)
 
     def values(self) -> FloatArray:
         count = self.sweeps * self._design.replicates * self._design.background_count

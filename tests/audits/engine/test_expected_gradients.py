@@ -239,12 +239,12 @@ class TestParts:
 
 class TestRefusals:
     def test_probabilities(self) -> None:
-        with pytest.raises(JobError, match="explains logits only.*'permutation'") as caught:
+        with pytest.raises(JobError, match=r"explains logits only.*'permutation'") as caught:
             explain(task_of(curved(), scale="probabilities"))
         assert caught.value.code == "scale_not_supported"
 
     def test_whole_numbers_without_an_embedding(self) -> None:
-        with pytest.raises(JobError, match="'features' is whole numbers.*Use 'permutation'") as caught:
+        with pytest.raises(JobError, match=r"'features' is whole numbers.*Use 'permutation'") as caught:
             explain(task_of(curved(), rows=ROWS.astype("int64")))
         assert caught.value.code == "no_gradient"
 
