@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, ClassVar
 
+from django.db.models import QuerySet
 from django.http import FileResponse, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
@@ -193,7 +194,8 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
     @action(detail=True, methods=["get"])
     def comments(self, request: Request, pk: int) -> Response:
         """List what people said about an explanation, newest first."""
-        page = self.paginate_queryset(self.get_object().comments.select_related("by"))
+        said: QuerySet[Any] = self.get_object().comments.select_related("by")
+        page: list[Any] = self.paginate_queryset(said) or []
         return self.get_paginated_response(ExplanationCommentSerializer(page, many=True).data)
 
     @extend_schema(request=ExplanationCommentBody, responses={201: ExplanationCommentSerializer})

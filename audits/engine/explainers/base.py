@@ -66,7 +66,8 @@ class Attribution:
     @classmethod
     def joined(cls, parts: Sequence[Attribution]) -> Attribution:
         """Return the attributions of consecutive rows as one."""
-        return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _BY_ROW})
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _BY_ROW}
+        return replace(parts[0], **arrays)
 
     def of_rows(self, places: NDArray[np.intp]) -> Attribution:
         """Return the attributions of some of the rows."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from audits.engine.explainers.base import FloatArray, Scale
+from audits.engine.explainers.base import FloatArray
+from workers.frameworks.coalitions import Scale
 from workers.signature import Signature
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from audits.engine.explainers.background import BackgroundMethod
-from audits.engine.explainers.base import Scale
 from audits.engine.measures import Bounds, BoundsError
 from workers.datasets.schema import Schema, SchemaError
+from workers.frameworks.coalitions import Scale
 from workers.protocol import JobError
 from workers.signature import Signature, SignatureError
 

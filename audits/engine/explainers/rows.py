@@ -102,7 +102,7 @@ def _of_slice(path: Path, numbers: NDArray[np.int64], part: Slice) -> NDArray[np
             place="slice",
         ) from error
     holds = pc.fill_null(pc.equal(column, value), False).to_numpy(zero_copy_only=False)
-    found = numbers[holds[numbers]]
+    found: NDArray[np.int64] = numbers[holds[numbers]]
     if not len(found):
         raise JobError("slice_empty", f"No row that could be explained has {part}.", place="slice")
     return found

@@ -41,12 +41,13 @@ def faithfulness(sample: Sample, generator: np.random.Generator) -> Measure:
     if not has_order.any():
         return _not_applicable(sample, "the features of these rows have one and the same value, and so no order")
     curves = _Curves(sample, generator)
+    places: list[int] = np.flatnonzero(has_order).tolist()
     orders = np.argsort(-values, axis=1, kind="stable")
-    gained = np.array([curves.gap(place, orders[place], points) for place in np.flatnonzero(has_order)])
+    gained = np.array([curves.gap(place, orders[place], points) for place in places])
     ratios = gained / promised[has_order]
     by_chance = np.array(
         [
-            [curves.gap(place, order, points) / promised[place] for place in np.flatnonzero(has_order)]
+            [curves.gap(place, order, points) / promised[place] for place in places]
             for order in (generator.permutation(values.shape[1]) for _ in range(RANDOM_ORDERS))
         ]
     ).mean(axis=1)
