@@ -95,6 +95,23 @@ def rows_caption(features: Sequence[str], *, order: str, row_count: int, availab
     )
 
 
+def spread_caption(sizes: Sequence[float], *, are_pixels: bool, row_count: int, class_count: int, shown: int) -> str:
+    """Say how few pixels or patches carry half of the attribution; ``sizes`` are the mean sizes of all of them."""
+    rest = f"Mean over the rows that are given each class; {row_count:,} row{'s' if row_count != 1 else ''}."
+    if shown < class_count:
+        rest += f" {shown} classes of {class_count}, those with most rows."
+    total = math.fsum(sizes)
+    if not total:
+        return f"No part of the image changes the score. {rest}"
+    carried, count = 0.0, 0
+    for size in sorted(sizes, reverse=True):
+        if carried >= 0.5 * total:
+            break
+        carried, count = carried + size, count + 1
+    word = "pixels" if are_pixels else "patches"
+    return f"Half of the attribution lies on {count:,} of {len(sizes):,} {word}. {rest}"
+
+
 def paired_caption(changes: Sequence[Mapping[str, Any]], *, row_count: int, shown: int = 20) -> str:
     """Say for how many features two versions differ by more than the error."""
     beyond = [str(entry["feature"]) for entry in changes if entry["is_beyond_error"]]

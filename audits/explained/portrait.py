@@ -13,6 +13,7 @@ from audits import attributions as files
 from audits.attributions import Attributions, Neighbours, Pictures
 from audits.explained import texts
 from audits.explained.asked import Asked
+from audits.explained.classes import classes_figure
 from audits.explained.dependence import LEAST_SHARE, dependence_figure, interactions
 from audits.explained.figures import Figure
 from audits.explained.one_row import Found, find_row, heatmap_figure, neighbours_table, waterfall_figure
@@ -98,7 +99,7 @@ class Portrait:
     def overall_figures(self) -> list[Figure]:
         """The charts of all rows shown, as the kind of data has them."""
         if self.attributions.is_image:
-            return []
+            return [classes_figure(self.shown, self.words)]
         drawn = [
             importance_figure(
                 self.importance,

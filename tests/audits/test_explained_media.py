@@ -90,9 +90,43 @@ def test_an_image_without_pictures_is_a_heat_map() -> None:
 
     assert page.overlays == []
     assert page.row_figure.id == "heatmap"
-    assert [figure.id for figure in page.figures] == ["heatmap"]
+    assert [figure.id for figure in page.figures] == ["classes", "heatmap"]
     with pytest.raises(NotFound, match="has no picture"):
         overlay_of(page.shown, page.words, page.pictures, 0)
+
+
+def test_the_mean_of_each_class_is_over_the_rows_that_are_given_it_within_the_slice() -> None:
+    arrays = image()
+    arrays["predicted"] = np.array([0, 1, 1])
+    arrays["values"][2] *= 3
+
+    (whole,) = portrait_of(arrays).overall_figures
+    (part,) = portrait_of(arrays, slice="target", value="0").overall_figures
+
+    assert whole.rows == (("no", 1, "patch 0, 0", -1.0), ("yes", 2, "patch 0, 0", 2.0))
+    assert part.rows == (("yes", 1, "patch 0, 0", 1.0),)
+    assert "Half of the attribution lies on 1 of 16 patches." in part.caption
+
+
+def test_images_without_classes_have_one_mean_of_all_rows() -> None:
+    arrays = image()
+    arrays["predicted"] = np.full(3, -1)
+
+    (drawn,) = portrait_of(arrays, unit="brightness").overall_figures
+
+    assert [row[:2] for row in drawn.rows] == [("no", 3), ("yes", 3)]
+
+
+def test_one_score_for_two_classes_has_one_mean_of_all_rows() -> None:
+    arrays = image()
+    for name in ("values", "errors"):
+        arrays[name] = arrays[name][..., 1:]
+    arrays["base_values"], arrays["scores"] = np.zeros((3, 1)), np.ones((3, 1))
+    arrays["output_numbers"], arrays["output_names"] = np.zeros((3, 1), dtype=np.int64), np.array(["yes"])
+
+    (drawn,) = portrait_of(arrays, unit="log-odds of yes").overall_figures
+
+    assert [row[:2] for row in drawn.rows] == [("yes", 3)]
 
 
 # ----------------------------------------------------------------------------------------------------------- texts

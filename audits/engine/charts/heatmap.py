@@ -17,7 +17,7 @@ def heatmap_spec(
 ) -> Spec:
     """Heat maps of image attributions on one scale, blue below zero and ochre above, each darker the farther from it.
 
-    A panel is ``{"title": text, "values": [...]}`` of ``grid`` rows x columns in reading order; with
+    A panel is ``{"title": text or lines, "values": [...]}`` of ``grid`` rows x columns in reading order; with
     ``"picture": True`` its values are the image itself, in grey.
     """
     largest = max(
@@ -28,7 +28,7 @@ def heatmap_spec(
         is_picture = bool(panel.get("picture"))
         colors = _GREYS if is_picture else DIVERGING
         cells = _cells(panel["values"], grid, None if is_picture else largest, len(colors))
-        drawn.append(_panel(str(panel.get("title", "")), cells, grid, colors, size))
+        drawn.append(_panel(panel.get("title", ""), cells, grid, colors, size))
     return {
         "vconcat": [
             heat_scale(largest, unit),
@@ -60,7 +60,7 @@ def _cells(
 
 
 def _panel(
-    title: str,
+    title: str | list[str],
     cells: Sequence[Mapping[str, Any]],
     grid: Sequence[int],
     colors: Sequence[str],

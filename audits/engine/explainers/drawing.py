@@ -144,7 +144,13 @@ def _class_heatmaps(
         table.append([words.name(output), len(rows), attribution.feature_names[place], float(mean[place])])
     largest_first = sorted(range(len(panels)), key=lambda place: -table[place][1])[:HEATMAP_CLASSES]
     kept = [panels[place] for place in sorted(largest_first)]
-    caption = _spread_caption(attribution, panels, len(kept))
+    caption = captions.spread_caption(
+        np.abs(np.asarray([panel["values"] for panel in panels])).mean(axis=0).tolist(),
+        are_pixels=attribution.feature_names[0].startswith("pixel"),
+        row_count=attribution.row_count,
+        class_count=len(panels),
+        shown=len(kept),
+    )
     return save_chart(
         context,
         id="heatmap-classes",
@@ -155,19 +161,6 @@ def _class_heatmaps(
     )
 
 
-def _spread_caption(attribution: Attribution, panels: Sequence[dict[str, Any]], shown: int) -> str:
-    sizes = np.sort(np.abs(np.asarray([panel["values"] for panel in panels])).mean(axis=0))[::-1]
-    count = len(sizes)
-    word = "pixels" if attribution.feature_names[0].startswith("pixel") else "patches"
-    rest = f"Mean over the rows that are given each class; {attribution.row_count:,} rows."
-    if shown < len(panels):
-        rest += f" {shown} classes of {len(panels)}, those with most rows."
-    if not sizes.sum():
-        return f"No part of the image changes the score. {rest}"
-    carrying = int(np.searchsorted(np.cumsum(sizes), 0.5 * sizes.sum())) + 1
-    return f"Half of the attribution lies on {carrying:,} of {count:,} {word}. {rest}"
-
-
 def _row_heatmaps(
     context: JobContext, page_rows: Sequence[dict[str, Any]], grid: tuple[int, ...], words: OutputWords
 ) -> dict[str, Any]:
@@ -175,11 +168,11 @@ def _row_heatmaps(
     chosen = page_rows[:HEATMAP_ROWS]
     panels: list[dict[str, Any]] = []
     for entry in chosen:
-        title = f"row {entry['row']}"
+        title = [f"row {entry['row']}"]
         if entry["predicted_label"] is not None:
-            title += f": given {entry['predicted_label']}"
+            title.append(f"given {entry['predicted_label']}")
         if entry["target"] is not None:
-            title += f", is {entry['target']}"
+            title.append(f"is {entry['target']}")
         panels.append({"title": title, "values": entry["data"], "picture": True})
     panels += [{"title": f"for {entry['output_name']}", "values": entry["values"]} for entry in chosen]
     shares = []
