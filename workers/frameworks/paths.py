@@ -88,11 +88,11 @@ RescaledContributions = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[n
 
 def summed_by_feature(paths: Paths, points: Points, contributions: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
     """Sum contributions of single input values, input name -> (points, *row_shape), to (groups, features)."""
-    by_point = np.zeros((len(points), paths.feature_count))
+    by_feature = np.zeros((paths.feature_count, len(points)))
     for name, values in contributions.items():
-        np.add.at(by_point, (slice(None), paths.features[name].reshape(-1)), values.reshape(len(points), -1))
+        np.add.at(by_feature, paths.features[name].reshape(-1), values.reshape(len(points), -1).T)
     sums = np.zeros((points.group_count, paths.feature_count))
-    np.add.at(sums, points.groups, by_point)
+    np.add.at(sums, points.groups, by_feature.T)
     return sums
 
 

@@ -118,7 +118,7 @@ def rescaled_contributions(
             found = torch.autograd.grad(chosen[:, column].sum(), leaves, allow_unused=True, retain_graph=not is_last)
             for multiplier, step, end in zip(found, steps, ends, strict=True):
                 if multiplier is not None:
-                    summed = (multiplier * step).unflatten(0, (len(rows), each)).sum(1)
+                    summed = (multiplier * step).reshape(len(rows), each, *step.shape[1:]).sum(1)
                     sums[:, :, column] += end.summed_by_feature(summed, paths.feature_count)
         return sums
 
@@ -135,7 +135,8 @@ def _run(module: fx.GraphModule, entered: Sequence[Lifted]) -> Lifted:
         elif node.op == "get_attr":
             values[node] = _attribute(module, str(node.target))
         elif node.op == "output":
-            return values[node.args[0]]
+            answer: Lifted = values[node.args[0]]
+            return answer
         else:
             values[node] = _call(node, values)
         for done in last_uses.get(node, ()):
@@ -312,7 +313,12 @@ def _first_size(node: fx.Node) -> str:
 
 def _nodes_in(argument: Any) -> list[fx.Node]:
     found: list[fx.Node] = []
-    fx.map_arg((argument,), lambda node: found.append(node) or node)
+
+    def take(node: fx.Node) -> fx.Node:
+        found.append(node)
+        return node
+
+    fx.map_arg((argument,), take)
     return found
 
 

@@ -45,14 +45,14 @@ class DeepLiftExplainer(Explainer):
 
     def parts(self, task: Task, *, first: int = 0) -> Iterator[Attribution]:
         demand_logits(task, "DeepLIFT", "through a softmax or sigmoid its values add up and are wrong")
-        contributions = task.model.rescaled_contributions(paths_of(task))
         coalitions = Coalitions(task)
         row_scores, base = coalitions.of_rows(), coalitions.of_background().mean(axis=0)
         together = rows_together(task.players.count * task.outputs.shape[1])
         for start in range(first, task.row_count, together):
             chosen = np.arange(start, min(start + together, task.row_count))
             outputs = task.outputs[chosen]
-            values = contributions(chosen, outputs)
+            contributions = task.model.rescaled_contributions(paths_of(task, chosen))
+            values = contributions(np.arange(len(chosen)), outputs)
             _demand_sums(values, row_scores[chosen] - base[outputs], start)
             values = values.reshape(len(chosen), *task.players.grid, outputs.shape[1])
             yield Attribution(

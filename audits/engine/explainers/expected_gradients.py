@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from audits.engine.explainers.base import Attribution, Explainer, FloatArray, Task
 from audits.engine.explainers.coalitions import Coalitions
-from audits.engine.explainers.gradients import demand_logits, paths_of, rows_together
+from audits.engine.explainers.gradients import MOST_VALUES_TOGETHER, demand_logits, paths_of, rows_together
 from audits.engine.explainers.stopping import are_settled
 from workers.frameworks.paths import PathGradients, Points
+from workers.frameworks.rows import chunks
 
 #: Blocks into which the background is cut; each has an estimate of its own variance.
 MOST_BLOCKS = 16
@@ -73,38 +74,49 @@ class ExpectedGradientsExplainer(Explainer):
 
     def parts(self, task: Task, *, first: int = 0) -> Iterator[Attribution]:
         demand_logits(task, "Expected gradients", "the gradients of a saturated softmax or sigmoid vanish")
-        gradients = task.model.path_gradients(paths_of(task))
         base = Coalitions(task).of_background().mean(axis=0)
         design = _Design(task.background_count)
-        together = rows_together(task.players.count * task.outputs.shape[1] * design.replicates * design.blocks)
+        together = rows_together(task.players.count * task.outputs.shape[1] * design.total_count)
         for start in range(first, task.row_count, together):
             chosen = np.arange(start, min(start + together, task.row_count))
-            sums = _Sums(task, chosen, design, gradients)
-            active = np.arange(len(chosen))
-            while len(active):
-                task.progress(start, task.row_count, f"sweep {int(sums.sweeps.max()) + 1}")
-                sums.double(active, self.settings.maximum_sweeps)
-                active = active[~self._is_done(sums, active)]
+            gradients = task.model.path_gradients(paths_of(task, chosen))
+            found = [self._swept(task, chosen, columns, design, gradients) for columns in _columns(task, design)]
             outputs = task.outputs[chosen]
             shape = (len(chosen), *task.players.grid, outputs.shape[1])
             yield Attribution(
-                values=sums.values().reshape(shape),
+                values=np.concatenate([sums.values() for sums in found], axis=2).reshape(shape),
                 base_values=base[outputs],
-                errors=sums.errors().reshape(shape),
+                errors=np.concatenate([sums.errors() for sums in found], axis=2).reshape(shape),
                 data=task.players.data({name: rows[chosen] for name, rows in task.rows.items()}),
                 feature_names=task.players.names,
                 output_names=task.output_names,
                 output_numbers=outputs,
-                evaluations=sums.sweeps * design.replicates * task.background_count,
+                evaluations=np.sum([sums.evaluations for sums in found], axis=0),
                 scale=task.scale,
             )
         task.progress(task.row_count, task.row_count, "")
 
+    def _swept(
+        self, task: Task, chosen: NDArray[np.intp], columns: slice, design: _Design, gradients: PathGradients
+    ) -> _Sums:
+        """Sweep some rows, for some columns of their outputs, until each is done."""
+        sums = _Sums(chosen, task.outputs[chosen, columns], task.players.count, design, task.seed)
+        active = np.arange(len(chosen))
+        while len(active):
+            sums.double(active, self.settings.maximum_sweeps, gradients)
+            active = active[~self._is_done(sums, active)]
+            sweeps = int(sums.sweeps.max())
+            # How many sweeps it takes is not known: n of them count as n of n + 1 parts of the work.
+            done = int(chosen[0]) + len(chosen) * sweeps / (sweeps + 1)
+            task.progress(done, task.row_count, f"{sweeps} sweeps done")
+        return sums
+
     def _is_done(self, sums: _Sums, active: NDArray[np.intp]) -> NDArray[np.bool_]:
-        done = are_settled(
+        settled = are_settled(
             sums.values()[active], sums.errors()[active], self.settings.tolerance, sums.degrees_of_freedom
         )
-        return done | (sums.sweeps[active] >= self.settings.maximum_sweeps)
+        done: NDArray[np.bool_] = settled | (sums.sweeps[active] >= self.settings.maximum_sweeps)
+        return done
 
 
 class _Design:
@@ -118,34 +130,45 @@ class _Design:
         self.block_of_row = np.repeat(np.arange(self.blocks), sizes)
         self._sizes = sizes
 
+    @property
+    def total_count(self) -> int:
+        """Totals that are kept of one value."""
+        return self.replicates * self.blocks
+
     def first_positions(self, generator: np.random.Generator) -> FloatArray:
         """Return a position for each background row in each replicate: (replicates, background rows)."""
         strata = np.concatenate(
             [generator.permuted(np.tile(np.arange(size), (self.replicates, 1)), axis=1) / size for size in self._sizes],
             axis=1,
         )
-        return strata + generator.random(strata.shape) / np.asarray(self._sizes)[self.block_of_row]
+        positions: FloatArray = strata + generator.random(strata.shape) / np.asarray(self._sizes)[self.block_of_row]
+        return positions
+
+
+def _columns(task: Task, design: _Design) -> Iterator[slice]:
+    """Cut the outputs so that the totals of one row stay bounded; each cut stops by its own largest value."""
+    return chunks(task.outputs.shape[1], max(1, MOST_VALUES_TOGETHER // (task.players.count * design.total_count)))
 
 
 class _Sums:
     """The running sums of some rows, by replicate and block, and how sweeps add to them."""
 
-    def __init__(self, task: Task, chosen: NDArray[np.intp], design: _Design, gradients: PathGradients) -> None:
-        self._chosen = chosen
-        self._outputs = task.outputs[chosen]
+    def __init__(
+        self, rows: NDArray[np.intp], outputs: NDArray[np.intp], feature_count: int, design: _Design, seed: int
+    ) -> None:
+        self._outputs = outputs
         self._design = design
-        self._gradients = gradients
-        self._positions = np.stack(
-            [design.first_positions(np.random.default_rng([task.seed, int(row)])) for row in chosen]
-        )
-        shape = (len(chosen), design.replicates, design.blocks, task.players.count, self._outputs.shape[1])
-        self._totals = np.zeros(shape)
-        self.sweeps = np.zeros(len(chosen), dtype=np.int64)
+        self._positions = np.stack([design.first_positions(np.random.default_rng([seed, int(row)])) for row in rows])
+        self._totals = np.zeros((len(rows), design.replicates, design.blocks, feature_count, outputs.shape[1]))
+        self.sweeps = np.zeros(len(rows), dtype=np.int64)
         self.degrees_of_freedom = design.blocks * (design.replicates - 1)
 
+    @property
+    def evaluations(self) -> NDArray[np.int64]:
+        return self.sweeps * self._design.replicates * self._design.background_count
+
     def values(self) -> FloatArray:
-        count = self.sweeps * self._design.replicates * self._design.background_count
-        values: FloatArray = self._totals.sum(axis=(1, 2)) / count[:, None, None]
+        values: FloatArray = self._totals.sum(axis=(1, 2)) / self.evaluations[:, None, None]
         return values
 
     def errors(self) -> FloatArray:
@@ -154,25 +177,25 @@ class _Sums:
         errors: FloatArray = np.sqrt(variance) / (self.sweeps * self._design.background_count)[:, None, None]
         return errors
 
-    def double(self, active: NDArray[np.intp], most: int) -> None:
+    def double(self, active: NDArray[np.intp], most: int, gradients: PathGradients) -> None:
         """Sweep the active rows, which have all had as many sweeps, until there are twice as many, at most ``most``."""
         had = int(self.sweeps[active[0]])
         for sweep in range(had, min(most, max(1, 2 * had))):
-            self._add(active, van_der_corput(sweep))
+            self._add(active, van_der_corput(sweep), gradients)
         self.sweeps[active] = min(most, max(1, 2 * had))
 
-    def _add(self, active: NDArray[np.intp], shift: float) -> None:
+    def _add(self, active: NDArray[np.intp], shift: float, gradients: PathGradients) -> None:
         design, shape = self._design, (len(active), self._design.replicates, self._design.background_count)
         groups = np.arange(len(active) * design.replicates).reshape(*shape[:2], 1) * design.blocks + design.block_of_row
         rows = np.broadcast_to(active[:, None, None], shape).reshape(-1)
         points = Points(
-            rows=self._chosen[rows],
+            rows=rows,
             background_rows=np.broadcast_to(np.arange(design.background_count), shape).reshape(-1),
             positions=((self._positions[active] + shift) % 1.0).astype(np.float32).reshape(-1),
             groups=groups.reshape(-1),
             outputs=self._outputs[rows],
         )
-        self._totals[active] += self._gradients(points).reshape(len(active), *self._totals.shape[1:])
+        self._totals[active] += gradients(points).reshape(len(active), *self._totals.shape[1:])
 
 
 def van_der_corput(number: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from audits.engine.explainers.base import Task
 from workers.frameworks.paths import Paths
@@ -13,11 +14,11 @@ MOST_ROWS_TOGETHER = 64
 MOST_VALUES_TOGETHER = 2**22
 
 
-def paths_of(task: Task) -> Paths:
-    """Return the paths from each background row to each explained row of a task."""
+def paths_of(task: Task, rows: NDArray[np.intp]) -> Paths:
+    """Return the paths from each background row to some rows of a task; no others go to the device."""
     names = task.players.assignment
     return Paths(
-        rows={name: np.asarray(task.rows[name]) for name in names},
+        rows={name: np.asarray(task.rows[name][rows]) for name in names},
         background={name: np.asarray(task.background[name]) for name in names},
         features=names,
         feature_count=task.players.count,

@@ -236,6 +236,15 @@ class TestParts:
         np.testing.assert_array_equal(first, again)
         assert not np.array_equal(first, other)
 
+    def test_outputs_by_the_thousand_are_cut(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = explain(task_of(curved()), tolerance=0.0, maximum_sweeps=2)
+        for module in ("gradients", "expected_gradients"):
+            monkeypatch.setattr(f"audits.engine.explainers.{module}.MOST_VALUES_TOGETHER", 6 * 32 * 2)
+        cut = explain(task_of(curved()), tolerance=0.0, maximum_sweeps=2)
+        np.testing.assert_allclose(cut.values, whole.values, rtol=1e-12)
+        np.testing.assert_allclose(cut.errors, whole.errors, rtol=1e-12)
+        assert set(cut.evaluations) == {2 * int(whole.evaluations[0])}, "two cuts of the outputs"
+
 
 class TestRefusals:
     def test_probabilities(self) -> None:
