@@ -15,6 +15,7 @@ from audits.engine.explainers.gradients import MOST_VALUES_TOGETHER, demand_logi
 from audits.engine.explainers.stopping import are_settled
 from workers.frameworks.paths import PathGradients, Points
 from workers.frameworks.rows import chunks
+from workers.protocol import JobError
 
 #: Blocks into which the background is cut; each has an estimate of its own variance.
 MOST_BLOCKS = 16
@@ -195,7 +196,15 @@ class _Sums:
             groups=groups.reshape(-1),
             outputs=self._outputs[rows],
         )
-        self._totals[active] += gradients(points).reshape(len(active), *self._totals.shape[1:])
+        found = gradients(points)
+        if not np.isfinite(found).all():
+            raise JobError(
+                "gradient_not_finite",
+                "The model has a gradient that is not a number on the path from a background row to an explained row; "
+                "such a model has no expected gradients. Use 'permutation'.",
+                place="method",
+            )
+        self._totals[active] += found.reshape(len(active), *self._totals.shape[1:])
 
 
 def van_der_corput(number: int) -> float:

@@ -257,6 +257,15 @@ class TestRefusals:
             explain(task_of(curved(), rows=ROWS.astype("int64")))
         assert caught.value.code == "no_gradient"
 
+    def test_a_gradient_that_is_no_number(self) -> None:
+        class Broken(NumpyModel):
+            def path_gradients(self, paths: Paths) -> PathGradients:
+                return lambda points: np.full((points.group_count, paths.feature_count, points.output_count), np.nan)
+
+        with pytest.raises(JobError, match="a gradient that is not a number") as caught:
+            explain(task_of(Broken(np.ones((6, 3)))))
+        assert caught.value.code == "gradient_not_finite"
+
     @pytest.mark.parametrize(
         "stated",
         [
