@@ -126,13 +126,13 @@ class KerasModel(TensorFlowModel):
         if function is None:
             return super().rescaled_contributions(paths)
         entrances = entrances_of(function, self.signature)
-        with tf.device(self._place):
+        with tf.device(self.place):
             ends = ends_at(entrances, paths, self.signature)
         return rescaled_contributions(
             Walk(function, entrances, self._flat, self._activation if self._gives_probabilities else None),
             paths,
             ends,
-            place=self._place,
+            place=self.place,
             pairs=chunk_rows(self.signature),
             functions=self._functions,
         )

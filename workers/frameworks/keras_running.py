@@ -102,13 +102,13 @@ class TensorFlowModel(Model):
 
     def path_gradients(self, paths: Paths) -> PathGradients:
         entrances, scores = self._entered()
-        with tf.device(self._place):
+        with tf.device(self.place):
             ends = ends_at(entrances, paths, self.signature)
         return path_gradients(
             paths,
             ends,
             scores,
-            place=self._place,
+            place=self.place,
             chunk_rows=chunk_rows(self.signature, GRADIENT_CHUNK_VALUES),
             functions=self._functions,
         )
