@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workers.frameworks.keras_running import TensorFlowModel
 
 #: A program is compiled for so many rows; fewer are filled up, so that few programs are compiled as rows are done.
-ROWS_OF_A_PROGRAM = (1, 4, 16)
+ROWS_OF_A_PROGRAM = (1, 2, 4, 8, 16)
 #: XLA takes about half a second to compile a program, which fewer composed rows than this do not earn back.
 ROWS_WORTH_COMPILING = 200_000
 #: Composed rows of a batch that is not compiled: more than otherwise, since each of its operations is a call.
