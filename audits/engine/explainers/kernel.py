@@ -20,8 +20,8 @@ from workers.protocol import JobError
 MAXIMUM_FEATURES = 1024
 #: Pairs of coalitions of each size to begin with: four a feature in all, of which the errors can be told.
 FIRST_OF_EACH_SIZE = 8
-#: Where there are no more pairs than this, all are scored: a sample of most of them would save little, and so few are left
-#: out that their error could not be told.
+#: Where there are no more pairs than this, all are scored: a sample of most of them would save little, and its error
+#: could not be told from so few.
 ALL_PAIRS = 64
 #: Explained rows that are solved together, so that progress is told and memory stays bounded.
 ROWS_TOGETHER = 16

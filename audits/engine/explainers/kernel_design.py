@@ -149,12 +149,14 @@ class Design:
         basis = np.linalg.qr(np.eye(features)[:, 1:] - 1 / features)[0]
         reduced = self.signs @ basis
         normal = reduced.T @ (weights[:, None] * reduced)
-        return basis @ np.linalg.solve(normal, (weights[:, None] * reduced).T)
+        solution: FloatArray = basis @ np.linalg.solve(normal, (weights[:, None] * reduced).T)
+        return solution
 
     @cached_property
     def leverages(self) -> FloatArray:
         """How much of each pair's own difference is in its fitted one, shape (pairs,)."""
-        return np.einsum("pf,fp->p", self.signs, self.solution)
+        leverages: FloatArray = np.einsum("pf,fp->p", self.signs, self.solution)
+        return leverages
 
     def values(self, differences: FloatArray, totals: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the values of rows and their standard errors, both of shape (rows, features, outputs).

@@ -1,7 +1,7 @@
 """What every method makes of every network of the zoo, and the page that says so.
 
-``python -m tests.audits.engine.zoo.outcomes`` writes ``docs/reference/explainers/zoo.md``; the tests hold each cell of it
-against the truth.
+``python -m tests.audits.engine.zoo.outcomes`` writes ``docs/reference/explainers/zoo.md``; the tests hold each cell of
+it against the truth.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ REFUSED: dict[tuple[str, str], dict[str, str]] = {
     ("deeplift", "CNN, overlapping max-pool"): {"keras": "MaxPooling2D", "pytorch": "max_pool2d"},
 }
 
-#: Method -> how far beyond four standard errors a value may be, as a share of the row's largest value. The replicates of
-#: expected gradients are few where the background has few rows: a kink that none of them meets is in no error.
+#: Method -> how far beyond four standard errors a value may be, as a share of the row's largest value. The replicates
+#: of expected gradients are few where the background has few rows: a kink that none of them meets is in no error.
 BEYOND_ERROR = {"expected_gradients": 0.05}
 
 TITLE = """# The zoo: which method explains which network
 
-Written by `python -m tests.audits.engine.zoo.outcomes`; `tests/audits/engine/zoo` holds every cell to it in Keras and in
-PyTorch, with the same weights in both.
+Written by `python -m tests.audits.engine.zoo.outcomes`; `tests/audits/engine/zoo` holds every cell to it in Keras and
+in PyTorch, with the same weights in both.
 
-*right*: every value is within four standard errors and 0.01 % of the range of the scores of the truth, which is computed in
-another way: by Shapley's formula over all coalitions, by all orders that respect the hierarchy, by the integral along the
-paths, or by contributions that are carried forward through the network in NumPy. *right to 5 %*: it may be further by 5 % of the
-row's largest value. *refused*: the explanation ends with an error that names the layer or operation (Keras / PyTorch).
+- *right*: every value is within four standard errors and 0.01 % of the range of the scores of the truth. The truth is
+  computed in another way: by Shapley's formula over all coalitions, by all orders that respect the hierarchy, by the
+  integral along the paths, or by contributions that are carried forward through the network in NumPy.
+- *right to 5 %*: it may be further from the truth by 5 % of the row's largest value.
+- *refused*: the explanation ends with an error that names the layer or operation (Keras / PyTorch).
 
-With 6 background rows, as here, the stated error of `expected_gradients` can be too small in networks with kinks (ReLU, PReLU,
-max-pooling): a kink that no replicate meets is in none of their differences. Its values are held to 5 % instead.
+With 6 background rows, as here, the stated error of `expected_gradients` can be too small in networks with kinks (ReLU,
+PReLU, max-pooling): a kink that no replicate meets is in none of their differences. Its values are held to 5 % instead.
 """
 
 

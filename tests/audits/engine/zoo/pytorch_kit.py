@@ -137,7 +137,8 @@ class TorchKit(Kit):
 
     def _next(self, make: Callable[[], Any]) -> Any:
         if self._place == len(self.layers):
-            self.layers.append(make())
+            # In inference from the start: the first run of the program must not move running statistics.
+            self.layers.append(make().eval())
         self._place += 1
         return self.layers[self._place - 1]
 
@@ -177,7 +178,6 @@ def write(architecture: Architecture, path: Path) -> Path:
     with warnings.catch_warnings():
         # torch 2.13 says of its own recurrent layers that they assign their weights anew during an export.
         warnings.filterwarnings("ignore", "The tensor attributes self.layers")
-        # In inference: an export in training mode would move the running statistics of batch normalisation.
         program = torch.export.export(module, samples, dynamic_shapes=tuple({0: batch} for _ in samples))
     torch.export.save(program, str(path))
     return path

@@ -1,7 +1,7 @@
 """The zoo's words in NumPy, carrying contributions forward: what DeepLIFT's rescale rule gives, by another way.
 
-The adapters go backwards through a framework's graph with multipliers. Here every tensor knows, for each pair of a row and
-a background row, which share of its difference each feature has; the shares go through the layers with the values.
+The adapters go backwards through a framework's graph with multipliers. Here every tensor knows, for each pair of a row
+and a background row, which share of its difference each feature has; the shares go through the layers with the values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.audits.engine.zoo.programs import Architecture
 
 @dataclass(frozen=True)
 class Shared:
-    """A tensor of pairs: of rows and of background rows (pairs, ...), and the shares of features (features, pairs, ...)."""
+    """A tensor of pairs of rows and background rows (pairs, ...), and each feature's share (features, pairs, ...)."""
 
     rows: np.ndarray
     background: np.ndarray

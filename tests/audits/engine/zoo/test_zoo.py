@@ -1,7 +1,8 @@
-"""Every method on every network in both frameworks: right within its error, or refused by the name of what it is not for."""
+"""Every method on every network in both frameworks: right within its error, or refused with the name of a layer."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +22,17 @@ FRAMEWORKS = {"keras": (keras_kit.write, "model.keras"), "pytorch": (pytorch_kit
 #: Small errors make for a sharp comparison; with the usual ones it takes a large mistake to be seen.
 SETTINGS = {"permutation": {"tolerance": 0.02, "maximum_sweeps": 256}}
 CELLS = [(network, framework, method) for network in ZOO for framework in FRAMEWORKS for method in BUILT_IN]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Run PyTorch on one thread: for networks this small, more of them only wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @cache
