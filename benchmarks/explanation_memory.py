@@ -1,8 +1,8 @@
 """What an explanation job takes in memory, whatever the rows, features and outputs.
 
-Run it with ``python -m benchmarks.explanation_memory``. Every job is a child of its own (``python -m workers FOLDER``), as
-a worker starts it. Peak memory is the largest resident set (VmHWM), file pages that the child has mapped and touched
-included. "Above the import" is above that of a process that imports the framework and nothing else; "above two rows" is above
+Run it with ``python -m benchmarks.explanation_memory``. Every job is a child of its own (``python -m workers``), as a
+worker starts it. Peak memory is the largest resident set (VmHWM), file pages that the child has mapped and touched
+included. "Above the import" is above a process that imports the framework and nothing else; "above two rows" is above
 a job that explains two rows of the same data with the same model: what the number of rows adds.
 
 ``EXPLANATION_MEMORY_ROWS`` sets the rows of the table, ``EXPLANATION_MEMORY_FRAMEWORKS`` the frameworks.
@@ -59,7 +59,7 @@ def main() -> int:
     ]
     results = []
     print(
-        "| framework | explained | memory setting | values and errors | peak | above the import | above two rows | seconds |"
+        "| framework | explained | setting | values and errors | peak | above the import | above two rows | seconds |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for framework in FRAMEWORKS:
@@ -69,8 +69,9 @@ def main() -> int:
             peak, seconds = _job(framework, case, rows=case.rows)
             written = 2 * 8 * case.rows * (196 if case.write is _write_cnn else 30) * case.outputs
             print(
-                f"| {framework} | {case.name} | {case.memory_mib} MiB | {written / MIB:,.0f} MiB | {peak / MIB:,.0f} MiB "
-                f"| {(peak - imported) / MIB:,.0f} MiB | {(peak - least) / MIB:,.0f} MiB | {seconds:,.0f} |",
+                f"| {framework} | {case.name} | {case.memory_mib} MiB | {written / MIB:,.0f} MiB "
+                f"| {peak / MIB:,.0f} MiB | {(peak - imported) / MIB:,.0f} MiB | {(peak - least) / MIB:,.0f} MiB "
+                f"| {seconds:,.0f} |",
                 flush=True,
             )
             results.append(

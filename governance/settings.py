@@ -230,6 +230,8 @@ ASSAY_LEASE_SECONDS = env.int("ASSAY_LEASE_SECONDS", default=60)
 #: Private writable memory of one CPU job.
 ASSAY_JOB_MEMORY_BYTES = env.int("ASSAY_JOB_MEMORY_BYTES", default=24 * 1024**3)
 ASSAY_JOB_WALL_SECONDS = env.int("ASSAY_JOB_WALL_SECONDS", default=3600)
+#: What the arrays of one explanation may take in memory, beside the framework and the model; at least 16 MiB.
+ASSAY_EXPLANATION_MEMORY_BYTES = env.int("ASSAY_EXPLANATION_MEMORY_BYTES", default=256 * 1024**2)
 
 #: JSON of limits by name, such as {"entries": 1000}; what is left out keeps its default (``workers.artifacts.limits``).
 try:

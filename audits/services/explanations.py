@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
@@ -206,6 +207,8 @@ def _submit(
             "signature": signature.to_json(),
             "schema": schema.to_json(),
             "background_schema": background_schema.to_json(),
+            # Changes no value, so that it is no part of what was asked for.
+            "memory_bytes": settings.ASSAY_EXPLANATION_MEMORY_BYTES,
         },
         inputs={
             "model": model_input(version),

@@ -204,6 +204,8 @@ def test_an_explanation_defaults_to_the_training_data_as_background(
     assert explanation.background == version.training_data
     assert explanation.parameters["rows"] == [0, 3]
     assert explanation.job.spec["inputs"]["background"]["digest"] == version.training_data.table_id
+    assert explanation.job.spec["parameters"]["memory_bytes"] == 256 * 1024**2
+    assert "memory_bytes" not in explanation.parameters
 
 
 def test_a_recorded_explanation_has_its_files_by_digest(

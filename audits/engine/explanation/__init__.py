@@ -44,6 +44,9 @@ from workers.frameworks.loading import load_model
 #: Where the job keeps what is larger than the memory and of no use to a later attempt.
 WORK_FOLDER = "work"
 
+#: An estimator holds several arrays of the size of its scores; so those may take one part in this many of the memory.
+EXPLAINER_SHARE = 8
+
 
 def run(context: JobContext) -> dict[str, Any]:
     """Explain rows of a data set and say whether a report may rest on it."""
@@ -151,7 +154,6 @@ def run(context: JobContext) -> dict[str, Any]:
             "background_split": request.background_split,
             "tolerance": request.tolerance,
             "seed": request.seed,
-            "memory_bytes": request.memory_bytes,
             "evaluations": int(attribution.evaluations.sum()) + len(background_table),
         },
         "charts": charts,
@@ -161,7 +163,7 @@ def run(context: JobContext) -> dict[str, Any]:
 def _explainer(request: Request) -> Explainer:
     """Return the explainer that is asked for, with those of the settings that it has."""
     explainer = explainer_named(request.method)
-    settings = {"tolerance": request.tolerance, "memory_bytes": request.memory_bytes}
+    settings = {"tolerance": request.tolerance, "memory_bytes": request.memory_bytes // EXPLAINER_SHARE}
     known = getattr(explainer.parameters, "__dataclass_fields__", {})
     return explainer.from_json({name: value for name, value in settings.items() if name in known})
 

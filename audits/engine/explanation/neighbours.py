@@ -23,7 +23,7 @@ from workers.signature import Signature
 
 COUNT = 3
 #: Pairs of rows that are compared at most; of more candidates, that many are drawn.
-MOST_PAIRS = 500_000_000
+MOST_PAIRS = 200_000_000
 #: Rows and candidates that are compared at a time.
 _ROWS, _CANDIDATES = 512, 2048
 #: As many of the nearest are kept until their distances are computed without rounding so much.
@@ -120,7 +120,7 @@ class _Search:
     def nearest(self, rows: FloatArray, own: NDArray[np.int64] | None) -> tuple[NDArray[np.intp], FloatArray]:
         """Return the places of the nearest candidates, as many as are asked for, and their distances."""
         places = np.full((len(rows), _KEPT), -1, dtype=np.intp)
-        squares = np.full((len(rows), _KEPT), np.inf)
+        squares = np.full((len(rows), _KEPT), np.inf, dtype=np.float32)
         for block in _blocks(len(self._numbers), _CANDIDATES):
             found = self._squares(rows, block, own)
             count = min(_KEPT, found.shape[1])
@@ -143,11 +143,14 @@ class _Search:
         distances: FloatArray = np.sqrt((change**2).sum(axis=2) + differ)
         return distances
 
-    def _squares(self, rows: FloatArray, block: slice, own: NDArray[np.int64] | None) -> FloatArray:
+    def _squares(self, rows: FloatArray, block: slice, own: NDArray[np.int64] | None) -> NDArray[np.float32]:
+        """Return squared distances less what each row has in common for all candidates, shape (rows, candidates)."""
         candidates = np.asarray(self._candidates.array[block])
         ours, theirs = self._standardised(rows), self._standardised(candidates)
-        squares: FloatArray = (ours**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1) - 2 * ours @ theirs.T
-        np.maximum(squares, 0, out=squares)
+        # |x - y|^2 - |x|^2 in one product: the ones of a row meet |y|^2.
+        squares: NDArray[np.float32] = np.column_stack([ours, np.ones(len(rows), np.float32)]) @ np.vstack(
+            [-2 * theirs.T, (theirs**2).sum(axis=1)]
+        )
         for word in self._words:
             squares += rows[:, word][:, None] != candidates[:, word]
         squares[:, ~self._is_whole[block]] = np.inf
@@ -156,10 +159,10 @@ class _Search:
         self._candidates.let_go()
         return squares
 
-    def _standardised(self, values: FloatArray) -> FloatArray:
-        standardised: FloatArray = (values[:, self._measures] - self._center) / self._scale
+    def _standardised(self, values: FloatArray) -> NDArray[np.float32]:
+        standardised = (values[:, self._measures] - self._center) / self._scale
         # A candidate without a value is passed in any case, and NaN would only warn.
-        return np.nan_to_num(standardised, nan=0.0, posinf=0.0, neginf=0.0)
+        return np.nan_to_num(standardised, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
 
     def _standard(self) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of the candidates; a feature that does not vary has the deviation 1."""

@@ -21,6 +21,8 @@ from workers.frameworks.base import Inputs
 from workers.protocol import JobError
 from workers.signature import Signature
 
+#: Rows that are read at once, at most.
+BATCH_ROWS = 8192
 #: Characters of an identifier or a target that are kept.
 TEXT_CHARACTERS = 200
 
@@ -118,18 +120,21 @@ def batches_of(
     order = np.argsort(numbers, kind="stable")
     in_order = numbers[order]
     arrow, _ = shape_of(path)
-    batch_rows = rows_of_batch(row_bytes(pa.schema([arrow.field(name) for name in columns])))
+    batch_rows = min(BATCH_ROWS, rows_of_batch(row_bytes(pa.schema([arrow.field(name) for name in columns]))))
     first_row = at = 0
-    for batch in read_batches(path, columns=columns, batch_rows=batch_rows):
-        end = int(np.searchsorted(in_order, first_row + batch.num_rows))
-        if end > at:
-            places = order[at:end]
-            taken = pa.Table.from_batches([batch]).take(pa.array(in_order[at:end] - first_row))
-            yield places, taken
-            at = end
-        first_row += batch.num_rows
-        if at == len(numbers):
-            return
+    try:
+        for batch in read_batches(path, columns=columns, batch_rows=batch_rows):
+            end = int(np.searchsorted(in_order, first_row + batch.num_rows))
+            if end > at:
+                taken = pa.Table.from_batches([batch]).take(pa.array(in_order[at:end] - first_row))
+                yield order[at:end], taken
+                at = end
+            first_row += batch.num_rows
+            if at == len(numbers):
+                return
+    finally:
+        # Arrow keeps the memory that it has read with until somebody asks for it.
+        pa.default_memory_pool().release_unused()
 
 
 def check_complete(table: pa.Table, numbers: NDArray[np.int64], signature: Signature, *, what: str) -> None:

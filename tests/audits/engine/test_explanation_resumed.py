@@ -101,8 +101,7 @@ def test_the_same_bytes_for_any_memory(
         folder = lay(
             tmp_path / str(memory_bytes), monkeypatch, table=numbers_table(90), memory_bytes=memory_bytes, **asked
         )
-        assert folder.run()["summary"]["memory_bytes"] == memory_bytes
-        made.append(folder.digests)
+        made.append((folder.run(), folder.digests))
     assert made[0] == made[1]
 
 
