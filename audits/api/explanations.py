@@ -161,7 +161,9 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
             OpenApiParameter("chart", str, description="A chart for `png`, `svg` and `vega`; else the first."),
             *(OpenApiParameter(entry.name, str) for entry in fields(Asked)),
         ],
-        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+        responses={
+            (200, content_type.partition(";")[0]): OpenApiTypes.BINARY for content_type in exports.FORMATS.values()
+        },
     )
     @action(detail=True, methods=["get"])
     def export(self, request: Request, pk: int) -> StreamingHttpResponse:

@@ -21,6 +21,8 @@ from audits.engine.explainers.quality.base import (
 
 #: Exact values are the second opinion where they cost at most so many model evaluations.
 EXACT_EVALUATIONS = 500_000
+#: What another order of 32-bit sums changes of a value, over the largest value of its row, at most.
+ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,15 @@ def agreement(sample: Sample) -> Measure:
     """
     second = _second_opinion(sample)
     other = second.explainer.explain(sample.task_of(seed=sample.task.seed + 1))
-    values = sample.attribution.flat_values
-    is_applicable = sample.subject.is_shapley or not np.array_equal(values, other.flat_values)
+    change = relative_change(sample.attribution.flat_values, other.flat_values)
+    is_fixed = not sample.attribution.errors.any() and float(change.max()) <= ROUNDING
+    is_applicable = sample.subject.is_shapley or not is_fixed
     note = f"largest difference of a value over the row's largest value, to {second.words}"
     if not is_applicable:
         note = (
             f"the method draws nothing at random, and no other method computes {sample.subject.explainer.estimand}; "
             "sensitivity to the background says how firm the values are"
         )
-    change = relative_change(values, other.flat_values)
     return Measure(
         "agreement",
         note=note,
