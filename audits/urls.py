@@ -6,6 +6,7 @@ from audits.views import (
     audits,
     explanation_comparison,
     explanation_requests,
+    explanation_talk,
     explanations,
     findings,
     home,
@@ -25,6 +26,8 @@ urlpatterns = [
     path("explanations/ask/", explanation_requests.explanation_ask, name="explanation-ask"),
     path("explanations/compare/", explanation_comparison.explanation_comparison, name="explanation-comparison"),
     path("explanations/<int:pk>/", explanations.explanation, name="explanation"),
+    path("explanations/<int:pk>/comment/", explanation_talk.explanation_comment, name="explanation-comment"),
+    path("explanations/<int:pk>/more/", explanation_talk.explanation_more, name="explanation-more"),
     path("explanations/<int:pk>/export.<str:format>", explanations.explanation_export, name="explanation-export"),
     path(
         "explanations/<int:pk>/rows/<int:row>/<str:kind>.png",

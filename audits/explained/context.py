@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from audits.engine.methods import METHODS
+from audits.explained.figures import FIGURES
 from audits.explained.overall import ORDERS
 from audits.explained.portrait import DEFAULT_ORDER, Portrait
 from audits.models import Explanation
@@ -37,6 +38,10 @@ def page_context(portrait: Portrait) -> dict[str, Any]:
         "features": [entry.feature for entry in portrait.importance[:_OFFERED_FEATURES]],
         "orders": [(key, words, key == (portrait.asked.order or DEFAULT_ORDER)) for key, words in ORDERS.items()],
         "neighbours": portrait.neighbours_table(),
+        "topics": [
+            (f"row {portrait.found.row.number}", f"row {portrait.found.row.name}"),
+            *((f"chart {figure.id}", f"chart: {FIGURES[figure.id]}") for figure in portrait.figures),
+        ],
         "largest_tokens": text.largest_first(_LARGEST) if text is not None else [],
     }
 

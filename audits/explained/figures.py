@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.utils.safestring import SafeString
 
 from governance.presentation.drawing import drawn
+
+#: The charts that a page may show, by which a comment or an export names one, and what a person calls each.
+FIGURES: Mapping[str, str] = {
+    "importance": "importance",
+    "beeswarm": "beeswarm",
+    "dependence": "dependence",
+    "rows": "heat map over rows",
+    "classes": "mean of each class",
+    "waterfall": "waterfall",
+    "heatmap": "heat map of one image",
+}
 
 
 @dataclass(frozen=True)

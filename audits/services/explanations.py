@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from audits.explained.figures import FIGURES
 from audits.models import Explanation, ExplanationComment
 from audits.services import admission
 from governance import permissions
@@ -135,11 +136,11 @@ def comment_on_explanation(
             f"{explanation.dataset.ref} has no row {row}.",
             errors=[{"place": "anchor.row", "detail": f"It has {explanation.dataset.row_count or 0:,} rows, from 0."}],
         )
-    known = [entry["id"] for entry in explanation.charts]
+    known = list(dict.fromkeys([*(entry["id"] for entry in explanation.charts), *FIGURES]))
     if chart and chart not in known:
         raise InvalidInput(
             f"{str(explanation).capitalize()} has no chart {chart!r}.",
-            errors=[{"place": "anchor.chart", "detail": f"Its charts are {', '.join(known) or 'not drawn yet'}."}],
+            errors=[{"place": "anchor.chart", "detail": f"Its charts are {', '.join(known)}."}],
         )
     with transaction.atomic():
         comment = ExplanationComment.objects.create(explanation=explanation, text=text, row=row, chart=chart, by=by)

@@ -10,13 +10,14 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from rest_framework.serializers import ChoiceField
 
 from audits.api.explanation_fields import OUTPUT_CHOICES
 from audits.api.explanations import ExplanationBody
+from audits.engine.methods import METHODS
 from audits.models import Explanation
 from audits.services import explanations
 from governance import permissions
+from governance.api.base import StrictSerializer
 from governance.exceptions import InvalidInput
 from governance.models import DatasetState, DatasetVersion, ModelVersion, ModelVersionState
 from governance.permissions import Action
@@ -32,7 +33,6 @@ _FIELDS = ("model", "dataset", "background", "rows", "outputs", "tolerance", "ba
 @page
 def explanation_request(request: HttpRequest) -> HttpResponse:
     """Show the form, filled with what the address says and else with what the API takes by itself."""
-    body = ExplanationBody()
     defaults = {
         "rows": explanations.DEFAULT_ROWS,
         "outputs": "all",
@@ -45,7 +45,7 @@ def explanation_request(request: HttpRequest) -> HttpResponse:
     datasets = DatasetVersion.objects.filter(state=DatasetState.READY).select_related("dataset")
     context = {
         "asked": {**defaults, **{name: request.GET[name] for name in (*_FIELDS, "method") if name in request.GET}},
-        "methods": list(cast(ChoiceField, body.fields["method"]).choices),
+        "methods": METHODS.items(),
         "outputs": OUTPUT_CHOICES,
         "versions": versions.order_by("-pk")[:_PROPOSED],
         "datasets": datasets.order_by("-pk")[:_PROPOSED],
@@ -70,7 +70,16 @@ def start_explanation(written: dict[str, str], *, by: User) -> Explanation:
     Raises:
         InvalidInput: with what is wrong in which field.
     """
-    body = ExplanationBody(data={name: _value(name, text) for name, text in written.items() if text})
+    body = demand_valid(ExplanationBody(data={name: _value(name, text) for name, text in written.items() if text}))
+    return explanations.request_explanation(by=by, **body)
+
+
+def demand_valid(body: StrictSerializer) -> dict[str, Any]:
+    """Return what a body of the API says.
+
+    Raises:
+        InvalidInput: with what is wrong in which field.
+    """
     if not body.is_valid():
         problems = [{"place": name, "detail": _sentence(said)} for name, said in body.errors.items()]
         raise InvalidInput(
@@ -78,15 +87,23 @@ def start_explanation(written: dict[str, str], *, by: User) -> Explanation:
             errors=problems,
             reasons=[f"{entry['place'].replace('_', ' ')}: {entry['detail']}" for entry in problems],
         )
-    return explanations.request_explanation(by=by, **body.validated_data)
+    valid: dict[str, Any] = body.validated_data
+    return valid
+
+
+def numbers_or_text(text: str) -> int | list[int] | str:
+    """Read a number, or several with commas or spaces between them; what is neither stays as it is."""
+    if not _LIST_OF_NUMBERS.fullmatch(text):
+        return text
+    numbers = [int(part) for part in re.split(r"[,\s]+", text)]
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _value(name: str, text: str) -> Any:
-    """Read numbers and lists of numbers where the field may be one."""
-    if name in ("rows", "outputs") and _LIST_OF_NUMBERS.fullmatch(text):
-        numbers = [int(part) for part in re.split(r"[,\s]+", text)]
-        return numbers[0] if name == "rows" and len(numbers) == 1 else numbers
-    return text
+    """Read numbers and lists of numbers where the field may be one; an output is a list also where it is one."""
+    if name == "outputs" and text.isascii() and text.isdigit():
+        return [int(text)]
+    return numbers_or_text(text) if name in ("rows", "outputs", "background_rows") else text
 
 
 def _sentence(said: Any) -> str:

@@ -14,6 +14,7 @@ from audits.explained.overlays import overlay_of
 from audits.explained.portrait import Portrait, portrait, portrait_with_values
 from audits.models import Explanation
 from audits.views.explanation_comparison import comparable_with
+from audits.views.explanation_talk import section as talk
 from governance.exceptions import NotFound
 from governance.views.jobs import progress_context
 from governance.views.page import draw, find, page, rows_of_page
@@ -50,7 +51,7 @@ def explanation(request: HttpRequest, *, pk: int) -> HttpResponse:
     else:
         shown = portrait(found, Asked.from_query(request.GET.dict()))
         context = record_context(found) if shown is None else page_context(shown)
-        context["comparable"] = comparable_with(found)
+        context.update(talk(found, request.user), comparable=comparable_with(found))
         context["files"] = [
             (name, digest, _DESCRIPTIONS.get(name, _kind_of(name))) for name, digest in sorted(found.files.items())
         ]
