@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,9 @@ def export(portrait: Portrait, *, format: str, chart: str = "") -> Export:
         figure = _figure(portrait, chart)
         suffix = "vl.json" if format == "vega" else format
         return Export(f"{name}-{figure.id}.{suffix}", FORMATS[format], [_OF_A_CHART[format](figure)])
-    return Export(f"{name}.{format}", FORMATS[format], _OF_A_PAGE[format](portrait))
+    # The first piece is made before the answer begins: what is wrong with the choices is told, and cuts nothing off.
+    pieces = iter(_OF_A_PAGE[format](portrait))
+    return Export(f"{name}.{format}", FORMATS[format], chain([next(pieces)], pieces))
 
 
 def _figure(portrait: Portrait, asked: str) -> Figure:

@@ -250,3 +250,11 @@ def test_what_cannot_be_compared_says_why(bob_api, explanation):
     assert bob_api.get(address, {"first": explanation.pk}).status_code == 422
     assert bob_api.get(address, {"first": "one", "second": other.pk}).status_code == 422
     assert bob_api.get(address, {"first": explanation.pk, "second": 10**9}).status_code == 404
+
+
+@pytest.mark.parametrize("format", ["html", "csv", "json", "npz"])
+def test_an_export_of_what_is_not_explained_is_refused_before_it_begins(format, bob_api, explanation):
+    response = bob_api.get(f"{ADDRESS}{explanation.pk}/export/", {"format": format, "output": "added"})
+
+    assert response.status_code == 404
+    assert "no explained output 'added'" in response.json()["detail"]
