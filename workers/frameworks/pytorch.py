@@ -12,10 +12,12 @@ import torch
 from torch import fx
 
 from workers.frameworks.base import Framework
+from workers.frameworks.coalitions import Scale
 from workers.frameworks.paths import Paths, RescaledContributions
+from workers.frameworks.pytorch_coalitions import Score
 from workers.frameworks.pytorch_deeplift import rescaled_contributions
 from workers.frameworks.pytorch_entrances import Entrance, behind_embeddings, differentiable_recurrence, ends_at
-from workers.frameworks.pytorch_graph import Answer, describe, last_activation, variant
+from workers.frameworks.pytorch_graph import Answer, describe, in_channels_last, last_activation, variant
 from workers.frameworks.pytorch_model import Run, TrainableModel
 from workers.frameworks.pytorch_paths import Scores
 from workers.frameworks.pytorch_running import environment, flat, prepare
@@ -55,6 +57,29 @@ class PyTorchModel(TrainableModel):
         if key not in self._variants:
             self._variants[key] = variant(self._module, training=training, answer=answer)
         return self._variants[key].forward
+
+    def _score_on(self, scale: Scale) -> Score:
+        answer: Answer = "output" if self._is_exact or scale == "probabilities" else "logits"
+        plain = variant(self._module, training=False, answer=answer)
+        module = in_channels_last(plain) if self.device == "cpu" else None
+        if module is None or not self._agree(plain, module):
+            return super()._score_on(scale)
+        if scale == "probabilities":
+            return lambda tensors: self._shares(flat(module(*tensors)))
+        return lambda tensors: self._as_scores(module(*tensors))
+
+    def _agree(self, plain: fx.GraphModule, other: fx.GraphModule) -> bool:
+        """Tell whether two modules give rows of ones the same; a graph may demand the layout it was exported in."""
+        ones = [
+            torch.ones(2, *spec.row_shape, dtype=getattr(torch, spec.dtype), device=self.device)
+            for spec in self.signature.inputs
+        ]
+        with torch.no_grad():
+            try:
+                answer = other(*ones)
+            except RuntimeError:  # `view` of a tensor whose channels lie last
+                return False
+            return torch.allclose(plain(*ones), answer, rtol=1e-3, atol=1e-4)
 
     def rescaled_contributions(self, paths: Paths) -> RescaledContributions:
         if not (self._is_exact or self._finds_logits):

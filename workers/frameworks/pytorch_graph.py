@@ -96,6 +96,29 @@ def variant(module: fx.GraphModule, *, training: bool, answer: Answer) -> fx.Gra
     return fx.GraphModule(module, graph)
 
 
+def in_channels_last(module: fx.GraphModule) -> fx.GraphModule | None:
+    """Return a module with copies of the kernels of its convolutions that lie in memory with the channels last.
+
+    The processor convolves those several times faster, and what comes out is laid out likewise. All other weights are
+    shared. None where nothing is convolved over two dimensions.
+    """
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(module.graph, {}))
+    twin = fx.GraphModule(module, graph)
+    kernels = [node.args[1] for node in graph.nodes if operator(node) in ("conv2d", "convolution")]
+    names = {str(kernel.target) for kernel in kernels if isinstance(kernel, fx.Node) and kernel.op == "get_attr"}
+    is_changed = False
+    for name in names:
+        owner_name, _, leaf = name.rpartition(".")
+        owner = twin.get_submodule(owner_name)
+        kernel = getattr(owner, leaf).detach()
+        if kernel.ndim == 4:
+            copied = kernel.contiguous(memory_format=torch.channels_last).clone()
+            setattr(owner, leaf, torch.nn.Parameter(copied, requires_grad=False))
+            is_changed = True
+    return twin if is_changed else None
+
+
 def describe(module: fx.GraphModule) -> list[dict[str, Any]]:
     """Describe the operators that compute tensors, in order, each with the parameters that it is the first to use."""
     parameters = dict(module.named_parameters())

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from workers.frameworks.base import FloatArray, Inputs, Model
-from workers.frameworks.coalitions import MEMORY_BYTES, Game, demand_probabilities
+from workers.frameworks.coalitions import MEMORY_BYTES, Game, Scale, demand_probabilities
 from workers.frameworks.fitting import fit_targets
 from workers.frameworks.paths import PathGradients, Paths
-from workers.frameworks.pytorch_coalitions import TorchCoalitionScorer
+from workers.frameworks.pytorch_coalitions import Score, TorchCoalitionScorer
 from workers.frameworks.pytorch_entrances import Entrance, ends_at, float_entrances
 from workers.frameworks.pytorch_paths import Scores, path_gradients
 from workers.frameworks.rows import GRADIENT_CHUNK_VALUES, chunk_rows, chunks, conform, is_differentiable
@@ -51,14 +51,16 @@ class TorchModel(Model):
         return self.signature.output.kind != "probabilities"
 
     def coalition_scorer(self, game: Game, *, memory_bytes: int = MEMORY_BYTES) -> TorchCoalitionScorer:
-        if game.scale == "logits":
-            return TorchCoalitionScorer(self, game, self._scores, memory_bytes=memory_bytes)
-        demand_probabilities(self)
-        return TorchCoalitionScorer(self, game, self._shares, memory_bytes=memory_bytes)
+        if game.scale == "probabilities":
+            demand_probabilities(self)
+        return TorchCoalitionScorer(self, game, self._score_on(game.scale), memory_bytes=memory_bytes)
 
-    def _shares(self, tensors: list[torch.Tensor]) -> torch.Tensor:
-        """Return probabilities of shape (rows, outputs), whatever the model gives."""
-        output = self._output(tensors)
+    def _score_on(self, scale: Scale) -> Score:
+        """Return what gives the scores of many rows on a scale."""
+        return self._scores if scale == "logits" else lambda tensors: self._shares(self._output(tensors))
+
+    def _shares(self, output: torch.Tensor) -> torch.Tensor:
+        """Return probabilities of shape (rows, outputs) from what the model gives."""
         if not self._is_exact:
             return output
         return output.double().softmax(1) if output.shape[1] > 1 else output.double().sigmoid()
