@@ -208,8 +208,7 @@ def _submit(
             "signature": signature.to_json(),
             "schema": schema.to_json(),
             "background_schema": background_schema.to_json(),
-            # Changes no value, so that it is no part of what was asked for.
-            "memory_bytes": settings.ASSAY_EXPLANATION_MEMORY_BYTES,
+            "memory_bytes": parameters.get("memory_bytes") or settings.ASSAY_EXPLANATION_MEMORY_BYTES,
         },
         inputs={
             "model": model_input(version),

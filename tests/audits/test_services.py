@@ -196,6 +196,15 @@ def test_a_partial_audit_cannot_pass(
     assert "not selected" in left_out.reason
 
 
+@pytest.mark.parametrize(("asked", "given"), [(None, 77 * 1024**2), (64 * 1024**2, 64 * 1024**2)])
+def test_an_explanation_has_the_memory_that_is_asked_for_or_that_of_the_setting(
+    asked: int | None, given: int, version: ModelVersion, dataset: DatasetVersion, dave: User, settings: Any
+) -> None:
+    settings.ASSAY_EXPLANATION_MEMORY_BYTES = 77 * 1024**2
+    explanation = explanations.request_explanation(version=version, dataset=dataset, memory_bytes=asked, by=dave)
+    assert explanation.job.spec["parameters"]["memory_bytes"] == given
+
+
 def test_an_explanation_defaults_to_the_training_data_as_background(
     version: ModelVersion, dataset: DatasetVersion, dave: User
 ) -> None:
@@ -204,8 +213,6 @@ def test_an_explanation_defaults_to_the_training_data_as_background(
     assert explanation.background == version.training_data
     assert explanation.parameters["rows"] == [0, 3]
     assert explanation.job.spec["inputs"]["background"]["digest"] == version.training_data.table_id
-    assert explanation.job.spec["parameters"]["memory_bytes"] == 256 * 1024**2
-    assert "memory_bytes" not in explanation.parameters
 
 
 def test_a_recorded_explanation_has_its_files_by_digest(

@@ -59,7 +59,7 @@ def numbers_of(path: Path, schema: Schema, split: str | None) -> NDArray[np.int6
     arrow, count = shape_of(path)
     if split is None:
         return np.arange(count, dtype=np.int64)
-    columns = [schema.split] if schema.split in arrow.names else []
+    columns = [name for name in schema.with_role("split") if name in arrow.names]
     table = pa.Table.from_batches(read_batches(path, columns=columns), arrow.empty_table().select(columns).schema)
     return select(table, schema, split)[1]
 

@@ -109,7 +109,7 @@ def test_the_same_bytes_for_any_memory(
 def test_too_little_memory_and_none_are_refused(
     memory_bytes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(JobError, match="`memory_bytes` is a number of bytes from 16,777,216 upwards"):
+    with pytest.raises(JobError, match="`memory_bytes` is a whole number from 16,777,216 upwards"):
         lay(tmp_path / "job", monkeypatch, memory_bytes=memory_bytes).run()
 
 
