@@ -150,7 +150,7 @@ class CoalitionScorer(ABC):
 
     def _walks_of_a_batch(self, row_count: int, ranks: NDArray[np.intp]) -> int:
         """Return the walks of how many background rows fit a batch; one row's walks may need several batches."""
-        _, permutations, features = ranks.shape
+        permutations, features = int(ranks.shape[1]), int(ranks.shape[2])
         return max(1, self._masks_of_a_batch(row_count) // max(1, 2 * permutations * (features - 1)))
 
     def _batches_of_walks(self, row_count: int, ranks: NDArray[np.intp]) -> Iterator[slice]:

@@ -84,7 +84,7 @@ class TorchCoalitionScorer(CoalitionScorer):
             whole = slice(several[0].start, several[-1].stop)
             sizes = [batch.stop - batch.start for batch in several]
             prepared = [
-                tensor.unsqueeze(0).split(sizes, dim=1)
+                torch.split(tensor.unsqueeze(0), sizes, dim=1)
                 for tensor in self._prepared(masks[whole], background_rows[whole])
             ]
             for of_inputs in zip(*prepared, strict=True):

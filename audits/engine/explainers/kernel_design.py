@@ -126,7 +126,7 @@ class Design:
     @property
     def degrees_of_freedom(self) -> int:
         """Pairs beyond those that the values take up."""
-        return max(1, self.pair_count - self.masks.shape[1] + 1)
+        return max(1, self.pair_count - int(self.masks.shape[1]) + 1)
 
     @cached_property
     def signs(self) -> FloatArray:
