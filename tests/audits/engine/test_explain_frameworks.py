@@ -61,6 +61,30 @@ def features() -> tuple[np.ndarray, np.ndarray]:
     return generator.normal(size=(12, 6)).astype("float32"), generator.normal(size=(16, 6)).astype("float32")
 
 
+def test_memory_and_cuts_change_no_bit(mlp: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows stop after different sweeps, so that batches of every size go through the model."""
+    monkeypatch.setattr("workers.frameworks.coalitions.BATCH_VALUES", {"cpu": 16 * 500})
+    generator = np.random.default_rng(2)
+    rows = {"features": generator.normal(size=(36, 6)).astype("float32")}
+    task = Task(
+        model=mlp,
+        rows=rows,
+        background={"features": generator.normal(size=(18, 6)).astype("float32")},
+        players=flat_players(6),
+        outputs=all_outputs(36, 3),
+        output_names=("0", "1", "2"),
+        seed=4,
+    )
+    whole = list(PermutationExplainer(PermutationParameters(tolerance=0.04)).parts(task))
+    assert len({count for part in whole for count in part.evaluations}) > 2
+    for memory_bytes in (1, 300_000):
+        explainer = PermutationExplainer(PermutationParameters(tolerance=0.04, memory_bytes=memory_bytes))
+        for part, again in zip(whole[1:], explainer.parts(task, first=whole[0].row_count), strict=True):
+            assert np.array_equal(part.values, again.values)
+            assert np.array_equal(part.errors, again.errors)
+            assert np.array_equal(part.evaluations, again.evaluations)
+
+
 @pytest.fixture(scope="module", params=sorted(FRAMEWORKS))
 def mlp(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
     path = tmp_path_factory.mktemp("mlp") / f"model{FRAMEWORKS[request.param]}"
