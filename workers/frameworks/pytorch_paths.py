@@ -31,7 +31,8 @@ def path_gradients(
 
     def of_part(points: Points) -> torch.Tensor:
         rows, background_rows, positions, groups, outputs = (
-            torch.from_numpy(values).to(device)
+            # A copy: some of these are broadcast, and PyTorch warns of arrays that cannot be written to.
+            torch.tensor(values, device=device)
             for values in (points.rows, points.background_rows, points.positions, points.groups, points.outputs)
         )
         leaves, steps = [], []
