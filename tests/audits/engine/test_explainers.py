@@ -327,13 +327,8 @@ def test_progress_ends_at_the_last_row(generator: np.random.Generator) -> None:
     )
     assert told[-1] == (70, 70, "")
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
-<<<<<<< HEAD
-    for start in (0, 16, 32, 48, 64):
-        assert any(start < done < start + 16 for done, _, _ in told), "each group of rows tells how far it is"
-=======
     groups = {int(done) // 16 for done, _, words in told if words}
     assert groups == {0, 1, 2, 3, 4}, "rows walk in groups of 16, and each group tells how far it is"
->>>>>>> estimators
 
 
 class TestByName:
