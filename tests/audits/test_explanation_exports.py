@@ -152,6 +152,14 @@ def test_a_format_or_chart_that_is_not_there_is_told(browser: Client, format: st
     save(browser, attribution_files.explanation(three_rows()), format, 422, **asked)
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_is_not_there_is_told_before_a_file_begins(browser: Client, format: str) -> None:
+    explanation = attribution_files.explanation(three_rows())
+
+    save(browser, explanation, format, 404, output="9")
+    save(browser, explanation, format, 404, slice="target", value="perhaps")
+
+
 def test_an_explanation_without_values_cannot_be_saved(browser: Client, api_client) -> None:
     explanation = attribution_files.explanation(three_rows())
     Explanation.objects.update(files={})
