@@ -33,11 +33,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import networks
+from benchmarks.explaining.networks import Framework, Network, NetworkName, network
 
 ROWS = 4
 BACKGROUND = 100
 ROUNDS = 3
+NETWORKS: tuple[NetworkName, ...] = ("mlp", "cnn8", "cnn28")
 LADDER = (100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200)
 #: No peer is given more time than this for one answer.
 MOST_SECONDS = 20.0
@@ -62,32 +63,24 @@ class Line:
 
 @dataclass(frozen=True)
 class Measured:
-    """A case on one framework: the model as Assay loads it and as its peers take it, rows and background."""
+    """A network on one framework, with the rows that are explained and those they are compared with."""
 
-    framework: str
-    case: networks.Case
-    model: Any
-    theirs: Any
+    network: Network
     rows: np.ndarray
     background: np.ndarray
 
     @classmethod
-    def load(cls, framework: str, case: networks.Case, folder: Path) -> Measured:
+    def load(cls, framework: Framework, name: NetworkName, folder: Path) -> Measured:
         import torch
 
-        from workers.frameworks.loading import load_model
-
-        if framework == "pytorch":
-            theirs, path = case.module, networks.exported(case, folder)
-        else:
-            theirs, path = networks.in_keras(case), folder / "model.keras"
-            theirs.save(path)
-        model = load_model(path, framework=framework, signature=None, device="cpu", seed=0)
+        found = network(name, framework, folder)
         # The adapter asks torch for determinism, under which shap's rule of max-pooling does not run.
         torch.use_deterministic_algorithms(False)
-        order = np.random.default_rng(0).permutation(len(case.rows))
-        rows, background = case.rows[order[:ROWS]], case.rows[order[ROWS : ROWS + BACKGROUND]]
-        return cls(framework, case, model, theirs, rows, background)
+        return cls(found, found.rows[:ROWS], found.rows[-BACKGROUND:])
+
+    @property
+    def framework(self) -> Framework:
+        return self.network.framework
 
 
 def assay_side(measured: Measured, method: str, *, seed: int, **settings: Any) -> Explain:
@@ -96,14 +89,14 @@ def assay_side(measured: Measured, method: str, *, seed: int, **settings: Any) -
     from audits.engine.explainers.base import Task
     from audits.engine.explainers.players import Players
 
-    name = measured.model.signature.inputs[0].name
-    shape, outputs = measured.rows.shape[1:], measured.case.outputs
+    name = measured.network.assay.signature.inputs[0].name
+    shape, outputs = measured.rows.shape[1:], measured.network.outputs
     count = int(np.prod(shape))
     players = Players(
         names=tuple(map(str, range(count))), assignment={name: np.arange(count).reshape(shape)}, grid=shape
     )
     task = Task(
-        model=measured.model,
+        model=measured.network.assay,
         rows={name: measured.rows},
         background={name: measured.background},
         players=players,
@@ -118,7 +111,7 @@ def assay_side(measured: Measured, method: str, *, seed: int, **settings: Any) -
 def shap_gradient_side(measured: Measured, samples: int) -> Explain:
     import shap
 
-    explainer = shap.GradientExplainer(measured.theirs, _theirs(measured, measured.background))
+    explainer = shap.GradientExplainer(measured.network.own, _theirs(measured, measured.background))
     rows = _theirs(measured, measured.rows)
     return lambda: np.asarray(explainer.shap_values(rows, nsamples=samples, rseed=1))
 
@@ -126,7 +119,7 @@ def shap_gradient_side(measured: Measured, samples: int) -> Explain:
 def shap_deep_side(measured: Measured, _samples: int) -> Explain:
     import shap
 
-    explainer = shap.DeepExplainer(measured.theirs, _theirs(measured, measured.background))
+    explainer = shap.DeepExplainer(measured.network.own, _theirs(measured, measured.background))
     rows = _theirs(measured, measured.rows)
     return lambda: np.asarray(explainer.shap_values(rows, check_additivity=False))
 
@@ -141,20 +134,20 @@ def captum_side(measured: Measured, method: str, samples: int) -> Explain:
     def gradient_shap(output: int) -> Any:
         torch.manual_seed(1)
         np.random.seed(1)
-        return attr.GradientShap(measured.theirs).attribute(rows, background, n_samples=samples, target=output)
+        return attr.GradientShap(measured.network.own).attribute(rows, background, n_samples=samples, target=output)
 
     def integrated_gradients(output: int) -> Any:
-        explainer = attr.IntegratedGradients(measured.theirs)
+        explainer = attr.IntegratedGradients(measured.network.own)
         steps = max(1, samples // len(background))
         found = [explainer.attribute(rows, one[None], target=output, n_steps=steps) for one in background]
         return torch.stack(found).mean(0)
 
     def deep_lift(output: int) -> Any:
-        return attr.DeepLiftShap(measured.theirs).attribute(rows, background, target=output)
+        return attr.DeepLiftShap(measured.network.own).attribute(rows, background, target=output)
 
     explain = {"GradientShap": gradient_shap, "IntegratedGradients": integrated_gradients, "DeepLiftShap": deep_lift}
     return lambda: np.stack(
-        [explain[method](output).detach().numpy() for output in range(measured.case.outputs)], axis=-1
+        [explain[method](output).detach().numpy() for output in range(measured.network.outputs)], axis=-1
     )
 
 
@@ -216,7 +209,7 @@ def measure(measured: Measured, family: str) -> list[Line]:
     return [
         Line(
             framework=measured.framework,
-            case=measured.case.name,
+            case=measured.network.name,
             method=f"{family}: {name}",
             budget=budget,
             relative_error=found,
@@ -228,7 +221,7 @@ def measure(measured: Measured, family: str) -> list[Line]:
     ]
 
 
-def measure_framework(framework: str) -> list[Line]:
+def measure_framework(framework: Framework) -> list[Line]:
     """Measure all cases on one framework, in this process."""
     import torch
 
@@ -239,9 +232,9 @@ def measure_framework(framework: str) -> list[Line]:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     lines = []
-    for case in (networks.tabular(), networks.images(8), networks.images(28)):
+    for name in NETWORKS:
         with tempfile.TemporaryDirectory() as folder:
-            measured = Measured.load(framework, case, Path(folder))
+            measured = Measured.load(framework, name, Path(folder))
             for family in ("expected_gradients", "deeplift"):
                 lines += measure(measured, family)
                 _tell(lines[-len(peers(measured, family)) - 1 :])
