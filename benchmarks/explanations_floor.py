@@ -59,8 +59,16 @@ CASES = (
     Case("table, ReLU MLP", (30,), (64, 32, 2), "relu", rows=64),
     Case("wide table, MLP", (784,), (256, 64, 10), "relu", rows=4, background=16),
     Case("8x8, CNN", (8, 8), ("conv 16", "conv 32", "pool", "flatten", 10), "relu", rows=4),
-    Case("28x28, CNN", (28, 28), ("conv 16", "pool", "conv 32", "pool", "flatten", 10), "relu", rows=2, background=16, patch=2),
-)  # fmt: skip
+    Case(
+        "28x28, CNN",
+        (28, 28),
+        ("conv 16", "pool", "conv 32", "pool", "flatten", 10),
+        "relu",
+        rows=2,
+        background=16,
+        patch=2,
+    ),
+)
 
 
 def torch_network(case: Case) -> Any:

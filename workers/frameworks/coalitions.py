@@ -151,7 +151,8 @@ class CoalitionScorer(ABC):
     def _walks_of_a_batch(self, row_count: int, ranks: NDArray[np.intp]) -> int:
         """Return the walks of how many background rows fit a batch; one row's walks may need several batches."""
         _, permutations, features = ranks.shape
-        return max(1, self._masks_of_a_batch(row_count) // max(1, 2 * permutations * (features - 1)))
+        masks: int = 2 * permutations * (features - 1)
+        return max(1, self._masks_of_a_batch(row_count) // masks)
 
     def _batches_of_walks(self, row_count: int, ranks: NDArray[np.intp]) -> Iterator[slice]:
         """Cut the coalitions along walks into batches that begin anew with every so many background rows."""
