@@ -60,10 +60,15 @@ CASES = (
     Case("wide table, MLP", (784,), (256, 64, 10), "relu", rows=4, background=16),
     Case("8x8, CNN", (8, 8), ("conv 16", "conv 32", "pool", "flatten", 10), "relu", rows=4),
     Case(
-        "28x28, CNN", (28, 28), ("conv 16", "pool", "conv 32", "pool", "flatten", 10), "relu",
-        rows=2, background=16, patch=2,
+        "28x28, CNN",
+        (28, 28),
+        ("conv 16", "pool", "conv 32", "pool", "flatten", 10),
+        "relu",
+        rows=2,
+        background=16,
+        patch=2,
     ),
-)  # fmt: skip
+)
 
 
 def torch_network(case: Case) -> Any:

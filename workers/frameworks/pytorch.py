@@ -12,11 +12,12 @@ import torch
 from torch import fx
 
 from workers.frameworks.base import Framework
-from workers.frameworks.coalitions import Scale
+from workers.frameworks.coalitions import Game, Scale
 from workers.frameworks.paths import Paths, RescaledContributions
 from workers.frameworks.pytorch_coalitions import Score
 from workers.frameworks.pytorch_deeplift import rescaled_contributions
 from workers.frameworks.pytorch_entrances import Entrance, behind_embeddings, differentiable_recurrence, ends_at
+from workers.frameworks.pytorch_first_layer import FirstLayer, split_at_first_layer
 from workers.frameworks.pytorch_graph import Answer, describe, in_channels_last, last_activation, variant
 from workers.frameworks.pytorch_model import Run, TrainableModel
 from workers.frameworks.pytorch_paths import Scores
@@ -59,14 +60,27 @@ class PyTorchModel(TrainableModel):
         return self._variants[key].forward
 
     def _score_on(self, scale: Scale) -> Score:
-        answer: Answer = "output" if self._is_exact or scale == "probabilities" else "logits"
-        plain = variant(self._module, training=False, answer=answer)
+        plain = self._inference_on(scale)
         module = in_channels_last(plain) if self.device == "cpu" else None
         if module is None or not self._agree(plain, module):
             return super()._score_on(scale)
-        if scale == "probabilities":
-            return lambda tensors: self._shares(flat(module(*tensors)))
-        return lambda tensors: self._as_scores(module(*tensors))
+        return lambda tensors: self._on_scale(module(*tensors), scale)
+
+    def _first_layer_of(self, game: Game) -> FirstLayer | None:
+        # On an accelerator a wide product is cheaper than the calls that many small ones take.
+        found = split_at_first_layer(self._inference_on(game.scale)) if self.device == "cpu" else None
+        if found is None:
+            return None
+        weight, bias, rest = found
+        return FirstLayer(weight, bias, lambda given: self._on_scale(rest(given), game.scale))
+
+    def _inference_on(self, scale: Scale) -> fx.GraphModule:
+        answer: Answer = "output" if self._is_exact or scale == "probabilities" else "logits"
+        self._run(training=False, answer=answer)
+        return self._variants[False, answer]
+
+    def _on_scale(self, answer: torch.Tensor, scale: Scale) -> torch.Tensor:
+        return self._shares(flat(answer)) if scale == "probabilities" else self._as_scores(answer)
 
     def _agree(self, plain: fx.GraphModule, other: fx.GraphModule) -> bool:
         """Tell whether two modules give rows of ones the same; a graph may demand the layout it was exported in."""

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from workers.frameworks.coalitions import MEMORY_BYTES, CoalitionScorer, Game, Scores, batch_rows
+from workers.frameworks.pytorch_first_layer import WORTHWHILE_BLOCKS, FirstLayer, steps_of_a_block
 from workers.frameworks.rows import chunks, conform
 
 if TYPE_CHECKING:
@@ -26,12 +27,22 @@ Score = Callable[[list[torch.Tensor]], torch.Tensor]
 class TorchCoalitionScorer(CoalitionScorer):
     """Composes ``z * x + (1 - z) * b`` in one pass; whole numbers are chosen instead, so that none is rounded.
 
-    ``score`` gives the scores of tensors on the scale of the game.
+    ``score`` gives the scores of tensors on the scale of the game; ``first_layer`` is the dense layer that the model
+    begins with, if it does, through which long walks need not take whole rows.
     """
 
-    def __init__(self, model: TorchModel, game: Game, score: Score, *, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(
+        self,
+        model: TorchModel,
+        game: Game,
+        score: Score,
+        *,
+        first_layer: FirstLayer | None = None,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
         super().__init__(model, game, memory_bytes=memory_bytes)
         self._score_tensors = score
+        self._first_layer = first_layer
         self._model: TorchModel = model
         self._rows_a_batch = batch_rows(model)
         self._background = self._on_device(game.background, np.arange(len(next(iter(game.background.values())))))
@@ -57,10 +68,14 @@ class TorchCoalitionScorer(CoalitionScorer):
             walk = starts.new_empty(len(rows), *both.shape[:3], features + 1, starts.shape[-1])
             walk[..., 0, :] = starts[:, :, None, None]
             walk[..., -1, :] = ends[:, None, None, None]
-            repeated = numbers.repeat_interleave(2 * permutations * (features - 1))
             inner = walk[..., 1:-1, :]
-            batches = self._batches_of_walks(len(rows), ranks)
-            inner.copy_(self._scores(rows, _masks_along(both), repeated, batches).view(inner.shape))
+            if self._first_layer is not None and features > WORTHWHILE_BLOCKS * steps_of_a_block(len(rows)):
+                scores = self._scores_in_blocks(self._first_layer, rows, both, numbers)
+            else:
+                repeated = numbers.repeat_interleave(2 * permutations * (features - 1))
+                batches = self._batches_of_walks(len(rows), ranks)
+                scores = self._scores(rows, _masks_along(both), repeated, batches)
+            inner.copy_(scores.view(inner.shape))
             steps = walk.diff(dim=4)
             # A feature's credit is the step that its rank leads to.
             credits = steps.gather(4, both[None, ..., None].expand(steps.shape)).mean(dim=3)
@@ -78,9 +93,8 @@ class TorchCoalitionScorer(CoalitionScorer):
         group = [values[:, None] for values in self._on_device(self._game.rows, rows)]
         outputs = self._tensor(self._game.outputs[rows])[:, None]
         parts = []
-        for several in _together(
-            batches, max(1, PREPARED_BYTES // (self._mask_bytes * self._masks_of_a_batch(len(rows))))
-        ):
+        count = max(1, PREPARED_BYTES // (self._mask_bytes * self._masks_of_a_batch(len(rows))))
+        for several in _together(batches, count):
             whole = slice(several[0].start, several[-1].stop)
             sizes = [batch.stop - batch.start for batch in several]
             prepared = [
@@ -90,11 +104,29 @@ class TorchCoalitionScorer(CoalitionScorer):
             for of_inputs in zip(*prepared, strict=True):
                 kept, filled = of_inputs[::2], of_inputs[1::2]
                 scores = self._score_tensors(list(map(_mixed, group, kept, filled)))
-                scores = scores.view(len(rows), -1, scores.shape[-1])
-                if not self._takes_all(scores.shape[-1]):
-                    scores = scores.gather(2, outputs.expand(-1, scores.shape[1], -1))
-                parts.append(scores)
+                parts.append(self._picked(scores.view(len(rows), -1, scores.shape[-1]), outputs))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def _scores_in_blocks(
+        self, first_layer: FirstLayer, rows: NDArray[np.intp], both: torch.Tensor, background_rows: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the scores along walks, shape (rows, coalitions of all walks in order, outputs)."""
+        (group,), (background,), (features,) = self._on_device(self._game.rows, rows), self._background, self._features
+        outputs = self._tensor(self._game.outputs[rows])[:, None]
+        size = min(steps_of_a_block(len(rows)), self._masks_of_a_batch(len(rows)))
+        parts = []
+        for number, orders in zip(background_rows.tolist(), both.flatten(1, 2), strict=True):
+            for order in orders:
+                ranks = order if features is None else order[features]
+                for scores in first_layer.along(group.flatten(1), background[number].flatten(), ranks, size):
+                    parts.append(self._picked(scores, outputs))
+        return torch.cat(parts, dim=1)
+
+    def _picked(self, scores: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the scores that are wanted of each row: ``outputs`` has shape (rows, 1, outputs)."""
+        if self._takes_all(scores.shape[-1]):
+            return scores
+        return scores.gather(2, outputs.expand(-1, scores.shape[1], -1))
 
     def _prepared(self, masks: torch.Tensor, background_rows: torch.Tensor) -> list[torch.Tensor]:
         """Return two tensors an input: which values are the row's own, and the background's share, which all have."""

@@ -102,21 +102,26 @@ def in_channels_last(module: fx.GraphModule) -> fx.GraphModule | None:
     The processor convolves those several times faster, and what comes out is laid out likewise. All other weights are
     shared. None where nothing is convolved over two dimensions.
     """
+    kernels = [node.args[1] for node in module.graph.nodes if operator(node) in ("conv2d", "convolution")]
+    names = {str(kernel.target) for kernel in kernels if isinstance(kernel, fx.Node) and kernel.op == "get_attr"}
+    flat = {name: tensor for name in sorted(names) if (tensor := attribute(module, name)).ndim == 4}
+    if not flat:
+        return None
     graph = fx.Graph()
     graph.output(graph.graph_copy(module.graph, {}))
     twin = fx.GraphModule(module, graph)
-    kernels = [node.args[1] for node in graph.nodes if operator(node) in ("conv2d", "convolution")]
-    names = {str(kernel.target) for kernel in kernels if isinstance(kernel, fx.Node) and kernel.op == "get_attr"}
-    is_changed = False
-    for name in names:
+    for name, kernel in flat.items():
         owner_name, _, leaf = name.rpartition(".")
-        owner = twin.get_submodule(owner_name)
-        kernel = getattr(owner, leaf).detach()
-        if kernel.ndim == 4:
-            copied = kernel.contiguous(memory_format=torch.channels_last).clone()
-            setattr(owner, leaf, torch.nn.Parameter(copied, requires_grad=False))
-            is_changed = True
-    return twin if is_changed else None
+        copied = kernel.detach().contiguous(memory_format=torch.channels_last).clone()
+        setattr(twin.get_submodule(owner_name), leaf, torch.nn.Parameter(copied, requires_grad=False))
+    return twin
+
+
+def attribute(module: fx.GraphModule, name: str) -> torch.Tensor:
+    """Return the parameter or buffer that a node ``get_attr`` reads."""
+    owner_name, _, leaf = name.rpartition(".")
+    tensor: torch.Tensor = getattr(module.get_submodule(owner_name), leaf)
+    return tensor
 
 
 def describe(module: fx.GraphModule) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from workers.frameworks.fitting import fit_targets
 from workers.frameworks.paths import PathGradients, Paths
 from workers.frameworks.pytorch_coalitions import Score, TorchCoalitionScorer
 from workers.frameworks.pytorch_entrances import Entrance, ends_at, float_entrances
+from workers.frameworks.pytorch_first_layer import LEAST_FEATURES, FirstLayer
 from workers.frameworks.pytorch_paths import Scores, path_gradients
 from workers.frameworks.rows import GRADIENT_CHUNK_VALUES, chunk_rows, chunks, conform, is_differentiable
 from workers.protocol import JobError
@@ -53,7 +54,17 @@ class TorchModel(Model):
     def coalition_scorer(self, game: Game, *, memory_bytes: int = MEMORY_BYTES) -> TorchCoalitionScorer:
         if game.scale == "probabilities":
             demand_probabilities(self)
-        return TorchCoalitionScorer(self, game, self._score_on(game.scale), memory_bytes=memory_bytes)
+        return TorchCoalitionScorer(
+            self,
+            game,
+            self._score_on(game.scale),
+            first_layer=self._first_layer_of(game) if game.features > LEAST_FEATURES else None,
+            memory_bytes=memory_bytes,
+        )
+
+    def _first_layer_of(self, game: Game) -> FirstLayer | None:  # noqa: ARG002 - what follows it depends on the game
+        """Return the dense layer that the model begins with, where its graph shows one."""
+        return None
 
     def _score_on(self, scale: Scale) -> Score:
         """Return what gives the scores of many rows on a scale."""

@@ -136,7 +136,7 @@ class PermutationExplainer(Explainer):
 
 def _rows_together(task: Task) -> int:
     """Return how many rows walk together: as many as share masks well, fewer where their sums alone are large."""
-    row_bytes = 7 * 8 * task.players.count * int(task.outputs.shape[1])
+    row_bytes: int = 7 * 8 * task.players.count * task.outputs.shape[1]
     return max(1, min(GROUP_ROWS, SCORE_BYTES // row_bytes))
 
 
