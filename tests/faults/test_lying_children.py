@@ -287,7 +287,7 @@ def test_the_same_result_without_a_lie_succeeds(submit: Submit, work: Work) -> N
     job = work(executor=Scripted(nothing))
     assert job.state == JobState.SUCCEEDED
     assert StoredFile.objects.get().digest == digest_of_bytes(CONTENT)
-    assert Event.objects.get(name="tiny.recorded").detail == {"answer": 42, "files": ["file.txt"]}
+    assert Event.objects.get(name="tiny.recorded").detail == {"answer": 42, "added": None, "files": ["file.txt"]}
 
 
 def test_a_text_about_an_escape_is_no_nul_character(submit: Submit, work: Work) -> None:

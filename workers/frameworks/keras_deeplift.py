@@ -235,7 +235,7 @@ def _activated(operation: Any, before: Lifted) -> Lifted:
     activation = operation.activation
     if activation is None or activation is keras.activations.linear:
         return before
-    if not any(activation is getattr(keras.activations, name) for name in ACTIVATIONS):
+    if not any(activation is keras.activations.get(name) for name in ACTIVATIONS):
         told = getattr(activation, "__name__", type(activation).__name__)
         raise refused_layer(operation.name, type(operation).__name__, f"no rule is known for its activation {told!r}")
     return _elementwise(activation, before, operation.name, activation.__name__)

@@ -26,12 +26,15 @@ ALLOWED = {
     # A source of a released package, in the sandbox.
     "workers/frameworks/package.py": {"import_module(...)"},
     # A dtype of the signature, which is one of a list.
+    "workers/frameworks/pytorch_entrances.py": {"getattr(torch, ...)"},
     "workers/frameworks/pytorch_package.py": {"getattr(torch, ...)"},
     "workers/frameworks/pytorch_running.py": {"getattr(torch, ...)"},
     "workers/frameworks/pytorch_training.py": {"getattr(torch, ...)"},
+    # An operator that writes to its input, as the one of a list that does not.
+    "workers/frameworks/pytorch_deeplift.py": {"getattr(torch.ops.aten, ...)"},
     # The adapters, which are given rewritten files alone.
     "workers/frameworks/keras.py": {"load_model"},
-    "workers/frameworks/pytorch.py": {"torch.export.load"},
+    "workers/frameworks/pytorch.py": {"torch.export.load", "getattr(torch, ...)"},
     "workers/frameworks/keras_saved_model.py": {"saved_model.load"},
     "workers/frameworks/pytorch_script.py": {"torch.jit.load"},
 }
