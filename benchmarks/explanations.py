@@ -6,8 +6,8 @@ seed, held against a long run of shap's. Each side then climbs its ladder of bud
 square error over root mean square of the truth) of 5, 2 and 1 %; all run in turn at the budgets found, and medians are
 compared. A side that does not reach an error within its ceiling of time is told as a lower bound.
 
-``python -m benchmarks.explanations`` runs all cases on one thread; ``ASSAY_BENCH_THREADS=1,0`` runs them on one and on
-all, ``ASSAY_BENCH_CASES=mlp,cnn8`` some of them.
+``python -m benchmarks.explanations`` runs the cases that take minutes, on one thread. ``ASSAY_BENCH_CASES=all`` runs
+all, or those named (``mlp,wide``); ``ASSAY_BENCH_THREADS=1,0`` runs each on one thread and on all.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from typing import Any
 
 RESULT = Path(__file__).resolve().parents[1] / ".bench" / "explanations.json"
 FRAMEWORKS = ("pytorch", "keras")
+#: The cases that are run unless others are asked for.
+SHORT = "mlp"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def main() -> int:
     if len(sys.argv) == 4:
         print(json.dumps(_run(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
         return 0
-    names = [name for name in CASES if name.split(",")[0] in os.environ.get("ASSAY_BENCH_CASES", name).split(",")]
+    asked = os.environ.get("ASSAY_BENCH_CASES", SHORT).split(",")
+    names = [name for name in CASES if asked == ["all"] or name.split(",")[0] in asked]
     threads = [int(count) for count in os.environ.get("ASSAY_BENCH_THREADS", "1").split(",")]
     found = []
     for name in names:
