@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from tests import tiny_models
 from workers.protocol import InputFile, JobSpec, digest_of_file
 
-ROWS = int(os.environ.get("EXPLANATION_MEMORY_ROWS", "100000"))
+ROWS = int(os.environ.get("EXPLANATION_MEMORY_ROWS", "10000"))
 FRAMEWORKS = os.environ.get("EXPLANATION_MEMORY_FRAMEWORKS", "pytorch,keras").split(",")
 RESULT = Path(__file__).resolve().parents[1] / ".bench" / "explanation_memory.json"
 SUFFIXES = {"pytorch": ".pt2", "keras": ".keras"}

@@ -3,15 +3,13 @@
 The floor is the framework's own forward pass (a module under ``inference_mode``, or a compiled ``tf.function``) of as
 many rows as were evaluated, at the best of several batch sizes, with the same threads in the same process. The two run
 in turn and the best times are compared, since both can only be slowed down by what else the machine does.
-One framework and one number of threads a process: ``python -m benchmarks.explanations_floor pytorch 2``; without
-arguments both frameworks are measured on one thread.
+One framework and one number of threads a process: ``python -m benchmarks.explanations_floor pytorch 1``.
 cases, if not all are wanted. Without an argument both frameworks run, each in a process of its own, on one thread
 and on all. With one thread, the time is the processor's.
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -225,15 +223,7 @@ def measured(case: Case, side: Callable[[Case, Path], Any], threads: int) -> dic
     }
 
 
-def main() -> int:
-    if len(sys.argv) > 2:
-        return measure(*sys.argv[1:])
-    command = [sys.executable, "-m", "benchmarks.explanations_floor"]
-    return max(subprocess.call([*command, framework, "1"]) for framework in ("pytorch", "keras"))
-
-
-def measure(framework: str, threads: str, *names: str) -> int:
-    """Print the table of one framework with so many threads: all cases, or those named."""
+def main(framework: str, threads: str, *names: str) -> int:
     warnings.filterwarnings("ignore")
     os.environ["OMP_NUM_THREADS"] = threads
     if framework == "pytorch":
@@ -266,4 +256,4 @@ def measure(framework: str, threads: str, *names: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))
