@@ -3,18 +3,21 @@
 The floor is the framework's own forward pass (a module under ``inference_mode``, or a compiled ``tf.function``) of as
 many rows as were evaluated, at the best of several batch sizes, with the same threads in the same process. The two run
 in turn and the best times are compared, since both can only be slowed down by what else the machine does.
-One framework and one number of threads a process: ``python -m benchmarks.explanations_floor pytorch 1``.
-cases, if not all are wanted. Without an argument both frameworks run, each in a process of its own, on one thread
-and on all. With one thread, the time is the processor's.
+One framework and one number of threads a process: ``python -m benchmarks.explanations_floor pytorch 1``, and names of
+cases, if not all are wanted. Without an argument both frameworks run, each in its own process, on one thread and on all.
+With one thread, the time is the processor's.
+"""
+
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,7 +226,16 @@ def measured(case: Case, side: Callable[[Case, Path], Any], threads: int) -> dic
     }
 
 
-def main(framework: str, threads: str, *names: str) -> int:
+def main(*arguments: str) -> int:
+    if arguments:
+        framework, threads, *names = arguments
+        return run_cases(framework, threads, names)
+    runs = [(framework, str(threads)) for framework in ("pytorch", "keras") for threads in (1, os.cpu_count() or 1)]
+    command = [sys.executable, "-m", "benchmarks.explanations_floor"]
+    return max(subprocess.run([*command, *run], check=False).returncode for run in runs)
+
+
+def run_cases(framework: str, threads: str, names: Sequence[str]) -> int:
     warnings.filterwarnings("ignore")
     os.environ["OMP_NUM_THREADS"] = threads
     if framework == "pytorch":
