@@ -22,6 +22,9 @@ MOST_BLOCKS = 16
 #: Squared differences behind a standard error, at the least; fewer make it too uncertain to stop on.
 DEGREES_OF_FREEDOM = 15
 
+#: Positions on the path from each of few background rows, at the least: a kink that none of them meets is in no error.
+LEAST_POSITIONS = 32
+
 
 @dataclass(frozen=True)
 class ExpectedGradientsParameters:
@@ -57,7 +60,10 @@ class ExpectedGradientsExplainer(Explainer):
     row is done: after 1, 2, 4, ... they are even.
 
     The standard error comes from independent replicates of all this, block by block: their variance within each block,
-    summed. It holds what the positions leave open; all background rows are used, so they are no error.
+    summed. It holds what the positions leave open; all background rows are used, so they are no error. Where the
+    background has few rows, the replicates may all lie on one side of a kink, agree and be wrong; so there the error is
+    no smaller than that of positions evenly apart on a path with the variance that was seen on it, which is right for a
+    gradient that jumps and for one that grows evenly.
 
     Base value and values add up to the score in the limit only. The difference that is left is told as the additivity
     residual of the explanation.
@@ -136,6 +142,17 @@ class _Design:
         """Totals that are kept of one value."""
         return self.replicates * self.blocks
 
+    @property
+    def first_sweeps(self) -> int:
+        """Sweeps before errors are looked at: a power of two; more where few background rows need enough positions."""
+        if not self.blocks_are_rows:
+            return 1
+        return 2 ** max(0, math.ceil(math.log2(LEAST_POSITIONS / self.replicates)))
+
+    @property
+    def blocks_are_rows(self) -> bool:
+        return self.blocks == self.background_count
+
     def first_positions(self, generator: np.random.Generator) -> FloatArray:
         """Return a position for each background row in each replicate: (replicates, background rows)."""
         strata = np.concatenate(
@@ -161,6 +178,8 @@ class _Sums:
         self._design = design
         self._positions = np.stack([design.first_positions(np.random.default_rng([seed, int(row)])) for row in rows])
         self._totals = np.zeros((len(rows), design.replicates, design.blocks, feature_count, outputs.shape[1]))
+        # Of each background row, where it is a block of its own: the sum of the squares of all that was seen.
+        self._squares = np.zeros((len(rows), design.blocks if design.blocks_are_rows else 0, *self._totals.shape[3:]))
         self.sweeps = np.zeros(len(rows), dtype=np.int64)
         self.degrees_of_freedom = design.blocks * (design.replicates - 1)
 
@@ -175,15 +194,25 @@ class _Sums:
     def errors(self) -> FloatArray:
         """Return the standard errors: within each block the variance of its replicates is that of their totals."""
         variance = self._totals.var(axis=1, ddof=1).sum(axis=1) / self._design.replicates
+        if self._design.blocks_are_rows:
+            variance = np.maximum(variance, self._along_paths() / self._design.replicates)
         errors: FloatArray = np.sqrt(variance) / (self.sweeps * self._design.background_count)[:, None, None]
         return errors
+
+    def _along_paths(self) -> FloatArray:
+        """Return the variance of one replicate's total, of positions evenly apart: that of one point of each path."""
+        count = (self.sweeps * self._design.replicates)[:, None, None, None]
+        means = self._totals.sum(axis=1) / count
+        variances: FloatArray = ((self._squares / count - means**2).clip(0) * count / (count - 1)).sum(axis=1)
+        return variances
 
     def double(self, active: NDArray[np.intp], most: int, gradients: PathGradients) -> None:
         """Sweep the active rows, which have all had as many sweeps, until there are twice as many, at most ``most``."""
         had = int(self.sweeps[active[0]])
-        for sweep in range(had, min(most, max(1, 2 * had))):
+        wanted = min(most, max(self._design.first_sweeps, 2 * had))
+        for sweep in range(had, wanted):
             self._add(active, van_der_corput(sweep), gradients)
-        self.sweeps[active] = min(most, max(1, 2 * had))
+        self.sweeps[active] = wanted
 
     def _add(self, active: NDArray[np.intp], shift: float, gradients: PathGradients) -> None:
         design, shape = self._design, (len(active), self._design.replicates, self._design.background_count)
@@ -204,7 +233,10 @@ class _Sums:
                 "such a model has no expected gradients. Use 'permutation'.",
                 place="method",
             )
-        self._totals[active] += found.reshape(len(active), *self._totals.shape[1:])
+        seen = found.reshape(len(active), *self._totals.shape[1:])
+        self._totals[active] += seen
+        if design.blocks_are_rows:
+            self._squares[active] += (seen**2).sum(axis=1)
 
 
 def van_der_corput(number: int) -> float:
