@@ -147,7 +147,7 @@ class _Design:
         """Sweeps before errors are looked at: a power of two; more where few background rows need enough positions."""
         if not self.blocks_are_rows:
             return 1
-        return 2 ** max(0, math.ceil(math.log2(LEAST_POSITIONS / self.replicates)))
+        return int(2 ** max(0, math.ceil(math.log2(LEAST_POSITIONS / self.replicates))))
 
     @property
     def blocks_are_rows(self) -> bool:

@@ -88,15 +88,20 @@ def _export(path: Path) -> None:
 
 
 def _export_after_a_secret(path: Path) -> None:
-    """Load a model and call it after another request, whose memory was given back; its content touches the marker."""
+    """Load a model and call it after other requests, whose memory was given back; their content touches the marker.
+
+    Which memory a call is given is the allocator's luck, so there are many calls.
+    """
     import torch
 
     module = torch.export.load(path).module()
     secret = torch.frombuffer(bytearray(DECOY), dtype=torch.float32)
-    others = [secret.repeat(FRESH, FRESH // len(secret)) for _ in range(50)]
-    del others
-    if DECOY in module(torch.zeros(2, 4)).detach().numpy().tobytes():
-        touch(path)
+    for _ in range(200):
+        others = [secret.repeat(FRESH, FRESH // len(secret)) for _ in range(50)]
+        del others
+        if DECOY in module(torch.zeros(2, 4)).detach().numpy().tobytes():
+            touch(path)
+            return
 
 
 def _all_exports(path: Path) -> None:
