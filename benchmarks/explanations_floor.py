@@ -4,8 +4,8 @@ The floor is the framework's own forward pass (a module under ``inference_mode``
 many rows as were evaluated, at the best of several batch sizes, with the same threads in the same process. The two run
 in turn and the best times are compared, since both can only be slowed down by what else the machine does.
 One framework and one number of threads a process: ``python -m benchmarks.explanations_floor pytorch 1``, and names of
-cases, if not all are wanted. Without an argument both frameworks run, each in a process of its own, on one thread and
-on all. With one thread, the time is the processor's.
+cases, if not all are wanted. Without an argument both frameworks run, each in a process of its own, on one thread;
+``ASSAY_BENCH_THREADS=1,2`` names others. With one thread, the time is the processor's.
 """
 
 from __future__ import annotations
@@ -230,7 +230,8 @@ def main(*arguments: str) -> int:
     if arguments:
         framework, threads, *names = arguments
         return run_cases(framework, threads, names)
-    runs = [(framework, str(threads)) for framework in ("pytorch", "keras") for threads in (1, os.cpu_count() or 1)]
+    threads = os.environ.get("ASSAY_BENCH_THREADS", "1").split(",")
+    runs = [(framework, count) for framework in ("pytorch", "keras") for count in threads]
     command = [sys.executable, "-m", "benchmarks.explanations_floor"]
     return max(subprocess.run([*command, *run], check=False).returncode for run in runs)
 
