@@ -219,7 +219,7 @@ def test_a_recorded_explanation_has_its_files_by_digest(
     version: ModelVersion, dataset: DatasetVersion, dave: User
 ) -> None:
     explanation = explanations.request_explanation(version=version, dataset=dataset, by=dave)
-    files = {"attributions.npz": StoredFileFactory(), "rows.json": StoredFileFactory()}
+    files = {"attributions.npz": StoredFileFactory(), "neighbours.npz": StoredFileFactory()}
     value = admitted_result()
     jsonschema.validate(value, results.EXPLANATION)
 

@@ -137,16 +137,16 @@ class RescaleKit(Kit):
         )
 
     def layer_norm(self, tensor: Shared, units: int) -> Shared:
-        raise NotImplementedError
+        raise NotImplementedError("DeepLIFT has no rule for it, so there is no truth to compare with.")
 
     def lstm(self, steps: Shared, width: int, units: int) -> Shared:
-        raise NotImplementedError
+        raise NotImplementedError("DeepLIFT has no rule for it, so there is no truth to compare with.")
 
     def gru(self, steps: Shared, width: int, units: int) -> Shared:
-        raise NotImplementedError
+        raise NotImplementedError("DeepLIFT has no rule for it, so there is no truth to compare with.")
 
     def attention(self, steps: Shared, width: int, heads: int) -> Shared:
-        raise NotImplementedError
+        raise NotImplementedError("DeepLIFT has no rule for it, so there is no truth to compare with.")
 
 
 def contributions(
