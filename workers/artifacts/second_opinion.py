@@ -14,6 +14,7 @@ import logging
 import resource
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +24,9 @@ from workers.artifacts.findings import Finding, finding, shown
 from workers.artifacts.inspection import Inspection
 
 _SECONDS = 30.0
-_AGAIN_SECONDS = 0.1
+_LOOK_SECONDS = 0.02
 _MEMORY_BYTES = 1024**3
+_ROOM_BYTES = 256 * 1024**2
 _MOST_NAMES = 5
 _LONGEST_NAME = 200
 
@@ -106,27 +108,34 @@ def _limited(work: Callable[[], tuple[str, ...]], seconds: float, memory_bytes: 
         _LimitError: a limit was reached.
     """
     is_over = False
+    until = time.monotonic() + seconds
+    allowed = _private_bytes() + memory_bytes
 
-    def end(_number: int, _frame: object) -> None:
-        if not is_over:
+    def look(_number: int, _frame: object) -> None:
+        if is_over:
+            return
+        if time.monotonic() > until:
             raise _LimitError(f"It did not come to an end within {seconds:g} s.")
+        if _private_bytes() > allowed:
+            raise _LimitError(_too_much(memory_bytes))
 
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = _private_bytes() + memory_bytes
-    allowed = wanted if soft == resource.RLIM_INFINITY else min(wanted, soft)
+    # What allocates a little at a time is seen by `look`, and leaves room: where not even a small number finds room,
+    # CPython 3.11 unwinds an exception for ever, and hears no signal. The system's limit is for what allocates at once.
+    ceiling = allowed + _ROOM_BYTES
     log = logging.getLogger("picklescan")
     before = (log.level, log.propagate)
     listener = _Listener(_too_much(memory_bytes))
-    handler = signal.signal(signal.SIGALRM, end)
-    # Time may run out at any instruction, so also in what cleans up: a second `finally` does that, undisturbed.
+    handler = signal.signal(signal.SIGALRM, look)
+    # A limit may be reached at any instruction, so also in what cleans up: a second `finally` does that, undisturbed.
     try:
         try:
             log.addHandler(listener)
             log.setLevel(logging.DEBUG)
             log.propagate = False
-            resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
+            resource.setrlimit(resource.RLIMIT_DATA, (_lower(ceiling, soft), hard))
             # Again and again: Python drops what is raised inside of a destructor or a callback of its collector.
-            signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, min(seconds, _LOOK_SECONDS), _LOOK_SECONDS)
             return work()
         finally:
             is_over = True
@@ -138,6 +147,10 @@ def _limited(work: Callable[[], tuple[str, ...]], seconds: float, memory_bytes: 
         log.removeHandler(listener)
         log.setLevel(before[0])
         log.propagate = before[1]
+
+
+def _lower(wanted: int, limit: int) -> int:
+    return wanted if limit == resource.RLIM_INFINITY else min(wanted, limit)
 
 
 class _Listener(logging.Handler):

@@ -41,7 +41,9 @@ from pathlib import Path
 from workers.artifacts.second_opinion import ask
 print(json.dumps(asdict(ask(Path({str(path)!r}), filename={path.name!r}, **{limits!r}))))
 """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, timeout=120
+    )
     said = json.loads(ended.stdout)
     return Opinion(tuple(said["dangerous"]), said["failure"])
 
@@ -96,10 +98,19 @@ def test_a_scanner_that_takes_too_long_is_told_and_decides_nothing(
 def test_a_scanner_that_runs_out_of_memory_has_no_opinion(tmp_path: Path) -> None:
     path = tmp_path / "weights.pkl"
     path.write_bytes(b"\x80\x02" + b"N0" * 150_000 + b"cos\nsystem\n.")
-    assert ask(path, filename=path.name).dangerous == ("os.system",)
+    assert asked(path).dangerous == ("os.system",)
     opinion = asked(path, memory_bytes=8 * 1024**2)
     assert opinion.dangerous == ()
     assert "8,388,608 bytes of memory" in opinion.failure
+
+
+def test_a_scanner_that_asks_for_too_much_at_once_has_no_opinion(tmp_path: Path) -> None:
+    """A string of 2 GiB is read in one piece: the system refuses that, before anybody could look."""
+    path = tmp_path / "weights.pkl"
+    with path.open("wb") as stream:
+        stream.write(b"\x80\x04\x8e" + (2 * 1024**3).to_bytes(8, "little"))
+        stream.truncate(2 * 1024**3 + 16)
+    assert "8,388,608 bytes of memory" in asked(path, memory_bytes=8 * 1024**2).failure
 
 
 def test_an_upload_that_makes_the_scanner_fail_is_told(tmp_path: Path) -> None:

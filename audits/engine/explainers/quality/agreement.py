@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audits.engine.explainers import BUILT_IN
 from audits.engine.explainers.base import Explainer
 from audits.engine.explainers.exact import MAXIMUM_FEATURES, ExactExplainer
+from audits.engine.explainers.kernel import KernelExplainer
 from audits.engine.explainers.permutation import PermutationExplainer
 from audits.engine.explainers.quality.base import (
     Measure,
@@ -73,9 +73,7 @@ def _second_opinion(sample: Sample) -> _Second:
     tolerance = getattr(explainer.settings, "tolerance", None)
     if not isinstance(explainer, PermutationExplainer):
         return _Second(_at(PermutationExplainer, tolerance), "a second estimate by permutations")
-    if "kernel" in BUILT_IN:
-        return _Second(_at(BUILT_IN["kernel"], tolerance), "a second estimate by kernel regression")
-    return _Second(explainer, "a second estimate with other permutations")
+    return _Second(_at(KernelExplainer, tolerance), "a second estimate by kernel regression")
 
 
 def _exact_cost(sample: Sample) -> float:

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from audits.engine.explainers import BUILT_IN
 from audits.engine.explainers.base import Task
 from audits.engine.explainers.exact import ExactExplainer
-from audits.engine.explainers.permutation import PermutationExplainer
 from audits.engine.explainers.quality.agreement import agreement
 from tests.audits.engine.explained import curved_model, linear_model
 from tests.audits.engine.quality.subjects import Planted, normal, precise, sample_of, task_of
@@ -47,29 +45,18 @@ def test_exact_values_are_held_against_permutations() -> None:
 
 
 @pytest.mark.parametrize(("values", "is_met"), [(None, True), (doubled, False)])
-def test_permutations_are_held_against_kernel_regression_where_it_is_there(
+def test_permutations_are_held_against_kernel_regression(
     values: Any, is_met: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Kernel(Planted):
-        name = "kernel"
-
         def __init__(self, settings: Any = None) -> None:
             super().__init__(values or (lambda _, honest: honest))
 
-    monkeypatch.setitem(BUILT_IN, "kernel", Kernel)
+    monkeypatch.setattr("audits.engine.explainers.quality.agreement.KernelExplainer", Kernel)
     task = task_of(linear_model(normal(0, 14, 2), np.zeros(2)), rows=normal(1, 4, 14), background=normal(2, 10, 14))
     found = agreement(sample_of(task, precise()))
     assert found.is_met is is_met
     assert "by kernel regression" in found.note
-
-
-def test_without_kernel_regression_other_permutations_are_the_second_opinion(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(BUILT_IN, "kernel", raising=False)
-    rough = PermutationExplainer.from_json({"tolerance": 10})
-    task = task_of(curved_model(14), rows=normal(1, 4, 14), background=normal(2, 10, 14))
-    found = agreement(sample_of(task, rough))
-    assert "with other permutations" in found.note
-    assert found.value > 0
 
 
 def test_what_estimates_something_else_is_never_held_against_shapley_values() -> None:
