@@ -2,9 +2,10 @@
 
 Each case runs in a process of its own with a fixed number of threads: the same trained network behind the same
 function, the same rows, background and features for all. The truth is a long run of Assay's permutations with another
-seed, held against a long run of shap's. Each side then climbs its ladder of budgets to relative errors (root mean
-square error over root mean square of the truth) of 5, 2 and 1 %; all run in turn at the budgets found, and medians are
-compared. A side that does not reach an error within its ceiling of time is told as a lower bound.
+seed, held against a long run of shap's; Owen values are counted out. Each side then climbs its ladder of budgets to
+relative errors (root mean square error over root mean square of the truth) of 5, 2 and 1 %; all run in turn at the
+budgets found, and medians are compared. A side that does not reach an error within its ceiling of time is told as a
+lower bound.
 
 ``python -m benchmarks.explanations`` runs the cases that take minutes, on one thread. ``ASSAY_BENCH_CASES=all`` runs
 all, or those named (``mlp,wide``); ``ASSAY_BENCH_THREADS=1,0`` runs each on one thread and on all.
@@ -38,6 +39,7 @@ class Case:
     background: int
     patch: int = 1
     truth_sweeps: int = 60
+    is_owen: bool = False
 
 
 CASES = {
@@ -48,6 +50,8 @@ CASES = {
     "wide": Case("wide", rows=2, background=100, truth_sweeps=12),
     "lstm, one row": Case("lstm", rows=1, background=100, truth_sweeps=40),
     "transformer, one row": Case("transformer", rows=1, background=100, truth_sweeps=30),
+    "owen, mlp": Case("mlp", rows=8, background=100, is_owen=True),
+    "owen, cnn8": Case("cnn8", rows=2, background=100, is_owen=True),
 }
 
 
@@ -89,6 +93,7 @@ def _run(name: str, framework: Any, threads: int) -> dict[str, Any]:
     warnings.filterwarnings("ignore")
     import torch
 
+    from benchmarks.explaining import owen
     from benchmarks.explaining.networks import network
     from benchmarks.explaining.reaching import climb, error_of, floor_seconds, time_all
     from benchmarks.explaining.sides import Game, assay, sides, truth
@@ -98,14 +103,14 @@ def _run(name: str, framework: Any, threads: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         built = network(case.network, framework, Path(folder))  # type: ignore[arg-type]
     game = Game(built, built.rows[: case.rows], built.rows[-case.background :], case.patch)
-    expected = truth(game, case.truth_sweeps)
-    players = sides(game)
+    expected = owen.truth(game) if case.is_owen else truth(game, case.truth_sweeps)
+    players = owen.sides() if case.is_owen else sides(game)
     entries = [entry for side in players for entry in climb(side, game, expected)]
     named = {side.name: side for side in players}
     time_all(entries, named, game)
     one_sweep = assay(game, "permutation", 1, tolerance=0.0, maximum_sweeps=1)
     evaluations = int(one_sweep.evaluations.sum())
-    other = named["shap Permutation, tuned"]
+    other = named["shap Partition, tuned" if case.is_owen else "shap Permutation, tuned"]
     return {
         "case": name,
         "framework": framework,

@@ -90,21 +90,22 @@ def sides(game: Game) -> list[Side]:
     """Return all sides that can play a game, Assay's first."""
     found = [
         Side("Assay permutation", _permutation, "sweeps", (1, 2, 4, 8, 16, 32, 64)),
-        Side("Assay kernel", _kernel, "coalitions", _doubling(game.players.count, 8)),
-        Side("shap Kernel, as called", _shap_kernel(is_tuned=False), "samples", _doubling(8 * game.players.count, 8)),
-        Side("shap Kernel, tuned", _shap_kernel(is_tuned=True), "samples", _doubling(8 * game.players.count, 8)),
-        Side("shap Permutation, as called", _shap_permutation(is_tuned=False), "permutations", _doubling(1, 9)),
-        Side("shap Permutation, tuned", _shap_permutation(is_tuned=True), "permutations", _doubling(1, 9)),
+        Side("Assay kernel", _kernel, "coalitions", doubling(game.players.count, 8)),
+        Side("shap Kernel, as called", _shap_kernel(is_tuned=False), "samples", doubling(8 * game.players.count, 8)),
+        Side("shap Kernel, tuned", _shap_kernel(is_tuned=True), "samples", doubling(8 * game.players.count, 8)),
+        Side("shap Permutation, as called", _shap_permutation(is_tuned=False), "permutations", doubling(1, 9)),
+        Side("shap Permutation, tuned", _shap_permutation(is_tuned=True), "permutations", doubling(1, 9)),
     ]
     if game.network.framework == "pytorch":
-        found.append(Side("captum sampling, looped", _captum, "permutations a background row", _doubling(1, 6)))
+        found.append(Side("captum sampling, looped", _captum, "permutations a background row", doubling(1, 6)))
     if game.patch == 1:
-        found.append(Side("lightshap permutation", _lightshap("permutation"), "iterations", _doubling(1, 8)))
-        found.append(Side("lightshap kernel", _lightshap("kernel"), "iterations", _doubling(1, 8)))
-    return [side for side in found if side.name != "Assay kernel" or "kernel" in BUILT_IN]
+        found.append(Side("lightshap permutation", _lightshap("permutation"), "iterations", doubling(1, 8)))
+        found.append(Side("lightshap kernel", _lightshap("kernel"), "iterations", doubling(1, 8)))
+    return found
 
 
-def _doubling(first: int, steps: int) -> tuple[int, ...]:
+def doubling(first: int, steps: int) -> tuple[int, ...]:
+    """Return a ladder of budgets, each twice the one before."""
     return tuple(first * 2**step for step in range(steps))
 
 
@@ -116,11 +117,13 @@ def _kernel(game: Game, coalitions: int) -> np.ndarray:
     return assay(game, "kernel", 1, tolerance=0.0, maximum_coalitions=coalitions).flat_values
 
 
-def _flat(rows: np.ndarray) -> np.ndarray:
+def flat(rows: np.ndarray) -> np.ndarray:
+    """Return rows as vectors, as peers take them."""
     return rows.reshape(len(rows), -1)
 
 
-def _function(game: Game, *, is_tuned: bool) -> Callable[[np.ndarray], np.ndarray]:
+def function_of(game: Game, *, is_tuned: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function that a peer explains."""
     return game.network.tuned if is_tuned else game.network.as_called
 
 
@@ -130,15 +133,15 @@ def _shap_kernel(*, is_tuned: bool) -> Explain:
         from shap.utils._legacy import DenseData
 
         np.random.seed(1)
-        background: Any = _flat(game.background)
+        background: Any = flat(game.background)
         if game.patch > 1:
             assignment = game.players.assignment["features"].reshape(-1)
             groups = [np.flatnonzero(assignment == player) for player in range(game.players.count)]
             background = DenseData(background, list(game.players.names), groups)
-        explainer = shap.KernelExplainer(_function(game, is_tuned=is_tuned), background)
+        explainer = shap.KernelExplainer(function_of(game, is_tuned=is_tuned), background)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            values = explainer.shap_values(_flat(game.rows), nsamples=samples, l1_reg=0, silent=True)
+            values = explainer.shap_values(flat(game.rows), nsamples=samples, l1_reg=0, silent=True)
         return np.asarray(values)
 
     return explain
@@ -148,14 +151,14 @@ def _shap_permutation(*, is_tuned: bool) -> Explain:
     def explain(game: Game, permutations: int) -> np.ndarray:
         import shap
 
-        flat_background = _flat(game.background)
+        flat_background = flat(game.background)
         features = game.players.count
         assignment = game.players.assignment["features"].reshape(-1)
-        function = _function(game, is_tuned=is_tuned)
+        function = function_of(game, is_tuned=is_tuned)
         if game.patch == 1:
             masker: Any = shap.maskers.Independent(flat_background, max_samples=len(flat_background))
             explainer = shap.explainers.PermutationExplainer(function, masker, seed=1)
-            answer = explainer(_flat(game.rows), max_evals=permutations * (2 * features + 1), silent=True)
+            answer = explainer(flat(game.rows), max_evals=permutations * (2 * features + 1), silent=True)
             return np.asarray(answer.values)
 
         # shap's maskers know no groups: a game of ones and zeros a row, whose worth is the mean over the background.
@@ -168,7 +171,7 @@ def _shap_permutation(*, is_tuned: bool) -> Explain:
             return worth
 
         parts = []
-        for row in _flat(game.rows):
+        for row in flat(game.rows):
             masker = shap.maskers.Independent(np.zeros((1, features)), max_samples=1)
             explainer = shap.explainers.PermutationExplainer(of_row(row), masker, seed=1)
             answer = explainer(np.ones((1, features)), max_evals=permutations * (2 * features + 1), silent=True)
@@ -214,8 +217,8 @@ def _lightshap(method: str) -> Explain:
             warnings.simplefilter("ignore")
             answer = explain_any(
                 game.network.tuned,
-                _flat(game.rows),
-                bg_X=_flat(game.background),
+                flat(game.rows),
+                bg_X=flat(game.background),
                 method=method,
                 how="sampling",
                 max_iter=iterations,

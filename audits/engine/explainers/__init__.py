@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import entry_points
-from types import MappingProxyType
 
 from audits.engine.explainers.base import Attribution, Explainer
 from audits.engine.explainers.deeplift import DeepLiftExplainer
@@ -17,19 +15,17 @@ from workers.protocol import JobError
 
 GROUP = "assay.explainers"
 
-BUILT_IN: Mapping[str, type[Explainer]] = MappingProxyType(
-    {
-        explainer.name: explainer
-        for explainer in (
-            PermutationExplainer,
-            ExactExplainer,
-            KernelExplainer,
-            PartitionExplainer,
-            ExpectedGradientsExplainer,
-            DeepLiftExplainer,
-        )
-    }
-)
+BUILT_IN: dict[str, type[Explainer]] = {
+    explainer.name: explainer
+    for explainer in (
+        PermutationExplainer,
+        ExactExplainer,
+        KernelExplainer,
+        PartitionExplainer,
+        ExpectedGradientsExplainer,
+        DeepLiftExplainer,
+    )
+}
 
 __all__ = [
     "BUILT_IN",
