@@ -33,7 +33,7 @@ folder = Path(sys.argv[1])
 """
 LAYERS = {
     "namespaces": "namespaces.enter()",
-    "Landlock": "kernel.give_up_new_privileges(); files.restrict(folder=folder, packages=[], uses_gpu=False)",
+    "Landlock": "kernel.give_up_new_privileges(); files.restrict(folder=folder, packages=[])",
     "seccomp": "kernel.give_up_new_privileges(); system_calls.filter_system_calls(uses_gpu=False)",
     "limits and capabilities": "resources.limit(Limits(), uses_gpu=False); resources.drop_capabilities()",
 }
@@ -74,7 +74,7 @@ def _commands(folder: Path, version: str) -> dict[str, list[str]]:
         return [sys.executable, "-P", "-c", IMPORTS + code, str(folder)]
 
     def wrapped(code: str) -> list[str]:
-        return bubblewrap.command(python(code), folder=folder, packages=[CHECKOUT / "workers"], uses_gpu=False)
+        return bubblewrap.command(python(code), folder=folder, packages=[CHECKOUT / "workers"])
 
     commands = {"plain": python(""), **{name: python(code) for name, code in LAYERS.items()}}
     commands["all, by namespaces"] = python(EVERYTHING.format(version=""))

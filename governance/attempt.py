@@ -19,17 +19,23 @@ from governance.models import Job, JobState, StoredFile
 from governance.outcome import Outcome, read_outcome, store_log
 from governance.services import jobs
 from governance.storage import store, told
+from workers.environment import describe_cards
 from workers.executors.base import Execution, Executor
 from workers.executors.local import LOG_HEAD_BYTES, LOG_TAIL_BYTES
-from workers.protocol import INPUTS_FOLDER, OUTPUTS_FOLDER, ErrorReport, JobSpec, Progress
+from workers.protocol import INPUTS_FOLDER, OUTPUTS_FOLDER, ErrorReport, JobError, JobSpec, Progress
 
 logger = logging.getLogger(__name__)
 
 #: How often the row learns of progress, and the worker of a wish to cancel.
 BEAT_SECONDS = 0.5
 
-#: How often the room is measured that a child takes in its folder.
+#: How often the room is measured that a child takes in its folder, and the memory that it holds.
 FOLDER_SECONDS = 1.0
+MEMORY_SECONDS = 0.2
+
+#: What an honest job on a CPU holds beside the memory that the system itself limits: stacks, tables, constants of
+#: libraries. So the system's limit is reached first, and told by the job itself.
+UNLIMITED_BYTES = 256 * 1024**2
 
 #: How long a child that is quiet is left alone, and so how long a stop of the worker may take to be seen.
 WAIT_SECONDS = 0.2
@@ -51,6 +57,21 @@ class EndedEarly(Exception):
         super().__init__(error.detail)
         self.state = state
         self.error = error
+
+
+class Pace:
+    """Tells, asked as often as one likes, when it is time again."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._was_due_at = time.monotonic()
+
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        if now - self._was_due_at < self._seconds:
+            return False
+        self._was_due_at = now
+        return True
 
 
 class Lease:
@@ -129,6 +150,7 @@ class Attempt:
         self._lease = Lease(job, claimed_at)
         self._must_stop = must_stop
         self._keep_folder = keep_folder
+        self._cards: dict[str, Any] = {}
         self._timings: dict[str, float] = {"queue": _seconds_in_queue(job)}
         self._at = time.monotonic()
 
@@ -164,6 +186,8 @@ class Attempt:
             self._fail(end.error, state=end.state)
         except (StorageFull, IntegrityFailure) as error:
             self._fail(ErrorReport(error.code, error.detail, errored=True))
+        except JobError as error:
+            self._fail(ErrorReport(error.code, error.detail, error.place, errored=True))
         except OSError as error:
             known = told(error)
             if isinstance(known, StorageFull):
@@ -210,6 +234,7 @@ class Attempt:
     # -------------------------------------------------------------------------------------------- the child
     def _run_child(self, spec: JobSpec) -> int | None:
         execution = self.executor.start(spec, self.folder, self.job.devices)
+        self._cards = describe_cards(execution.cards)
         try:
             return self._watch(execution, deadline=time.monotonic() + spec.limits.wall_seconds, spec=spec)
         finally:
@@ -217,7 +242,7 @@ class Attempt:
             self._lap("run")
 
     def _watch(self, execution: Execution, *, deadline: float, spec: JobSpec) -> int | None:
-        measured_at = time.monotonic()
+        folder_pace, memory_pace = Pace(FOLDER_SECONDS), Pace(MEMORY_SECONDS)
         while True:
             status = execution.poll()
             if status.violation:
@@ -228,12 +253,13 @@ class Attempt:
             if time.monotonic() >= deadline:
                 detail = f"The job ran longer than {spec.limits.wall_seconds:,} seconds, the most that it may."
                 raise EndedEarly(JobState.TIMED_OUT, ErrorReport("timed_out", detail))
-            if time.monotonic() - measured_at >= FOLDER_SECONDS:
+            if memory_pace.is_due():
+                _check_memory(execution, spec)
+            if folder_pace.is_due():
                 problem = overflow(self.folder, spec)
                 if problem is not None:
                     detail = f"The job filled its folder. {problem}"
                     raise EndedEarly(JobState.FAILED, ErrorReport("folder_limit", detail, errored=True))
-                measured_at = time.monotonic()
             self._beat(status.progress)
             if self._lease.cancel_is_requested:
                 raise EndedEarly(JobState.CANCELLED, ErrorReport("cancelled", "The job was cancelled while it ran."))
@@ -284,7 +310,7 @@ class Attempt:
             seconds = {**seconds, **outcome.timings, "exit": rest, **store_seconds}
         values: dict[str, Any] = {
             "result_digest": outcome.result_digest,
-            "environment": dict(outcome.environment),
+            "environment": self._environment(outcome),
             "timings": {name: round(value, 6) for name, value in seconds.items()},
             "peak_memory_bytes": outcome.peak_memory_bytes,
             "log": self._stored_log(),
@@ -292,6 +318,10 @@ class Attempt:
         if self._lease.newest is not None:
             values["progress"] = asdict(self._lease.newest)
         return values
+
+    def _environment(self, outcome: Outcome) -> dict[str, Any]:
+        """Return what the child says that it ran in; which cards those were is the worker's own word."""
+        return {name: said for name, said in outcome.environment.items() if name != "cards"} | self._cards
 
     def _stored_log(self) -> StoredFile | None:
         try:
@@ -316,6 +346,22 @@ class Attempt:
         now = time.monotonic()
         self._timings[name] = now - self._at
         self._at = now
+
+
+def _check_memory(execution: Execution, spec: JobSpec) -> None:
+    """End a job that holds more memory than it may.
+
+    Raises:
+        EndedEarly: it does.
+    """
+    most = spec.limits.memory_bytes + (0 if spec.uses_gpu else UNLIMITED_BYTES)
+    held = execution.held_memory_bytes()
+    if held > most:
+        detail = (
+            f"The job needed more memory than it may use ({spec.limits.memory_bytes / 1024**3:.3g} GiB): it held "
+            f"{held / 1024**3:.3g} GiB when it was ended. Give it fewer rows, or its kind more memory."
+        )
+        raise EndedEarly(JobState.FAILED, ErrorReport("out_of_memory", detail, errored=True))
 
 
 def _seconds_in_queue(job: Job) -> float:

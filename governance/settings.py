@@ -227,7 +227,7 @@ if ASSAY_SANDBOX not in CHOICES:
 ASSAY_RUNNER_PACKAGES = env.list("ASSAY_RUNNER_PACKAGES", default=[])
 #: A worker that has not renewed within this time has lost its jobs.
 ASSAY_LEASE_SECONDS = env.int("ASSAY_LEASE_SECONDS", default=60)
-#: Private writable memory of one CPU job.
+#: Memory of one job; a GPU's own is no part of it.
 ASSAY_JOB_MEMORY_BYTES = env.int("ASSAY_JOB_MEMORY_BYTES", default=24 * 1024**3)
 ASSAY_JOB_WALL_SECONDS = env.int("ASSAY_JOB_WALL_SECONDS", default=3600)
 #: What the arrays of one explanation may take in memory, beside the framework and the model; at least 16 MiB.

@@ -1,6 +1,7 @@
 """The child: ``python -m workers JOB_FOLDER`` runs one job folder, for a dispatcher or by hand.
 
-Exit status: 0 the job succeeded, 1 it failed and ``result.json`` says why, 2 the folder is no job folder.
+Exit status: 0 the job succeeded, 1 it failed and ``result.json`` says why, 2 it was not begun: the folder is no
+job folder, or this machine lacks its GPUs.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import workers
 from workers import child, environment, sandbox
-from workers.protocol import MESSAGE_DESCRIPTOR, SPEC_FILE, JobSpec, ProtocolError
+from workers.protocol import MESSAGE_DESCRIPTOR, SPEC_FILE, JobError, JobSpec, Json, ProtocolError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # what.
     parser.add_argument("--dispatched", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--started-at", type=float, default=time.monotonic(), help=argparse.SUPPRESS)
-    parser.add_argument("--surroundings", type=json.loads, default={}, help=argparse.SUPPRESS)
+    parser.add_argument("--surroundings", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
 
     parent = os.getppid()
@@ -49,8 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, ProtocolError) as error:
         print(f"{folder / SPEC_FILE} cannot be read: {error}", file=sys.stderr)
         return 2
+    try:
+        around = _surroundings(options.surroundings, spec)
+    except JobError as error:
+        print(error.detail, file=sys.stderr)
+        return 2
     if not options.dispatched:
-        _take_environment(spec, folder)
+        _take_environment(folder, around)
     os.chdir(folder)
     status = child.run(
         spec=spec,
@@ -59,14 +65,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message_descriptor=MESSAGE_DESCRIPTOR if options.dispatched else None,
         parent_pid=parent if options.dispatched else None,
         started_at=options.started_at,
-        surroundings=sandbox.Surroundings(**options.surroundings),
+        surroundings=around,
     )
     if options.dispatched:
         _leave(status)
     return status
 
 
-def _take_environment(spec: JobSpec, folder: Path) -> None:
+def _surroundings(told: Mapping[str, Json] | None, spec: JobSpec) -> sandbox.Surroundings:
+    """Return what a dispatcher tells of where it started this process; by hand, a job gets the machine's first GPUs.
+
+    Raises:
+        JobError: they are not there, or cannot be told from others.
+    """
+    if told is not None:
+        return sandbox.Surroundings.from_json(told)
+    driver = sandbox.Driver()
+    cards = driver.assigned(spec.devices)
+    return sandbox.Surroundings(cards=cards, device_files=tuple(driver.device_files(cards)))
+
+
+def _take_environment(folder: Path, around: sandbox.Surroundings) -> None:
     """Give a job that is run by hand what a dispatched one has, before a library reads it.
 
     The person's own would leak secrets into the job, change its numbers (threads, kernels), and point libraries to a
@@ -79,7 +98,7 @@ def _take_environment(spec: JobSpec, folder: Path) -> None:
         temporary=temporary,
         module_path=[Path(workers.__file__).parents[1]],
         threads=int(threads) if threads.isdecimal() and int(threads) else os.cpu_count() or 1,
-        cards=[device.removeprefix("cuda:") for device in spec.devices if device.startswith("cuda:")],
+        cards=[card.name for card in around.cards],
     )
     os.environ.clear()
     os.environ.update(variables)

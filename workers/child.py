@@ -74,7 +74,7 @@ def run(
             folder=folder,
             limits=spec.limits,
             packages=packages.folders(spec.runner, runner_packages),
-            uses_gpu=any(device.startswith("cuda") for device in spec.devices),
+            uses_gpu=spec.uses_gpu,
             parent_pid=parent_pid,
             surroundings=around,
         )
@@ -109,7 +109,7 @@ def run(
         files=files if error is None else {},
         error=error,
         timings=clock.laps,
-        environment=environment.describe(spec=spec, sandbox=layers.to_json()),
+        environment=environment.describe(spec=spec, sandbox=layers.to_json(), cards=around.cards),
         peak_memory_bytes=environment.peak_memory_bytes(),
     )
     result.write(folder)
@@ -235,8 +235,8 @@ def _report(error: BaseException, spec: JobSpec) -> ErrorReport:
         traceback.clear_frames(error.__traceback__)
         return ErrorReport(
             "out_of_memory",
-            f"The job needed more memory than it may use ({spec.limits.memory_bytes / 1024**3:.3g} GiB"
-            " on a CPU, all of the card on a GPU).",
+            f"The job needed more memory than it may use ({spec.limits.memory_bytes / 1024**3:.3g} GiB of the"
+            " machine's, and on a GPU all of the card's).",
             errored=True,
             traceback=trace,
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from workers.protocol import JobSpec, Json
+from workers.sandbox import Card
 
 #: A job's own folder for temporary files, inside its job folder.
 TEMPORARY_FOLDER = "tmp"
@@ -33,7 +34,7 @@ def variables(*, temporary: Path, module_path: Sequence[Path], threads: int, car
         temporary: the job's own folder for everything that libraries like to write.
         module_path: where the packages of the compute half are found.
         threads: how many threads a numeric library may use.
-        cards: the numbers of the GPUs that the job may see; none for a CPU job.
+        cards: what CUDA calls the GPUs that the job may see, in their order; none for a CPU job.
     """
     return {
         "HOME": str(temporary),
@@ -64,7 +65,7 @@ def variables(*, temporary: Path, module_path: Sequence[Path], threads: int, car
     }
 
 
-def describe(*, spec: JobSpec, sandbox: Mapping[str, Json]) -> dict[str, Json]:
+def describe(*, spec: JobSpec, sandbox: Mapping[str, Json], cards: Iterable[Card] = ()) -> dict[str, Json]:
     """Return what a result has to name so that somebody else can repeat it; only what was really imported."""
     system = os.uname()
     return {
@@ -74,8 +75,23 @@ def describe(*, spec: JobSpec, sandbox: Mapping[str, Json]) -> dict[str, Json]:
         "threads": int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1,
         "seed": spec.seed,
         "devices": list(spec.devices),
+        **describe_cards(cards),
         "sandbox": dict(sandbox),
     }
+
+
+def describe_cards(cards: Iterable[Card]) -> dict[str, Json]:
+    """Return which card of the machine each device of a job is, under ``cards``; nothing for a job without one."""
+    described = {
+        f"cuda:{number}": {
+            "on this machine": card.device,
+            "name": card.name,
+            "address": card.address,
+            "file": card.device_file,
+        }
+        for number, card in enumerate(cards)
+    }
+    return {"cards": described} if described else {}
 
 
 def _versions(packages: Mapping[str, str]) -> dict[str, str]:

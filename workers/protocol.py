@@ -69,8 +69,11 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one job may use. Memory is private and writable (RLIMIT_DATA) on a CPU job; times are seconds.
+    """What one job may use; times are seconds.
 
+    ``memory_bytes`` holds for what a process may write to of its own on a CPU (RLIMIT_DATA), where a library is told
+    that there is no more, and for what all processes of any job hold together, which ends the job; a GPU's memory is no
+    part of it.
     ``file_bytes`` holds for one file and for all outputs together; ``folder_bytes`` and ``folder_entries`` hold for
     everything in the job folder but its inputs.
     """
@@ -106,6 +109,10 @@ class JobSpec:
 
     def to_json(self) -> dict[str, Json]:
         return {**asdict(self), "devices": list(self.devices)}
+
+    @property
+    def uses_gpu(self) -> bool:
+        return any(device.startswith("cuda") for device in self.devices)
 
     @property
     def work_digest(self) -> str:

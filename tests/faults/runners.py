@@ -170,6 +170,18 @@ def tell_environment(context: JobContext) -> dict[str, Any]:
     return {"answer": 1, "environment": dict(os.environ)}
 
 
+def open_cards(context: JobContext) -> dict[str, Any]:
+    """Open every file of a folder as one opens a device, and tell those that let themselves be opened."""
+    opened = []
+    for name in (f"nvidia{end}" for end in ("-modeset", "-uvm", "-uvm-tools", 0, 1, 2, 3, "ctl")):
+        try:
+            os.close(os.open(Path(context.parameters["device_folder"]) / name, os.O_RDWR))
+        except OSError:
+            continue
+        opened.append(name)
+    return {"answer": 1, "opened": opened, "visible": os.environ["CUDA_VISIBLE_DEVICES"]}
+
+
 def tell_path(context: JobContext) -> dict[str, Any]:
     return {"answer": 1, "path": sys.path, "folder": str(Path.cwd()), "stdin": os.read(0, 10).decode()}
 
@@ -271,6 +283,7 @@ DEEDS: dict[str, Callable[[JobContext], dict[str, Any]]] = {
         send_long,
         close_messages,
         tell_environment,
+        open_cards,
         tell_path,
         attempts,
         predict_with_torch,

@@ -54,6 +54,9 @@ class Scripted(Executor, Execution):
     def poll(self) -> ExecutionStatus:
         return ExecutionStatus(has_ended=True, exit_status=0)
 
+    def held_memory_bytes(self) -> int:
+        raise AssertionError("it has ended")
+
     def wait(self, seconds: float) -> None:
         raise AssertionError("it has ended")
 

@@ -53,7 +53,7 @@ else:
 
 SECCOMP = "assert kernel.give_up_new_privileges() and system_calls.filter_system_calls(uses_gpu=False)"
 GPU_SECCOMP = "assert kernel.give_up_new_privileges() and system_calls.filter_system_calls(uses_gpu=True)"
-LANDLOCK = "assert kernel.give_up_new_privileges() and files.restrict(folder=Path(FOLDER), packages=[], uses_gpu=False)"
+LANDLOCK = "assert kernel.give_up_new_privileges() and files.restrict(folder=Path(FOLDER), packages=[])"
 START_A_PROGRAM = "subprocess.run([sys.executable, '-c', ''], check=True)"
 SHARED_MEMORY = "mmap.mmap(-1, 1 << 20)"
 DENIED = "PermissionError 1"

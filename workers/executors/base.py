@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.protocol import JobSpec, Progress
+from workers.sandbox import Card
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,21 @@ class ExecutionStatus:
 
 
 class Execution(ABC):
-    """One started job folder."""
+    """One started job folder.
+
+    Attributes:
+        cards: the GPUs that it was given, as ``cuda:0``, ``cuda:1`` and so on.
+    """
+
+    cards: Sequence[Card] = ()
 
     @abstractmethod
     def poll(self) -> ExecutionStatus:
         """Return how it stands, at once; also takes what it printed into the log."""
+
+    @abstractmethod
+    def held_memory_bytes(self) -> int:
+        """Return how much memory it holds now with everything that it started, that of GPUs apart."""
 
     @abstractmethod
     def wait(self, seconds: float) -> None:
@@ -51,4 +62,8 @@ class Executor(ABC):
 
     @abstractmethod
     def start(self, spec: JobSpec, folder: Path, devices: Sequence[str]) -> Execution:
-        """Start the job that lies in a folder on these devices of this machine (``cpu``, ``cuda:0``)."""
+        """Start the job that lies in a folder on these devices of this machine (``cpu``, ``cuda:0``).
+
+        Raises:
+            JobError: the machine does not have them, or cannot keep the job to them.
+        """

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import workers
 from workers import environment, packages, sandbox
+from workers.executors import memory
 from workers.executors.base import Execution, ExecutionStatus, Executor
 from workers.protocol import LOG_FILE, MESSAGE_DESCRIPTOR, JobSpec, Progress
 from workers.sandbox import bubblewrap
@@ -52,28 +53,43 @@ class LocalExecutor(Executor):
         threads: how many threads a numeric library may use in one job.
         runner_packages: packages beside Assay's own in which runners may live (plug-ins).
         choice: how children are put into their sandbox, one of ``workers.sandbox.CHOICES``.
+        driver: what tells which device file is which GPU.
     """
 
     name = "local"
 
-    def __init__(self, *, threads: int = 1, runner_packages: Sequence[str] = (), choice: str = sandbox.AUTO) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = 1,
+        runner_packages: Sequence[str] = (),
+        choice: str = sandbox.AUTO,
+        driver: sandbox.Driver = sandbox.Driver(),  # noqa: B008 - immutable
+    ) -> None:
         self.threads = threads
         self.runner_packages = tuple(runner_packages)
         self.choice = choice
+        self.driver = driver
 
     def start(self, spec: JobSpec, folder: Path, devices: Sequence[str]) -> LocalExecution:
         """Start the child; it is killed with everything it started as soon as this process is gone."""
+        cards = self.driver.assigned(devices)
+        device_files = self.driver.device_files(cards)
         _adopt_orphans()
         temporary = folder / environment.TEMPORARY_FOLDER
         temporary.mkdir(exist_ok=True)
-        cards = [device.removeprefix("cuda:") for device in devices if device.startswith("cuda:")]
         variables = environment.variables(
             temporary=temporary,
             module_path=[Path(workers.__file__).parents[1]],
             threads=self.threads,
-            cards=cards,
+            cards=[card.name for card in cards],
         )
-        around = sandbox.Surroundings(choice=self.choice, bubblewrap=sandbox.probe(self.choice).bubblewrap)
+        around = sandbox.Surroundings(
+            choice=self.choice,
+            bubblewrap=sandbox.probe(self.choice).bubblewrap,
+            cards=cards,
+            device_files=tuple(device_files),
+        )
         arguments = [sys.executable, "-P", "-m", "workers", "--dispatched", "--started-at", f"{time.monotonic():.6f}"]
         arguments += ["--surroundings", json.dumps(around.to_json())]
         for package in self.runner_packages:
@@ -84,10 +100,14 @@ class LocalExecutor(Executor):
                 arguments,
                 folder=folder,
                 packages=packages.folders(spec.runner, self.runner_packages),
-                uses_gpu=bool(cards),
+                devices=device_files,
             )
         return LocalExecution(
-            folder=folder, arguments=arguments, variables=variables, is_wrapped=bool(around.bubblewrap)
+            folder=folder,
+            arguments=arguments,
+            variables=variables,
+            is_wrapped=bool(around.bubblewrap),
+            cards=cards,
         )
 
 
@@ -96,12 +116,20 @@ class LocalExecution(Execution):
 
     Args:
         is_wrapped: the process is bubblewrap, and the child one inside it.
+        cards: the GPUs that the child is given.
     """
 
     def __init__(
-        self, *, folder: Path, arguments: Sequence[str], variables: Mapping[str, str], is_wrapped: bool = False
+        self,
+        *,
+        folder: Path,
+        arguments: Sequence[str],
+        variables: Mapping[str, str],
+        is_wrapped: bool = False,
+        cards: Sequence[sandbox.Card] = (),
     ) -> None:
         self.folder = folder
+        self.cards = cards
         self._is_wrapped = is_wrapped
         self._status: int | None = None
         self._has_ended = False
@@ -147,6 +175,10 @@ class LocalExecution(Execution):
             progress=self._messages.newest(),
             violation=self._messages.violation,
         )
+
+    def held_memory_bytes(self) -> int:
+        """Return how much memory the processes of the session hold now."""
+        return 0 if self._has_ended else memory.held_by_session(self.pid)
 
     def wait(self, seconds: float) -> None:
         """Return when the child has written something or ended, or after so many seconds."""

@@ -18,8 +18,21 @@ A model is loaded only where the network is out of reach and files are fenced (:
 bubblewrap is done by ``ctypes`` on Linux's own interface, so that a worker needs no package and no privilege for it.
 """
 
+from workers.sandbox.cards import Card, Driver
 from workers.sandbox.entering import Surroundings, enter
 from workers.sandbox.layers import AUTO, BUBBLEWRAP, CHOICES, NAMESPACES, Layers, require
 from workers.sandbox.probing import probe
 
-__all__ = ["AUTO", "BUBBLEWRAP", "CHOICES", "NAMESPACES", "Layers", "Surroundings", "enter", "probe", "require"]
+__all__ = [
+    "AUTO",
+    "BUBBLEWRAP",
+    "CHOICES",
+    "NAMESPACES",
+    "Card",
+    "Driver",
+    "Layers",
+    "Surroundings",
+    "enter",
+    "probe",
+    "require",
+]

@@ -18,7 +18,7 @@ def main() -> None:
         packages=(),
         uses_gpu=False,
         parent_pid=os.getppid(),
-        surroundings=Surroundings(**json.loads(sys.argv[2])),
+        surroundings=Surroundings.from_json(json.loads(sys.argv[2])),
     )
     print(json.dumps(layers.to_json()))
 

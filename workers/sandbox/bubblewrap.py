@@ -51,13 +51,15 @@ def version() -> str:
     return answer.stdout.strip().removeprefix("bubblewrap ")[:40]
 
 
-def command(program: Sequence[str], *, folder: Path, packages: Iterable[Path], uses_gpu: bool) -> list[str]:
+def command(
+    program: Sequence[str], *, folder: Path, packages: Iterable[Path], devices: Iterable[str] = ()
+) -> list[str]:
     """Return the command that runs a program on a job folder inside bubblewrap; descriptors pass through.
 
     Args:
         folder: the job folder, seen at the same path inside and the only place to write.
         packages: folders of packages that are imported from outside of Python's own.
-        uses_gpu: show the GPU's devices.
+        devices: device files that the job may use beside those that everybody may.
 
     Raises:
         FileNotFoundError: the machine has no bubblewrap.
@@ -68,7 +70,7 @@ def command(program: Sequence[str], *, folder: Path, packages: Iterable[Path], u
     arguments = [bubblewrap, *_ISOLATION]
     for path in files.readable_paths(packages):
         arguments += ["--ro-bind-try", path, path]
-    for path in (*files.DEVICE_FILES, *(files.gpu_devices() if uses_gpu else ())):
+    for path in (*files.DEVICE_FILES, *devices):
         arguments += ["--dev-bind-try", path, path]
     arguments += ["--bind", str(folder), str(folder)]
     for name in (INPUTS_FOLDER, SPEC_FILE):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Self
 
 from workers.protocol import INPUTS_FOLDER, Json, Limits
 from workers.sandbox import files, namespaces, resources, system_calls
+from workers.sandbox.cards import Card
 from workers.sandbox.kernel import die_with, give_up_new_privileges
 from workers.sandbox.layers import AUTO, Layers
 
@@ -20,14 +22,23 @@ class Surroundings:
         choice: how the installation wants children to be started (``ASSAY_SANDBOX``).
         bubblewrap: the version of bubblewrap around the process, empty for none.
         outside: the namespaces of whoever started it; those that differ are its own.
+        cards: the GPUs that it is assigned, as ``cuda:0``, ``cuda:1`` and so on.
+        device_files: what it opens to use them.
     """
 
     choice: str = AUTO
     bubblewrap: str = ""
     outside: Mapping[str, str] = field(default_factory=namespaces.identities)
+    cards: tuple[Card, ...] = ()
+    device_files: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Json]) -> Self:
+        cards, device_files = map(Card.from_json, document["cards"]), document["device_files"]
+        return cls(**{**document, "cards": tuple(cards), "device_files": tuple(device_files)})
 
 
 def enter(
@@ -47,7 +58,7 @@ def enter(
     Args:
         folder: the job folder, the only place to write.
         packages: folders of packages that are imported from outside of Python's own.
-        uses_gpu: allow the GPU's devices; its driver reserves too much address space for a limit on that.
+        uses_gpu: allow what CUDA needs: programs, processes, shared memory, and address space without a limit.
         parent_pid: die with this process; None for a job that a person runs by hand.
         surroundings: what the process was started in; None where nothing was prepared for it.
     """
@@ -62,7 +73,7 @@ def enter(
     # Before the fences: what they leave of /proc does not have to show it.
     own = namespaces.own(around.outside)
     no_new_privileges = give_up_new_privileges()
-    landlock = files.restrict(folder=folder, packages=packages, uses_gpu=uses_gpu) if no_new_privileges else 0
+    landlock = files.restrict(folder=folder, packages=packages, devices=around.device_files) if no_new_privileges else 0
     resources.limit(limits, uses_gpu=uses_gpu)
     return Layers(
         bubblewrap=around.bubblewrap,

@@ -42,7 +42,8 @@ SYSTEM_FILES = (
     "/etc/ssl/openssl.cnf",
     "/etc/timezone",
 )
-DEVICE_FILES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+#: Not here: /dev/zero, of which a shared mapping is memory that no limit counts.
+DEVICE_FILES = ("/dev/null", "/dev/full", "/dev/random", "/dev/urandom")
 _PROC = "/proc"
 
 
@@ -52,13 +53,13 @@ def landlock_version() -> int:
     return max(0, int(version))
 
 
-def restrict(*, folder: Path, packages: Iterable[Path], uses_gpu: bool) -> int:
+def restrict(*, folder: Path, packages: Iterable[Path], devices: Iterable[str] = ()) -> int:
     """Restrict this process for good, and return the version of Landlock that does it; 0 where none can.
 
     Args:
         folder: the only place to write; nothing in it can be run.
         packages: folders of packages that are imported from outside of Python's own.
-        uses_gpu: allow the GPU's devices.
+        devices: device files that the job may use beside those that everybody may.
     """
     version = landlock_version()
     if version == 0:
@@ -74,7 +75,7 @@ def restrict(*, folder: Path, packages: Iterable[Path], uses_gpu: bool) -> int:
         using = (_READ_FILE | _WRITE_FILE | _TRUNCATE | _IOCTL_DEV) & everything
         writing = everything & ~(_EXECUTE | _MAKE_CHAR | _MAKE_BLOCK | _IOCTL_DEV)
         readable = [_PROC, *readable_paths(packages)]
-        usable = [*DEVICE_FILES, *(gpu_devices() if uses_gpu else ())]
+        usable = [*DEVICE_FILES, *devices]
         rules = [(path, reading) for path in readable] + [(path, using) for path in usable]
         if not all(_allow(ruleset, Path(path), rights) for path, rights in [*rules, (str(folder), writing)]):
             return 0
@@ -87,11 +88,6 @@ def restrict(*, folder: Path, packages: Iterable[Path], uses_gpu: bool) -> int:
 def readable_paths(packages: Iterable[Path]) -> list[str]:
     """Return what a job reads outside of its folder: the system, Python, and the packages of the compute half."""
     return [*SYSTEM_FOLDERS, *SYSTEM_FILES, *_python_folders(), *map(str, packages)]
-
-
-def gpu_devices() -> list[str]:
-    """Return the device files of NVIDIA's driver on this machine."""
-    return sorted(str(path) for path in Path("/dev").glob("nvidia*"))
 
 
 def _allow(ruleset: int, path: Path, rights: int) -> bool:

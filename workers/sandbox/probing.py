@@ -45,7 +45,7 @@ def _try(bubblewrap_version: str) -> Layers:
         (folder / "inputs").mkdir()
         program = [sys.executable, "-P", "-m", "workers.sandbox", str(folder), json.dumps(surroundings.to_json())]
         if bubblewrap_version:
-            program = bubblewrap.command(program, folder=folder, packages=[_PACKAGE], uses_gpu=False)
+            program = bubblewrap.command(program, folder=folder, packages=[_PACKAGE])
         try:
             ended = subprocess.run(  # noqa: S603 - our own interpreter, our own module
                 program,

@@ -128,6 +128,8 @@ _MACHINES = {
 _CLONE3 = 435
 _CLONE_THREAD = 0x00010000
 _MAP_SHARED_ANONYMOUS = 0x01 | 0x20
+#: A stack in the eyes of the kernel, which its limit on memory leaves out.
+_MAP_GROWS_DOWN = 0x0100
 #: Both put words into a terminal as if the person in front of it had typed them.
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 
@@ -180,6 +182,8 @@ def _program(machine: _Machine, *, uses_gpu: bool) -> list[bytes]:
         program += _on(
             machine.mmap,
             _argument(3),
+            _instruction(_JUMP_ANY_BIT, _MAP_GROWS_DOWN, 0, 1),
+            denied,
             _instruction(_AND, _MAP_SHARED_ANONYMOUS),
             _instruction(_JUMP_EQUAL, _MAP_SHARED_ANONYMOUS, 0, 1),
             denied,
