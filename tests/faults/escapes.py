@@ -25,6 +25,8 @@ Payload = Callable[[JobContext], Any]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PTRACE_ATTACH = 16
+_MAP_GROWS_DOWN = 0x0100
+_PROT_READ = 1
 _EIGHT_GIBIBYTES = 8 * 1024**3
 _TEN_GIGABYTES = 10**10
 
@@ -273,6 +275,17 @@ def allocate_shared_memory(context: JobContext) -> Any:
     return len(mmap.mmap(-1, _EIGHT_GIBIBYTES))
 
 
+def allocate_shared_memory_of_a_device(context: JobContext) -> Any:
+    """Mapped and shared, /dev/zero is memory; given back page by page, it stays and is no process's."""
+    with Path("/dev/zero").open("r+b", buffering=0) as device:
+        return len(mmap.mmap(device.fileno(), _EIGHT_GIBIBYTES))
+
+
+def allocate_memory_as_a_stack(context: JobContext) -> Any:
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_GROWS_DOWN
+    return len(mmap.mmap(-1, _EIGHT_GIBIBYTES, flags=flags))
+
+
 def write_a_huge_file(context: JobContext) -> Any:
     with (context.folder / "tmp" / "huge.bin").open("wb", buffering=0) as stream:
         for _ in range(_TEN_GIGABYTES // 1024**2):
@@ -306,6 +319,50 @@ def fill_the_folder(context: JobContext) -> Any:
 def fill_the_folder_with_names(context: JobContext) -> Any:
     for number in range(5000):
         (context.folder / "tmp" / str(number)).touch()
+    return wait_for_ever(context)
+
+
+def hold_memory_slowly(context: JobContext) -> Any:
+    """Take a little at a time, up to a gibibyte, and wait."""
+    kept = []
+    for _ in range(64):
+        kept.append(bytearray(b"x") * (16 * 1024**2))
+        time.sleep(0.005)
+    return wait_for_ever(context)
+
+
+def hold_memory_at_once(context: JobContext) -> Any:
+    kept = bytearray(b"x") * 1024**3
+    return len(kept) and wait_for_ever(context)
+
+
+def hold_memory_that_is_read_only(context: JobContext) -> Any:
+    """The system's limit counts what may be written: up to a gibibyte, each piece is closed once it is written."""
+    kept = []
+    for _ in range(64):
+        piece = mmap.mmap(-1, 16 * 1024**2, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        piece.write(b"x" * len(piece))
+        address = ctypes.addressof(ctypes.c_char.from_buffer(piece))
+        _called(_libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(len(piece)), _PROT_READ))
+        kept.append(piece)
+    return wait_for_ever(context)
+
+
+def hold_memory_that_is_shared(context: JobContext) -> Any:
+    kept = mmap.mmap(-1, 1024**3)
+    for place in range(0, len(kept), mmap.PAGESIZE):
+        kept[place] = 1
+    return wait_for_ever(context)
+
+
+def hold_memory_in_several_processes(context: JobContext) -> Any:
+    """Each of four, forked twice so that nobody waits for it, holds less than one may."""
+    for _ in range(4):
+        if os.fork() == 0:
+            if os.fork() == 0:
+                kept = bytearray(b"x") * (256 * 1024**2)
+                return len(kept) and wait_for_ever(context)
+            os._exit(0)
     return wait_for_ever(context)
 
 
@@ -391,6 +448,8 @@ RAISING: tuple[Payload, ...] = (
     raise_the_own_limit,
     allocate_memory,
     allocate_shared_memory,
+    allocate_shared_memory_of_a_device,
+    allocate_memory_as_a_stack,
     write_a_huge_file,
     write_a_huge_file_with_holes,
 )
@@ -399,6 +458,11 @@ ENDING: tuple[Payload, ...] = (
     wait_for_ever,
     fill_the_folder,
     fill_the_folder_with_names,
+    hold_memory_slowly,
+    hold_memory_at_once,
+    hold_memory_that_is_read_only,
+    hold_memory_that_is_shared,
+    hold_memory_in_several_processes,
     nest_folders,
     leave_a_process_behind,
     link_an_output,

@@ -118,6 +118,32 @@ def test_what_a_job_may_not_do_is_told(
     assert not [file for file in StoredFile.objects.all() if file.size_bytes == (outside / "secret").stat().st_size]
 
 
+@pytest.mark.parametrize(
+    ("payload", "devices"),
+    [
+        ("hold_memory_slowly", "cuda"),
+        ("hold_memory_at_once", "cuda"),
+        ("hold_memory_that_is_shared", "cuda"),
+        ("hold_memory_in_several_processes", "cuda"),
+        ("hold_memory_that_is_read_only", "cuda"),
+        ("hold_memory_that_is_read_only", "cpu"),
+    ],
+)
+def test_memory_that_the_system_does_not_limit_is_limited_by_the_worker(
+    payload: str, devices: str, escape: Submit, submit: Submit, work: Work, settings: Any
+) -> None:
+    escape(payload, devices=devices, memory_bytes=400 * MEBIBYTE)
+    submit("answer")
+
+    ended, following = work(devices=["cpu", "cuda:0"]), work()
+
+    assert (ended.state, ended.error["code"]) == (JobState.FAILED, "out_of_memory")
+    assert "needed more memory than it may use (0.391 GiB): it held" in ended.error["detail"]
+    assert following.state == JobState.SUCCEEDED
+    assert not processes_of(settings.ASSAY_JOBS_FOLDER)
+    assert not list(settings.ASSAY_JOBS_FOLDER.glob("*/*"))
+
+
 def test_a_process_left_behind_ends_with_its_job(escape: Submit, submit: Submit, work: Work, settings: Any) -> None:
     escape("leave_a_process_behind", devices="cuda")
     submit("answer")
