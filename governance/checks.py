@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from workers import sandbox
 from workers.executors.local import LocalExecutor
+from workers.protocol import JobError
 
 _BUBBLEWRAP_HINT = (
     "Install the package bubblewrap; a container has to allow user namespaces and to mount /proc. "
@@ -114,6 +115,27 @@ def sandbox_is_strong(app_configs: Sequence[AppConfig] | None, **options: Any) -
         ),
     )
     return [Warning(told, hint=hint, id=number) for is_weak, told, hint, number in weaknesses if is_weak]
+
+
+@register("governance")
+def cards_can_be_told(
+    app_configs: Sequence[AppConfig] | None,
+    driver: sandbox.Driver = sandbox.Driver(),  # noqa: B008 - immutable
+    **options: Any,
+) -> list[CheckMessage]:
+    """A job on a GPU of this machine can be kept to the cards that it is assigned."""
+    try:
+        driver.assigned(card.device for card in driver.cards())
+    except JobError as error:
+        return [
+            Warning(
+                error.detail,
+                hint="`cat /proc/driver/nvidia/gpus/*/information` says what the driver tells of its cards; a container"
+                " with more than one has to show it.",
+                id="governance.W015",
+            )
+        ]
+    return []
 
 
 def _can_be_written(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from governance.models import Job
 from workers import sandbox
+from workers.protocol import JobError
 from workers.sandbox import Layers
 
 #: Workers that ended a job longest ago are left out; a worker that is started again is another one.
@@ -81,9 +82,10 @@ class Health:
 
 def look() -> Health:
     """Return how the installation stands now; it neither walks the event chain nor reads the store."""
+    here = state_of(sandbox.probe(settings.ASSAY_SANDBOX))
     return Health(
         choice=settings.ASSAY_SANDBOX,
-        sandbox=state_of(sandbox.probe(settings.ASSAY_SANDBOX)),
+        sandbox=replace(here, layers=[*here.layers, _cards(sandbox.Driver())]),
         workers=_workers(),
         queue=_queue(),
         store=_store(),
@@ -111,6 +113,17 @@ def state_of(layers: Layers) -> SandboxState:
         ("dies with its worker", "no job outlives the worker that holds it", layers.parent_death, ""),
     )
     return SandboxState(may_load_uploads=layers.may_load_uploads, layers=[LayerState(*row) for row in rows])
+
+
+def _cards(driver: sandbox.Driver) -> LayerState:
+    """Return whether a job on a GPU of this machine can be kept to its own cards."""
+    try:
+        cards = driver.cards()
+        driver.assigned(card.device for card in cards)
+        is_told, said = True, ", ".join(f"{card.device} is {card.device_file}" for card in cards) or "none here"
+    except JobError as error:
+        is_told, said = False, error.detail
+    return LayerState("own GPUs only", "on a GPU, opens the device files of its own cards and no others", is_told, said)
 
 
 def _workers() -> list[WorkerState]:

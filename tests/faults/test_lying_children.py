@@ -42,7 +42,7 @@ class Scripted(Executor, Execution):
             "files": {"file.txt": {"digest": digest_of_bytes(CONTENT), "size_bytes": len(CONTENT)}},
             "error": None,
             "timings": {"work": 0.1},
-            "environment": {"python": "3.11"},
+            "environment": {"python": "3.11", "cards": {"cuda:0": "of another job"}},
             "peak_memory_bytes": 1000,
             "protocol": 1,
         }
@@ -289,6 +289,8 @@ def test_the_same_result_without_a_lie_succeeds(submit: Submit, work: Work) -> N
     submit()
     job = work(executor=Scripted(nothing))
     assert job.state == JobState.SUCCEEDED
+    # Which cards a job had is not for its child to say.
+    assert job.environment == {"python": "3.11"}
     assert StoredFile.objects.get().digest == digest_of_bytes(CONTENT)
     assert Event.objects.get(name="tiny.recorded").detail == {"answer": 42, "added": None, "files": ["file.txt"]}
 

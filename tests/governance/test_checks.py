@@ -14,6 +14,7 @@ import pytest
 from django.core.checks import ERROR, CheckMessage, run_checks
 
 from governance import checks
+from tests.workers.driver_trees import ADDRESSES, UUID_TO_COME, four_cards, information, plant
 from workers import sandbox
 from workers.sandbox import Layers
 
@@ -109,6 +110,25 @@ def test_to_run_as_root_is_told(user: int, is_told: bool, probed: Probed, monkey
     probed(WHOLE)
     monkeypatch.setattr(checks.os, "geteuid", lambda: user)
     assert bool(told("governance.W014")) is is_told
+
+
+@pytest.mark.parametrize(
+    ("bend", "said"),
+    [
+        ({}, None),
+        ({ADDRESSES[0]: ""}, "no job on a GPU starts here: it has 0 lines 'GPU UUID'"),
+        ({ADDRESSES[0]: information(1, UUID_TO_COME)}, "does not tell the UUID of"),
+    ],
+)
+def test_cards_that_cannot_be_told_apart_are_told(bend: dict[str, str], said: str | None, tmp_path: Path) -> None:
+    messages = checks.cards_can_be_told(None, driver=plant(tmp_path, four_cards() | bend))
+    assert [message.id for message in messages] == ([] if said is None else ["governance.W015"])
+    assert all(said is not None and said in message.msg and message.hint for message in messages)
+
+
+def test_a_machine_without_cards_is_no_weakness(tmp_path: Path) -> None:
+    assert not checks.cards_can_be_told(None, driver=sandbox.Driver(state=tmp_path, device_folder=tmp_path))
+    assert told("governance.W015") == []
 
 
 def test_another_sandbox_is_refused_at_the_start(tmp_path: Path) -> None:

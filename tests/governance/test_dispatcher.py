@@ -26,6 +26,7 @@ from governance.services import jobs
 from governance.storage import store
 from tests import factories
 from tests.faults.conftest import eventually, processes_of, told_by
+from tests.workers.driver_trees import four_cards, plant, uuid
 from workers.executors.local import LocalExecutor
 from workers.protocol import JobSpec, Limits, digest_of_bytes, digest_of_json
 
@@ -454,6 +455,33 @@ def test_a_gpu_is_given_to_one_job_at_a_time(submit: Submit) -> None:
         dispatcher.stop()
         dispatcher.run()
         dispatcher.close()
+
+
+@pytest.mark.django_db
+def test_which_cards_a_job_had_is_the_word_of_its_worker(submit: Submit, work: Work, tmp_path: Path) -> None:
+    driver = plant(tmp_path, four_cards())
+    executor = LocalExecutor(runner_packages=["tests.faults"], driver=driver)
+    submit("answer", devices="cuda*2")
+    job = work(executor, devices=["cuda:3", "cuda:1"])
+    assert job.state == JobState.SUCCEEDED, job.error
+    cards = {seen: (card["on this machine"], card["name"]) for seen, card in job.environment["cards"].items()}
+    assert cards == {"cuda:0": ("cuda:3", uuid(3)), "cuda:1": ("cuda:1", uuid(1))}
+    # Also where the child leaves no word at all.
+    submit("kill_self", devices="cuda")
+    killed = work(executor, devices=["cuda:2"])
+    assert killed.error["code"] == "child_died"
+    assert killed.environment["cards"]["cuda:0"]["name"] == uuid(2)
+
+
+@pytest.mark.django_db
+def test_a_card_that_cannot_be_told_fails_the_job_with_the_reason(submit: Submit, work: Work, tmp_path: Path) -> None:
+    executor = LocalExecutor(runner_packages=["tests.faults"], driver=plant(tmp_path, {}, device_files=2))
+    submit("answer", devices="cuda")
+    submit("answer")
+    ended, following = work(executor, devices=["cuda:0"]), work(executor)
+    assert (ended.state, ended.error["code"], ended.error["errored"]) == (JobState.FAILED, "cards_unknown", True)
+    assert "no job on a GPU starts here" in ended.error["detail"]
+    assert following.state == JobState.SUCCEEDED
 
 
 @pytest.mark.django_db(transaction=True)

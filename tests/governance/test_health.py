@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from rest_framework.test import APIClient
 from governance import health
 from governance.models import Job, JobState
 from tests import factories
+from tests.workers.driver_trees import four_cards, plant
 from workers import sandbox
 from workers.sandbox import Layers
 
@@ -54,7 +56,15 @@ def test_an_empty_installation_shows_this_machine_layer_by_layer(client: Client,
     page = page_of(client, erin)
 
     assert "Uploads can be contained here" in page
-    for words in ("bubblewrap", "version 0.8.0", "user, net, pid", "interface 7", "seccomp", "no capabilities"):
+    for words in (
+        "bubblewrap",
+        "version 0.8.0",
+        "user, net, pid",
+        "interface 7",
+        "seccomp",
+        "no capabilities",
+        "own GPUs only",
+    ):
         assert words in page
     assert "not there" not in page.split('id="workers"')[0]
     assert "No worker has ended a job yet." in page
@@ -70,6 +80,15 @@ def test_a_machine_that_can_contain_nothing_says_so_first(
 
     assert "Uploads cannot be contained here" in page
     assert page.count("not there") == 8  # every layer but the limits
+
+
+def test_the_cards_of_this_machine_are_shown_with_their_device_files(tmp_path: Path) -> None:
+    assert health._cards(plant(tmp_path / "four", four_cards())).said.startswith("cuda:0 is ")
+    odd = health._cards(plant(tmp_path / "odd", {}, device_files=2))
+    assert not odd.is_there
+    assert "there are 2 cards, and the driver describes none" in odd.said
+    none = health._cards(sandbox.Driver(state=tmp_path, device_folder=tmp_path))
+    assert (none.is_there, none.said) == (True, "none here")
 
 
 def test_each_worker_is_shown_by_its_newest_ended_job(client: Client, dave: User) -> None:

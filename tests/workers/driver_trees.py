@@ -13,6 +13,9 @@ CONTROL_FILES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset"
 ADDRESSES = ("0000:17:00.0", "0000:65:00.0", "0000:ca:00.0", "0001:03:00.0")
 MINORS = (1, 2, 3, 0)
 
+#: What the driver writes of a card that nothing has opened yet.
+UUID_TO_COME = "GPU-????????-????-????-????-????????????"
+
 
 def uuid(number: int) -> str:
     """Return the UUID of the card that CUDA counts as so many."""
@@ -42,7 +45,7 @@ def plant(folder: Path, told: Mapping[str, str], *, device_files: int = 4) -> Dr
     for address, text in told.items():
         (folder / "state" / "gpus" / address).mkdir(parents=True)
         (folder / "state" / "gpus" / address / "information").write_text(text)
-    (folder / "dev").mkdir()
+    (folder / "dev").mkdir(parents=True)
     for name in (*CONTROL_FILES, *(f"nvidia{minor}" for minor in range(device_files))):
         (folder / "dev" / name).write_text(name)
     return Driver(state=folder / "state", device_folder=folder / "dev")

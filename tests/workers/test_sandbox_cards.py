@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.workers.child_folders import CHECKOUT, WAYS, finish, lay
-from tests.workers.driver_trees import ADDRESSES, divide, four_cards, information, plant, uuid
+from tests.workers.driver_trees import ADDRESSES, UUID_TO_COME, divide, four_cards, information, plant, uuid
 from workers import sandbox
 from workers.executors.local import LocalExecutor
 from workers.protocol import JobError, JobSpec, Result
 from workers.sandbox import Driver, bubblewrap
-
-UUID_TO_COME = "GPU-????????-????-????-????-????????????"
 
 
 def names(driver: Driver, *devices: str) -> list[str]:

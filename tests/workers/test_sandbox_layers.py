@@ -73,6 +73,7 @@ DENIED = "PermissionError 1"
         (SECCOMP, "t = threading.Thread(target=print, args=('a thread',)); t.start(); t.join()", "a thread\ndone"),
         (SECCOMP, SHARED_MEMORY, DENIED),
         (SECCOMP, "mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)", "done"),
+        (SECCOMP, "mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x100)", DENIED),
         (SECCOMP, "os.memfd_create('x')", DENIED),
         (SECCOMP, "fcntl.ioctl(os.openpty()[1], 0x5412, b'x')", DENIED),
         (SECCOMP, "fcntl.ioctl(os.openpty()[1], 0x5401, bytes(60))", "done"),
@@ -89,6 +90,8 @@ DENIED = "PermissionError 1"
         (LANDLOCK, "(Path(FOLDER) / 'x').write_text('x')", "done"),
         (LANDLOCK, "Path('/tmp/assay-planted').write_text('x')", "PermissionError 13"),
         (LANDLOCK, "import numpy; Path('/dev/null').write_text('x')", "done"),
+        (LANDLOCK, "mmap.mmap(os.open('/dev/zero', os.O_RDWR), 1 << 20)", "PermissionError 13"),
+        (LANDLOCK, "mmap.mmap(os.open('/dev/zero', os.O_RDONLY), 1 << 20, prot=1)", "PermissionError 13"),
         (LANDLOCK, "os.kill(os.getppid(), 0)", DENIED),
         # Root's capabilities would lead around Landlock here, so both are needed.
         (

@@ -15,7 +15,9 @@ from django.core.management.base import BaseCommand, CommandError
 from governance import queue
 from governance.dispatcher import Dispatcher
 from governance.models import Job
+from workers import sandbox
 from workers.executors.local import LocalExecutor
+from workers.protocol import JobError
 
 _DEVICE = re.compile(r"cpu|cuda:\d+")
 
@@ -37,6 +39,12 @@ class Command(BaseCommand):
         for device in devices:
             if not _DEVICE.fullmatch(device) or devices.count(device) > 1:
                 raise CommandError(f"--devices has {device!r}; write cpu and cuda:N, each once, with commas between.")
+        try:
+            cards = sandbox.Driver().assigned(devices)
+        except JobError as error:
+            raise CommandError(error.detail) from error
+        if not cards and devices != [queue.CPU]:
+            self.stderr.write("This machine shows no card of NVIDIA's: what computes on a GPU will find none.")
         if slots < 1 or options["poll_seconds"] <= 0:
             raise CommandError("--slots is at least 1, --poll-seconds more than 0.")
         if LocalExecutor.name != settings.ASSAY_EXECUTOR:
