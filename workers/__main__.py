@@ -72,7 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _surroundings(told: Mapping[str, Json] | None, spec: JobSpec) -> sandbox.Surroundings:
+def _surroundings(
+    told: Mapping[str, Json] | None,
+    spec: JobSpec,
+    driver: sandbox.Driver = sandbox.Driver(),  # noqa: B008 - immutable
+) -> sandbox.Surroundings:
     """Return what a dispatcher tells of where it started this process; by hand, a job gets the machine's first GPUs.
 
     Raises:
@@ -80,7 +84,6 @@ def _surroundings(told: Mapping[str, Json] | None, spec: JobSpec) -> sandbox.Sur
     """
     if told is not None:
         return sandbox.Surroundings.from_json(told)
-    driver = sandbox.Driver()
     cards = driver.assigned(spec.devices)
     return sandbox.Surroundings(cards=cards, device_files=tuple(driver.device_files(cards)))
 

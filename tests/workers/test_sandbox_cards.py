@@ -13,6 +13,7 @@ import pytest
 from tests.workers.child_folders import CHECKOUT, WAYS, finish, lay
 from tests.workers.driver_trees import ADDRESSES, UUID_TO_COME, divide, four_cards, information, plant, uuid
 from workers import sandbox
+from workers.__main__ import _surroundings
 from workers.executors.local import LocalExecutor
 from workers.protocol import JobError, JobSpec, Result
 from workers.sandbox import Driver, bubblewrap
@@ -225,6 +226,16 @@ def test_nothing_starts_where_the_cards_cannot_be_told(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="no job on a GPU starts here"):
         LocalExecutor(driver=driver).start(spec, tmp_path / "job", ["cuda:0"])
     assert not (tmp_path / "job" / "log.txt").exists()
+
+
+def test_a_job_by_hand_gets_the_first_cards_of_the_machine(tmp_path: Path) -> None:
+    driver = plant(tmp_path, four_cards())
+    spec = JobSpec(kind="k", runner="r", job_id=1, attempt=1, devices=("cuda:0", "cuda:1"))
+    around = _surroundings(None, spec, driver)
+    assert [card.name for card in around.cards] == [uuid(0), uuid(1)]
+    assert list(around.device_files) == driver.device_files(around.cards)
+    with pytest.raises(JobError, match="assigned cuda:1; this machine has cuda:0[.]"):
+        _surroundings(None, spec, plant(tmp_path / "one", {ADDRESSES[0]: information(0, uuid(0))}))
 
 
 def test_surroundings_travel_as_json(tmp_path: Path) -> None:

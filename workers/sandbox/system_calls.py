@@ -1,9 +1,9 @@
 """Which system calls a job does without: a seccomp filter that answers them with an error.
 
 A job on a CPU starts no process and no program, only threads: none of the libraries needs one, and what asks for one
-anyway (``platform`` asks ``uname``, ``ctypes.util`` asks ``ldconfig``) takes the error for an answer. It has no memory
-that the limit on memory would not count. A job on a GPU may do both, since XLA runs ``ptxas`` and the driver shares
-memory; Landlock then lets it run programs of the system and of Python only.
+anyway (``platform`` asks ``uname``, ``ctypes.util`` asks ``ldconfig``) takes the error for an answer. Nor does it map
+memory that the limit on memory would not count: shared, or growing like a stack. A job on a GPU may do both, since XLA
+runs ``ptxas`` and the driver shares memory; Landlock then lets it run programs of the system and of Python only.
 
 Source: seccomp(2); numbers from the kernel's ``unistd_64.h`` (x86_64) and ``asm-generic/unistd.h`` (aarch64).
 """
