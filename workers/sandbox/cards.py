@@ -150,7 +150,7 @@ class Driver:
 def _found(device: str, cards: dict[str, Card]) -> Card:
     card = cards.get(device)
     if card is None:
-        detail = f"The job is assigned {device}; this machine has {', '.join(cards)}."
+        detail = f"There is no {device} here: this machine has {', '.join(cards)}."
         raise JobError("device_missing", detail, place=device)
     if not card.name:
         raise JobError(

@@ -24,6 +24,7 @@ _DEVICE = re.compile(r"cpu|cuda:\d+")
 
 class Command(BaseCommand):
     help = "Run queued jobs. Several workers may run at once, on one machine or on several that share the store."
+    driver = sandbox.Driver()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--slots", type=int, default=1, help="jobs at a time (default: 1)")
@@ -40,7 +41,7 @@ class Command(BaseCommand):
             if not _DEVICE.fullmatch(device) or devices.count(device) > 1:
                 raise CommandError(f"--devices has {device!r}; write cpu and cuda:N, each once, with commas between.")
         try:
-            cards = sandbox.Driver().assigned(devices)
+            cards = self.driver.assigned(devices)
         except JobError as error:
             raise CommandError(error.detail) from error
         if not cards and devices != [queue.CPU]:
@@ -52,7 +53,10 @@ class Command(BaseCommand):
         threads = options["threads"] or max(1, (os.cpu_count() or 1) // slots)
         dispatcher = Dispatcher(
             executor=LocalExecutor(
-                threads=threads, runner_packages=settings.ASSAY_RUNNER_PACKAGES, choice=settings.ASSAY_SANDBOX
+                threads=threads,
+                runner_packages=settings.ASSAY_RUNNER_PACKAGES,
+                choice=settings.ASSAY_SANDBOX,
+                driver=self.driver,
             ),
             slots=slots,
             devices=devices,
