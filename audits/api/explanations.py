@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, ClassVar
 
@@ -14,12 +15,18 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audits.api.explanation_comparison import ExplanationComparisonQuery, ExplanationComparisonSerializer
+from audits.api.explanation_comparison import (
+    ExplanationComparisonExportQuery,
+    ExplanationComparisonQuery,
+    ExplanationComparisonSerializer,
+)
 from audits.api.explanation_fields import AnchorBody, BackgroundRowsField, OutputsField, RowsField, SliceBody
 from audits.engine.methods import METHODS
 from audits.explained import exports
 from audits.explained.asked import Asked
+from audits.explained.paired_export import ComparisonContent
 from audits.explained.portrait import portrait_with_values
+from audits.explained.portrait_export import PortraitContent
 from audits.models import Explanation, ExplanationComment
 from audits.services import comparisons, explanations
 from governance.api.base import (
@@ -104,6 +111,10 @@ class ExplanationBody(StrictSerializer):
     seed = serializers.IntegerField(default=0, min_value=0, max_value=2**31 - 1)
 
 
+#: What an export answers.
+EXPORTED = {(200, content_type.partition(";")[0]): OpenApiTypes.BINARY for content_type in exports.FORMATS.values()}
+
+
 class MoreRowsBody(StrictSerializer):
     """How many more rows, or which."""
 
@@ -153,6 +164,7 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
         "comments": Action.VIEW,
         "comment": Action.COMMENT,
         "compare": Action.VIEW,
+        "compare_export": Action.VIEW,
     }
 
     @extend_schema(
@@ -161,16 +173,14 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
             OpenApiParameter("chart", str, description="A chart for `png`, `svg` and `vega`; else the first."),
             *(OpenApiParameter(entry.name, str) for entry in fields(Asked)),
         ],
-        responses={
-            (200, content_type.partition(";")[0]): OpenApiTypes.BINARY for content_type in exports.FORMATS.values()
-        },
+        responses=EXPORTED,
     )
     @action(detail=True, methods=["get"])
     def export(self, request: Request, pk: int) -> StreamingHttpResponse:
         """Download what the page shows for the same choices: the page itself, a chart, or the numbers."""
         query = request.query_params
-        shown = portrait_with_values(self.get_object(), Asked.from_query(query.dict()))
-        return exports.export(shown, format=query.get("format", "html"), chart=query.get("chart", "")).response()
+        content = PortraitContent(portrait_with_values(self.get_object(), Asked.from_query(query.dict())))
+        return exports.export(content, format=query.get("format", "html"), chart=query.get("chart", "")).response()
 
     def start(self, body: dict[str, Any]) -> Explanation:
         return explanations.request_explanation(by=self.user, **body)
@@ -214,15 +224,23 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
     @action(detail=False, methods=["get"], filter_backends=[], pagination_class=None)
     def compare(self, request: Request) -> Response:
         """Say what changed between two explanations of the same rows, and whether it is more than the error."""
-        query = ExplanationComparisonQuery(data=request.query_params.dict())
-        query.is_valid(raise_exception=True)
-        asked = query.validated_data
+        comparison = self._comparison(_read_query(request, ExplanationComparisonQuery))
+        return Response(ExplanationComparisonSerializer(comparison).data)
+
+    @extend_schema(parameters=[ExplanationComparisonExportQuery], responses=EXPORTED)
+    @action(detail=False, methods=["get"], url_path="compare/export", filter_backends=[], pagination_class=None)
+    def compare_export(self, request: Request) -> StreamingHttpResponse:
+        """Download what changed between two explanations: the page, its chart, or every pair of values."""
+        asked = _read_query(request, ExplanationComparisonExportQuery)
+        content = ComparisonContent(self._comparison(asked))
+        return exports.export(content, format=asked["format"], chart=asked.get("chart", "")).response()
+
+    def _comparison(self, asked: Mapping[str, Any]) -> comparisons.Comparison:
         found = self.get_queryset().in_bulk([asked["first"], asked["second"]])
         for number in (asked["first"], asked["second"]):
             if number not in found:
                 raise NotFound(f"There is no explanation {number}.")
-        comparison = comparisons.compare(found[asked["first"]], found[asked["second"]], output=asked.get("output", ""))
-        return Response(ExplanationComparisonSerializer(comparison).data)
+        return comparisons.compare(found[asked["first"]], found[asked["second"]], output=asked.get("output", ""))
 
     @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
     @action(detail=True, methods=["get"], url_path="files/<str:name>")
@@ -239,3 +257,10 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
             filename=f"explanation-{explanation.pk}-{name}",
             content_type="application/octet-stream",
         )
+
+
+def _read_query(request: Request, kind: type[StrictSerializer]) -> dict[str, Any]:
+    query = kind(data=request.query_params.dict())
+    query.is_valid(raise_exception=True)
+    valid: dict[str, Any] = query.validated_data
+    return valid

@@ -12,6 +12,7 @@ from audits.explained.context import page_context, record_context
 from audits.explained.exports import export
 from audits.explained.overlays import overlay_of
 from audits.explained.portrait import Portrait, portrait, portrait_with_values
+from audits.explained.portrait_export import PortraitContent
 from audits.models import Explanation
 from audits.views.explanation_comparison import comparable_with
 from audits.views.explanation_talk import section as talk
@@ -74,7 +75,8 @@ def explanation_picture(request: HttpRequest, *, pk: int, row: int, kind: str) -
 @page
 def explanation_export(request: HttpRequest, *, pk: int, format: str) -> Any:
     """Send what the page shows as a file."""
-    return export(_portrait(request, pk), format=format, chart=request.GET.get("chart", "")).response()
+    content = PortraitContent(_portrait(request, pk))
+    return export(content, format=format, chart=request.GET.get("chart", "")).response()
 
 
 def _find(pk: int) -> Explanation:
