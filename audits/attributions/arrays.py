@@ -15,6 +15,9 @@ from governance.storage import store
 
 ATTRIBUTIONS_FILE = "attributions.npz"
 
+#: What is shown is in memory, and of this type.
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Attributions:
@@ -68,7 +71,7 @@ def read_attributions(digest: str) -> Attributions:
         return _checked(ArrayArchive(store().path(digest)))
 
 
-def finite(array: NDArray[Any]) -> NDArray[np.float64]:
+def finite(array: NDArray[Any]) -> Floats:
     """Return the part of an array that is about to be shown, in memory.
 
     Raises:

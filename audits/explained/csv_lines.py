@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audits.explained.shown import Floats
+from audits.attributions.arrays import Floats
 
 _DIGITS = "%.8g"
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audits.attributions import ATTRIBUTIONS_FILE, Attributions, read_attributions
-from audits.attributions.arrays import finite
+from audits.attributions.arrays import Floats, finite
 from audits.models import Explanation
 from governance.exceptions import NotFound, StateConflict
 
@@ -21,8 +21,6 @@ _OF_ONE_KIND = frozenset({"exact", "permutation", "kernel"})
 _NORMAL_95 = 1.96
 MAX_ROWS = 20_000
 LARGEST_ROWS = 15
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

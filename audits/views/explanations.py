@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from audits.attributions import ATTRIBUTIONS_FILE, NEIGHBOURS_FILE, PICTURES_FILE, TOKENS_FILE
+from audits.attributions import ATTRIBUTIONS_FILE, COLUMNS_FILE, NEIGHBOURS_FILE, PICTURES_FILE, TOKENS_FILE
 from audits.explained.asked import Asked
 from audits.explained.context import page_context, record_context
 from audits.explained.exports import export
@@ -25,6 +25,7 @@ _DESCRIPTIONS = {
     NEIGHBOURS_FILE: "the nearest rows of the background’s data set, for each explained row",
     PICTURES_FILE: "the pictures of the first rows",
     TOKENS_FILE: "the words of the first rows, one a feature",
+    COLUMNS_FILE: "the columns of the data set that feed no model, by which rows are sliced",
 }
 _WHOLE = (
     "version__model__owner",
