@@ -16,6 +16,7 @@ from audits.explained.asked import Asked
 from audits.explained.classes import classes_figure
 from audits.explained.dependence import LEAST_SHARE, dependence_figure, interactions
 from audits.explained.figures import Figure
+from audits.explained.hierarchy import hierarchy_figure
 from audits.explained.one_row import Found, find_row, heatmap_figure, neighbours_table, waterfall_figure
 from audits.explained.overall import (
     Importance,
@@ -154,10 +155,24 @@ class Portrait:
             return heatmap_figure(self.found.row, self.attributions.feature_names, self.attributions.grid)
         return waterfall_figure(self.found.row, self.attributions.feature_names)
 
+    @cached_property
+    def hierarchy_figure(self) -> Figure | None:
+        """How the features of the row join, where the method joined them."""
+        if self.attributions.hierarchy is None:
+            return None
+        return hierarchy_figure(
+            self.found.row,
+            self.attributions.hierarchy,
+            feature_names=self.attributions.feature_names,
+            grid=self.attributions.grid,
+            tokens=self.tokens.get(self.found.row.number),
+        )
+
     @property
     def figures(self) -> list[Figure]:
         """Every chart that is shown."""
-        return [*self.overall_figures, self.row_figure]
+        hierarchy = [] if self.hierarchy_figure is None else [self.hierarchy_figure]
+        return [*self.overall_figures, self.row_figure, *hierarchy]
 
     def neighbours_table(self) -> dict[str, Any] | None:
         """The row beside its nearest rows of the background's data set."""
