@@ -77,20 +77,36 @@ class ExplanationSerializer(serializers.ModelSerializer[Explanation]):
 class ExplanationBody(StrictSerializer):
     """What to explain, on which rows, against which background, how exactly, and by which bounds."""
 
-    model = ModelVersionField(source="version")
-    dataset = DatasetVersionField()
+    model = ModelVersionField(source="version", label="version", help_text="For example `credit-scorer/3`.")
+    dataset = DatasetVersionField(
+        label="data", help_text="For example `applicants/2`; of a split column, the test rows."
+    )
     background = DatasetVersionField(required=False, help_text="By default what the version was trained on.")
-    method = serializers.ChoiceField(choices=list(METHODS), default="permutation")
-    rows = RowsField(default=explanations.DEFAULT_ROWS)
-    slice = SliceBody(required=False, allow_null=True)
-    outputs = OutputsField(default="all")
-    scale = serializers.ChoiceField(choices=["logits", "probabilities"], default="logits")
-    tolerance = serializers.FloatField(default=explanations.DEFAULT_TOLERANCE, min_value=0.001, max_value=1)
-    background_rows = BackgroundRowsField(default=explanations.DEFAULT_BACKGROUND_ROWS)
+    background_rows = BackgroundRowsField(
+        default=explanations.DEFAULT_BACKGROUND_ROWS, help_text="How many, drawn by the seed; or which."
+    )
     background_method = serializers.ChoiceField(
         choices=["sample", "kmeans", "rows"],
         required=False,
         help_text="By default `sample`, stratified by the target; `rows` where `background_rows` names them.",
+    )
+    method = serializers.ChoiceField(
+        choices=[(name, entry.title) for name, entry in METHODS.items()], default="permutation"
+    )
+    rows = RowsField(default=explanations.DEFAULT_ROWS, help_text="How many, drawn by the seed; or which.")
+    slice = SliceBody(required=False, allow_null=True, help_text="Only rows that have a value in a column.")
+    outputs = OutputsField(default="all", help_text="All, the predicted class of each row, or output numbers.")
+    scale = serializers.ChoiceField(
+        choices=["logits", "probabilities"], default="logits", help_text="What of a class is explained."
+    )
+    tolerance = serializers.FloatField(
+        default=explanations.DEFAULT_TOLERANCE,
+        min_value=0.001,
+        max_value=1,
+        help_text="Two standard errors, as a share of the largest value of a row: the smaller, the longer it takes.",
+    )
+    seed = serializers.IntegerField(
+        default=0, min_value=0, max_value=2**31 - 1, help_text="The same seed gives the same values."
     )
     groups = serializers.DictField(
         child=serializers.ListField(child=serializers.CharField(), min_length=1),
@@ -108,7 +124,6 @@ class ExplanationBody(StrictSerializer):
         required=False,
         help_text="Bounds of measures that are stricter than those of the policy.",
     )
-    seed = serializers.IntegerField(default=0, min_value=0, max_value=2**31 - 1)
 
 
 #: What an export answers.

@@ -103,5 +103,5 @@ def _by_direction(domain: Sequence[str], chosen: Sequence[Any], legend: Mapping[
         "type": "nominal",
         "title": None,
         "scale": {"domain": list(domain), "range": list(chosen)},
-        "legend": {**legend, "offset": 16, "labelLimit": 240},
+        "legend": {**legend, "offset": 16, "labelLimit": 240, "columnPadding": 44},
     }
