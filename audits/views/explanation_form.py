@@ -49,8 +49,7 @@ class FormField:
 
 def form_fields(written: Mapping[str, str]) -> tuple[list[FormField], list[FormField], list[FormField]]:
     """Return the fields that everybody sees, the further ones, and the bounds; each filled with what was written."""
-    declared: Mapping[str, serializers.Field[Any, Any, Any, Any]] = ExplanationBody().fields
-    made = [_field(name, field, written) for name, field in declared.items() if name != "bounds"]
+    made = [_field(name, field, written) for name, field in _declared().items() if name != "bounds"]
     return (
         [field for field in made if field.name not in _FURTHER],
         [field for field in made if field.name in _FURTHER],
@@ -65,7 +64,7 @@ def body_of(written: Mapping[str, str]) -> dict[str, Any]:
         InvalidInput: a slice or a group is not written as the form says.
     """
     given = {name: text.strip() for name, text in written.items() if text.strip()}
-    body = {name: _value(name, given[name]) for name in ExplanationBody().fields if name in given}
+    body = {name: _value(name, given[name]) for name in _declared() if name in given}
     bounds = {name: given[f"bounds.{name}"] for name in MEASURES if f"bounds.{name}" in given}
     return {**body, "bounds": bounds} if bounds else body
 
@@ -76,6 +75,11 @@ def numbers_or_text(text: str) -> int | list[int] | str:
         return text
     numbers = [int(part) for part in re.split(r"[,\s]+", text)]
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _declared() -> dict[str, Any]:
+    """Return the fields of the API by name."""
+    return {str(name): field for name, field in ExplanationBody().fields.items()}
 
 
 def _field(name: str, field: Any, written: Mapping[str, str]) -> FormField:
