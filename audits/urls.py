@@ -25,6 +25,11 @@ urlpatterns = [
     path("explanations/new/", explanation_requests.explanation_request, name="explanation-request"),
     path("explanations/ask/", explanation_requests.explanation_ask, name="explanation-ask"),
     path("explanations/compare/", explanation_comparison.explanation_comparison, name="explanation-comparison"),
+    path(
+        "explanations/compare/export.<str:format>",
+        explanation_comparison.explanation_comparison_export,
+        name="explanation-comparison-export",
+    ),
     path("explanations/<int:pk>/", explanations.explanation, name="explanation"),
     path("explanations/<int:pk>/comment/", explanation_talk.explanation_comment, name="explanation-comment"),
     path("explanations/<int:pk>/more/", explanation_talk.explanation_more, name="explanation-more"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from audits.explained.exports import FORMATS
 from audits.services.comparisons import Comparison, FeatureChange, RowChange
 from governance.api.base import StrictSerializer
 
@@ -14,6 +15,13 @@ class ExplanationComparisonQuery(StrictSerializer):
     first = serializers.IntegerField(min_value=1, max_value=2**62)
     second = serializers.IntegerField(min_value=1, max_value=2**62)
     output = serializers.CharField(required=False)
+
+
+class ExplanationComparisonExportQuery(ExplanationComparisonQuery):
+    """Which two, and as which file."""
+
+    format = serializers.ChoiceField(choices=list(FORMATS), default="html")
+    chart = serializers.CharField(required=False, help_text="A chart for `png`, `svg` and `vega`; else the first.")
 
 
 class FeatureChangeSerializer(serializers.Serializer[FeatureChange]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, ClassVar
 
@@ -14,12 +15,18 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audits.api.explanation_comparison import ExplanationComparisonQuery, ExplanationComparisonSerializer
+from audits.api.explanation_comparison import (
+    ExplanationComparisonExportQuery,
+    ExplanationComparisonQuery,
+    ExplanationComparisonSerializer,
+)
 from audits.api.explanation_fields import AnchorBody, BackgroundRowsField, OutputsField, RowsField, SliceBody
 from audits.engine.methods import METHODS
 from audits.explained import exports
 from audits.explained.asked import Asked
+from audits.explained.paired_export import ComparisonContent
 from audits.explained.portrait import portrait_with_values
+from audits.explained.portrait_export import PortraitContent
 from audits.models import Explanation, ExplanationComment
 from audits.services import comparisons, explanations
 from governance.api.base import (
@@ -70,20 +77,36 @@ class ExplanationSerializer(serializers.ModelSerializer[Explanation]):
 class ExplanationBody(StrictSerializer):
     """What to explain, on which rows, against which background, how exactly, and by which bounds."""
 
-    model = ModelVersionField(source="version")
-    dataset = DatasetVersionField()
+    model = ModelVersionField(source="version", label="version", help_text="For example `credit-scorer/3`.")
+    dataset = DatasetVersionField(
+        label="data", help_text="For example `applicants/2`; of a split column, the test rows."
+    )
     background = DatasetVersionField(required=False, help_text="By default what the version was trained on.")
-    method = serializers.ChoiceField(choices=list(METHODS), default="permutation")
-    rows = RowsField(default=explanations.DEFAULT_ROWS)
-    slice = SliceBody(required=False, allow_null=True)
-    outputs = OutputsField(default="all")
-    scale = serializers.ChoiceField(choices=["logits", "probabilities"], default="logits")
-    tolerance = serializers.FloatField(default=explanations.DEFAULT_TOLERANCE, min_value=0.001, max_value=1)
-    background_rows = BackgroundRowsField(default=explanations.DEFAULT_BACKGROUND_ROWS)
+    background_rows = BackgroundRowsField(
+        default=explanations.DEFAULT_BACKGROUND_ROWS, help_text="How many, drawn by the seed; or which."
+    )
     background_method = serializers.ChoiceField(
         choices=["sample", "kmeans", "rows"],
         required=False,
         help_text="By default `sample`, stratified by the target; `rows` where `background_rows` names them.",
+    )
+    method = serializers.ChoiceField(
+        choices=[(name, entry.title) for name, entry in METHODS.items()], default="permutation"
+    )
+    rows = RowsField(default=explanations.DEFAULT_ROWS, help_text="How many, drawn by the seed; or which.")
+    slice = SliceBody(required=False, allow_null=True, help_text="Only rows that have a value in a column.")
+    outputs = OutputsField(default="all", help_text="All, the predicted class of each row, or output numbers.")
+    scale = serializers.ChoiceField(
+        choices=["logits", "probabilities"], default="logits", help_text="What of a class is explained."
+    )
+    tolerance = serializers.FloatField(
+        default=explanations.DEFAULT_TOLERANCE,
+        min_value=0.001,
+        max_value=1,
+        help_text="Two standard errors, as a share of the largest value of a row: the smaller, the longer it takes.",
+    )
+    seed = serializers.IntegerField(
+        default=0, min_value=0, max_value=2**31 - 1, help_text="The same seed gives the same values."
     )
     groups = serializers.DictField(
         child=serializers.ListField(child=serializers.CharField(), min_length=1),
@@ -101,7 +124,10 @@ class ExplanationBody(StrictSerializer):
         required=False,
         help_text="Bounds of measures that are stricter than those of the policy.",
     )
-    seed = serializers.IntegerField(default=0, min_value=0, max_value=2**31 - 1)
+
+
+#: What an export answers.
+EXPORTED = {(200, content_type.partition(";")[0]): OpenApiTypes.BINARY for content_type in exports.FORMATS.values()}
 
 
 class MoreRowsBody(StrictSerializer):
@@ -153,6 +179,7 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
         "comments": Action.VIEW,
         "comment": Action.COMMENT,
         "compare": Action.VIEW,
+        "compare_export": Action.VIEW,
     }
 
     @extend_schema(
@@ -161,16 +188,14 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
             OpenApiParameter("chart", str, description="A chart for `png`, `svg` and `vega`; else the first."),
             *(OpenApiParameter(entry.name, str) for entry in fields(Asked)),
         ],
-        responses={
-            (200, content_type.partition(";")[0]): OpenApiTypes.BINARY for content_type in exports.FORMATS.values()
-        },
+        responses=EXPORTED,
     )
     @action(detail=True, methods=["get"])
     def export(self, request: Request, pk: int) -> StreamingHttpResponse:
         """Download what the page shows for the same choices: the page itself, a chart, or the numbers."""
         query = request.query_params
-        shown = portrait_with_values(self.get_object(), Asked.from_query(query.dict()))
-        return exports.export(shown, format=query.get("format", "html"), chart=query.get("chart", "")).response()
+        content = PortraitContent(portrait_with_values(self.get_object(), Asked.from_query(query.dict())))
+        return exports.export(content, format=query.get("format", "html"), chart=query.get("chart", "")).response()
 
     def start(self, body: dict[str, Any]) -> Explanation:
         return explanations.request_explanation(by=self.user, **body)
@@ -214,15 +239,23 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
     @action(detail=False, methods=["get"], filter_backends=[], pagination_class=None)
     def compare(self, request: Request) -> Response:
         """Say what changed between two explanations of the same rows, and whether it is more than the error."""
-        query = ExplanationComparisonQuery(data=request.query_params.dict())
-        query.is_valid(raise_exception=True)
-        asked = query.validated_data
+        comparison = self._comparison(_read_query(request, ExplanationComparisonQuery))
+        return Response(ExplanationComparisonSerializer(comparison).data)
+
+    @extend_schema(parameters=[ExplanationComparisonExportQuery], responses=EXPORTED)
+    @action(detail=False, methods=["get"], url_path="compare/export", filter_backends=[], pagination_class=None)
+    def compare_export(self, request: Request) -> StreamingHttpResponse:
+        """Download what changed between two explanations: the page, its chart, or every pair of values."""
+        asked = _read_query(request, ExplanationComparisonExportQuery)
+        content = ComparisonContent(self._comparison(asked))
+        return exports.export(content, format=asked["format"], chart=asked.get("chart", "")).response()
+
+    def _comparison(self, asked: Mapping[str, Any]) -> comparisons.Comparison:
         found = self.get_queryset().in_bulk([asked["first"], asked["second"]])
         for number in (asked["first"], asked["second"]):
             if number not in found:
                 raise NotFound(f"There is no explanation {number}.")
-        comparison = comparisons.compare(found[asked["first"]], found[asked["second"]], output=asked.get("output", ""))
-        return Response(ExplanationComparisonSerializer(comparison).data)
+        return comparisons.compare(found[asked["first"]], found[asked["second"]], output=asked.get("output", ""))
 
     @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
     @action(detail=True, methods=["get"], url_path="files/<str:name>")
@@ -239,3 +272,10 @@ class ExplanationViewSet(Readable[Explanation], StartsWork[Explanation]):
             filename=f"explanation-{explanation.pk}-{name}",
             content_type="application/octet-stream",
         )
+
+
+def _read_query(request: Request, kind: type[StrictSerializer]) -> dict[str, Any]:
+    query = kind(data=request.query_params.dict())
+    query.is_valid(raise_exception=True)
+    valid: dict[str, Any] = query.validated_data
+    return valid

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from audits.attributions.arrays import ATTRIBUTIONS_FILE, Attributions, read_attributions
 from audits.attributions.companions import (
+    COLUMNS_FILE,
     NEIGHBOURS_FILE,
     PICTURES_FILE,
     TOKENS_FILE,
+    Columns,
     Neighbours,
     Pictures,
+    read_columns,
     read_neighbours,
     read_pictures,
     read_tokens,
@@ -20,13 +23,16 @@ from audits.attributions.companions import (
 
 __all__ = [
     "ATTRIBUTIONS_FILE",
+    "COLUMNS_FILE",
     "NEIGHBOURS_FILE",
     "PICTURES_FILE",
     "TOKENS_FILE",
     "Attributions",
+    "Columns",
     "Neighbours",
     "Pictures",
     "read_attributions",
+    "read_columns",
     "read_neighbours",
     "read_pictures",
     "read_tokens",

@@ -15,6 +15,9 @@ from governance.storage import store
 
 ATTRIBUTIONS_FILE = "attributions.npz"
 
+#: What is shown is in memory, and of this type.
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Attributions:
@@ -32,6 +35,8 @@ class Attributions:
         predicted: the class number of each row, -1 where there are no classes.
         ids: what the data set calls each row, empty where nothing.
         targets: what the data set says of each row, empty where nothing.
+        hierarchy: how the method joined the features, a linkage matrix of shape (features - 1, 4) as
+            ``scipy.cluster.hierarchy`` has it; None where it joined none.
     """
 
     grid: tuple[int, ...]
@@ -47,6 +52,7 @@ class Attributions:
     predicted: NDArray[np.integer[Any]]
     ids: NDArray[np.str_]
     targets: NDArray[np.str_]
+    hierarchy: Floats | None
 
     @property
     def row_count(self) -> int:
@@ -68,7 +74,7 @@ def read_attributions(digest: str) -> Attributions:
         return _checked(ArrayArchive(store().path(digest)))
 
 
-def finite(array: NDArray[Any]) -> NDArray[np.float64]:
+def finite(array: NDArray[Any]) -> Floats:
     """Return the part of an array that is about to be shown, in memory.
 
     Raises:
@@ -112,7 +118,22 @@ def _checked(archive: ArrayArchive) -> Attributions:
         predicted=_or_else(archive, "predicted", "iu", np.full(rows, -1)),
         ids=_or_else(archive, "ids", "U", np.full(rows, "", dtype=np.str_)),
         targets=_or_else(archive, "targets", "U", np.full(rows, "", dtype=np.str_)),
+        hierarchy=_hierarchy(archive, math.prod(grid)) if "hierarchy" in archive else None,
     )
+
+
+def _hierarchy(archive: ArrayArchive, features: int) -> Floats:
+    """Return the hierarchy, in memory: every feature and every merge but the last is joined once, after it was made."""
+    linkage = np.asarray(_shaped(archive, "hierarchy", "f", (max(0, features - 1), 4)), dtype=np.float64)
+    if not np.isfinite(linkage).all() or (linkage[:, 2] < 0).any():
+        raise ValueError("`hierarchy` has a distance that is none")
+    joined, places = linkage[:, :2], np.arange(len(linkage))
+    if (
+        not np.array_equal(np.sort(joined, axis=None), np.arange(2 * len(linkage)))
+        or (joined >= (features + places)[:, None]).any()
+    ):
+        raise ValueError("`hierarchy` is no tree of the features")
+    return linkage
 
 
 def _of_kind(archive: ArrayArchive, name: str, kinds: str) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The files beside the attributions, where the data have them: nearest training rows, pictures, tokens."""
+"""The files beside the attributions, where the data have them: nearest rows, pictures, tokens, other columns."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from governance.storage import store
 NEIGHBOURS_FILE = "neighbours.npz"
 PICTURES_FILE = "pictures.npz"
 TOKENS_FILE = "tokens.json"
+COLUMNS_FILE = "columns.npz"
 
 MAX_TOKENS_BYTES = 64 * 1024 * 1024
 #: Pictures of more than this on a side are not what an explanation keeps to look at.
@@ -44,6 +45,21 @@ class Pictures:
 
     row_numbers: NDArray[np.integer[Any]]
     pictures: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of the data set that are no features, by which rows may be sliced.
+
+    Attributes:
+        names: the protected ones first.
+        values: shape (rows, columns): the number, or the place of the text among the labels; NaN where there is none.
+        labels: the texts of each column, none of a column of numbers.
+    """
+
+    names: tuple[str, ...]
+    values: NDArray[np.floating[Any]]
+    labels: tuple[tuple[str, ...], ...]
 
 
 @lru_cache(maxsize=16)
@@ -82,6 +98,37 @@ def read_pictures(digest: str) -> Pictures:
         if numbers.shape != pictures.shape[:1] or numbers.dtype.kind not in "iu":
             raise ValueError(f"`row_numbers` has the shape {list(numbers.shape)} for {len(pictures):,} pictures")
         return Pictures(row_numbers=numbers, pictures=pictures)
+
+
+@lru_cache(maxsize=16)
+def read_columns(digest: str, *, row_count: int) -> Columns:
+    """Map the other columns of an explanation of so many rows.
+
+    Raises:
+        IntegrityFailure: the file is not what an explanation job writes.
+    """
+    with refusing("columns"):
+        archive = ArrayArchive(store().path(digest))
+        names, values, labels, owners = map(archive.array, ("names", "values", "labels", "label_columns"))
+        if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) != len(names):
+            raise ValueError("`names` is not a list of different names")
+        if values.shape != (row_count, len(names)) or values.dtype.kind != "f":
+            raise ValueError(
+                f"`values` has the shape {list(values.shape)} for {row_count:,} rows of {len(names)} names"
+            )
+        if (
+            labels.ndim != 1
+            or labels.dtype.kind != "U"
+            or owners.shape != labels.shape
+            or owners.dtype.kind not in "iu"
+        ):
+            raise ValueError(f"`label_columns` has the shape {list(owners.shape)} for labels of {list(labels.shape)}")
+        pairs = list(zip(owners.tolist(), map(str, labels), strict=True))
+        return Columns(
+            names=tuple(map(str, names)),
+            values=values,
+            labels=tuple(tuple(label for owner, label in pairs if owner == place) for place in range(len(names))),
+        )
 
 
 @lru_cache(maxsize=4)

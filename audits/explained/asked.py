@@ -17,8 +17,8 @@ class Asked:
 
     Attributes:
         output: a column of the explained outputs by its number, or ``predicted``.
-        slice: ``target``, ``predicted`` or the name of a feature; with ``value``, only such rows are shown.
-        value: a value of the slice, or ``q1`` to ``q4`` for the quarters of a feature of many values.
+        slice: ``target``, ``predicted``, a feature or another column; with ``value``, only such rows are shown.
+        value: a value of the slice, ``q1`` to ``q4`` for the quarters of a column of many; empty for rows without one.
         feature: whose dependence is drawn.
         colour: the other feature that colours it.
         errors: with an interval at every point of the dependence.

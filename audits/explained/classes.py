@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from audits.attributions.arrays import finite
+from audits.attributions.arrays import Floats, finite
 from audits.engine import captions, charts
 from audits.explained.figures import Figure
-from audits.explained.shown import Floats, Shown
+from audits.explained.shown import Shown
 from audits.explained.words import PREDICTED_CLASS, Words
 
 MAX_CLASSES = 10

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from audits.engine.methods import METHODS
+from audits.explained.exports import Saves
 from audits.explained.figures import FIGURES
 from audits.explained.overall import ORDERS
+from audits.explained.paired import paired_figure, unit_of
 from audits.explained.portrait import DEFAULT_ORDER, Portrait
 from audits.models import Explanation
+from audits.services.comparisons import Comparison
 from governance.presentation.numbers import is_number, limit, number, scientific
 
 #: Said on every page of explanations, because it holds for all of them.
@@ -32,6 +35,7 @@ def page_context(portrait: Portrait) -> dict[str, Any]:
         **record_context(portrait.explanation),
         "portrait": portrait,
         "asked": portrait.asked,
+        "saves": Saves("explanation-export", (portrait.explanation.pk,), portrait.asked.given()),
         "outputs": portrait.outputs(),
         "slices": slices,
         "slice_words": next((words for _, kinds in slices for _, words, is_chosen in kinds if is_chosen), ""),
@@ -43,6 +47,35 @@ def page_context(portrait: Portrait) -> dict[str, Any]:
             *((f"chart {figure.id}", f"chart: {FIGURES[figure.id]}") for figure in portrait.figures),
         ],
         "largest_tokens": text.largest_first(_LARGEST) if text is not None else [],
+    }
+
+
+def comparison_context(comparison: Comparison) -> dict[str, Any]:
+    """Return all that the page of a comparison shows, worked out."""
+    first, second = comparison.first, comparison.second
+    choices = {"first": str(first.pk), "second": str(second.pk), "output": comparison.output}
+    return {
+        "first": first,
+        "second": second,
+        "comparison": comparison,
+        "figure": paired_figure(comparison),
+        "unit": unit_of(comparison),
+        "saves": Saves("explanation-comparison-export", (), choices),
+    }
+
+
+def record_of(explanation: Explanation) -> dict[str, Any]:
+    """Return what the record says of an explanation that has ended, as an export tells it."""
+    return {
+        "explanation": explanation.pk,
+        "digest": explanation.digest,
+        "model": explanation.version.ref,
+        "dataset": explanation.dataset.ref,
+        "background": explanation.background.ref,
+        "parameters": explanation.parameters,
+        "admitted": explanation.admitted,
+        "reasons": explanation.reasons,
+        "quality": explanation.quality,
     }
 
 

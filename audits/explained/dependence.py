@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audits.attributions.arrays import Floats
 from audits.engine import captions, charts
 from audits.engine.captions import plain_number
 from audits.explained.figures import Figure
 from audits.explained.overall import evenly
-from audits.explained.shown import MAX_KINDS, Floats, Shown
+from audits.explained.shown import Shown
+from audits.explained.slices import MAX_KINDS
 
 POINTS = 400
 #: Rows that the search for the strongest interaction looks at.

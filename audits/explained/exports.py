@@ -2,23 +2,62 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import numpy as np
 from django.http import StreamingHttpResponse
+from django.urls import reverse
+from numpy.typing import NDArray
 
 from audits.explained.figures import Figure
-from audits.explained.html import standalone_html
-from audits.explained.portrait import Portrait
 from governance.exceptions import InvalidInput
 from workers.charts import draw, draw_png, house_spec
+
+
+class Content(Protocol):
+    """What a page shows, part by part; a part is worked out when a format asks for it."""
+
+    @property
+    def name(self) -> str:
+        """How the names of its files begin."""
+
+    @property
+    def figures(self) -> Sequence[Figure]:
+        """Its charts, the first one first."""
+
+    def html(self) -> str:
+        """The page as one file."""
+
+    def lines(self) -> Iterator[bytes]:
+        """Its numbers as lines of CSV, the head first."""
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """Its numbers as arrays by name."""
+
+    def document(self) -> dict[str, Any]:
+        """All that it says, as JSON has it."""
+
+
+@dataclass(frozen=True)
+class Saves:
+    """Where the files of a page are: their route, what it names, and the choices of the page."""
+
+    route: str
+    arguments: tuple[int, ...]
+    choices: Mapping[str, str]
+
+    def address(self, format: str, chart: str = "") -> str:
+        """Return the address of the page, or of one of its charts, in a format."""
+        choices = {**self.choices, **({"chart": chart} if chart else {})}
+        address = reverse(self.route, args=[*self.arguments, format])
+        return f"{address}?{urlencode(choices)}" if choices else address
 
 
 @dataclass(frozen=True)
@@ -49,7 +88,7 @@ FORMATS: Mapping[str, str] = {
 }
 
 
-def export(portrait: Portrait, *, format: str, chart: str = "") -> Export:
+def export(content: Content, *, format: str, chart: str = "") -> Export:
     """Write what is shown in a format; a chart is named for those that hold one, else it is the first.
 
     Raises:
@@ -57,18 +96,17 @@ def export(portrait: Portrait, *, format: str, chart: str = "") -> Export:
     """
     if format not in FORMATS:
         raise _unknown("format", format, FORMATS)
-    name = f"explanation-{portrait.explanation.pk}"
     if format in _OF_A_CHART:
-        figure = _figure(portrait, chart)
+        figure = _figure(content, chart)
         suffix = "vl.json" if format == "vega" else format
-        return Export(f"{name}-{figure.id}.{suffix}", FORMATS[format], [_OF_A_CHART[format](figure)])
+        return Export(f"{content.name}-{figure.id}.{suffix}", FORMATS[format], [_OF_A_CHART[format](figure)])
     # The first piece is made before the answer begins: what is wrong with the choices is told, and cuts nothing off.
-    pieces = iter(_OF_A_PAGE[format](portrait))
-    return Export(f"{name}.{format}", FORMATS[format], chain([next(pieces)], pieces))
+    pieces = iter(_OF_A_PAGE[format](content))
+    return Export(f"{content.name}.{format}", FORMATS[format], chain([next(pieces)], pieces))
 
 
-def _figure(portrait: Portrait, asked: str) -> Figure:
-    figures = {figure.id: figure for figure in portrait.figures}
+def _figure(content: Content, asked: str) -> Figure:
+    figures = {figure.id: figure for figure in content.figures}
     if asked and asked not in figures:
         raise _unknown("chart", asked, figures)
     return figures[asked] if asked else next(iter(figures.values()))
@@ -81,12 +119,8 @@ def _unknown(place: str, asked: str, known: Mapping[str, Any]) -> InvalidInput:
     )
 
 
-def _spec(figure: Figure) -> dict[str, Any]:
-    return house_spec({**figure.spec, "description": figure.label})
-
-
 def _vega(figure: Figure) -> bytes:
-    return json.dumps(_spec(figure), ensure_ascii=False, allow_nan=False, indent=1).encode()
+    return _json_bytes(house_spec({**figure.spec, "description": figure.label}))
 
 
 def _svg(figure: Figure) -> bytes:
@@ -97,103 +131,32 @@ def _png(figure: Figure) -> bytes:
     return draw_png({**figure.spec, "description": figure.label})
 
 
-def _csv(portrait: Portrait) -> Iterator[bytes]:
-    """Write a line for each row: who it is, and of each feature its value, what it adds and the error of that."""
-    shown, words, attributions = portrait.shown, portrait.words, portrait.attributions
-    head = ["row", "id", "target", "predicted", "output", "base"]
-    for name in attributions.feature_names:
-        head += [f"value of {name}", f"attribution of {name}", f"standard error of {name}"]
-    yield _line([_not_a_formula(name) for name in head])
-    numbers = ",".join(["%.8g"] * (3 * len(attributions.feature_names)))
-    for at, place in enumerate(shown.places.tolist()):
-        column, predicted = int(shown.columns[at]), int(attributions.predicted[place])
-        output = words.output_name(int(attributions.output_numbers[place, column]), attributions.output_names, column)
-        who = _line(
-            [
-                str(int(attributions.row_numbers[place])),
-                _not_a_formula(str(attributions.ids[place])),
-                _not_a_formula(str(attributions.targets[place])),
-                _not_a_formula(words.class_name(predicted)) if predicted >= 0 else "",
-                _not_a_formula(output),
-                f"{shown.base[at]:.8g}",
-            ]
-        )
-        cells = np.stack([shown.data[at], shown.values[at], shown.errors[at]], axis=1).ravel()
-        yield who.rstrip(b"\n") + b"," + (numbers % tuple(cells.tolist())).encode() + b"\n"
+def _html(content: Content) -> Iterator[bytes]:
+    yield content.html().encode()
 
 
-def _line(cells: list[str]) -> bytes:
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerow(cells)
-    return written.getvalue().encode()
-
-
-def _not_a_formula(text: str) -> str:
-    """Write a text so that no spreadsheet takes it for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-def _npz(portrait: Portrait) -> Iterator[bytes]:
-    """Write the arrays of what is shown; the whole explanation stands in ``attributions.npz``."""
-    shown, attributions = portrait.shown, portrait.attributions
-    output_numbers = np.take_along_axis(attributions.output_numbers[shown.places], shown.columns[:, None], axis=1)
-    arrays = {
-        "values": shown.values.reshape(-1, *attributions.grid),
-        "errors": shown.errors.reshape(-1, *attributions.grid),
-        "data": shown.data.reshape(-1, *attributions.grid),
-        "base_values": shown.base,
-        "row_numbers": attributions.row_numbers[shown.places],
-        "output_numbers": output_numbers[:, 0],
-        "feature_names": np.asarray(attributions.feature_names, dtype=np.str_),
-    }
+def _npz(content: Content) -> Iterator[bytes]:
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
+        for name, array in content.arrays().items():
             # A fixed date: the same values give the same bytes.
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
     yield written.getvalue()
 
 
-def _json(portrait: Portrait) -> Iterator[bytes]:
-    found, explanation, shown = portrait.found, portrait.explanation, portrait.shown
-    document = {
-        "explanation": explanation.pk,
-        "digest": explanation.digest,
-        "model": explanation.version.ref,
-        "dataset": explanation.dataset.ref,
-        "background": explanation.background.ref,
-        "parameters": explanation.parameters,
-        "admitted": explanation.admitted,
-        "reasons": explanation.reasons,
-        "quality": explanation.quality,
-        "asked": portrait.asked.given(),
-        "output": {"key": shown.output.key, "name": shown.output.name, "unit": portrait.unit},
-        "rows": shown.available,
-        "rows_used": shown.row_count,
-        "importance": [entry.to_json() for entry in portrait.importance],
-        "row": {
-            "row": found.row.number,
-            "id": found.row.id,
-            "predicted": found.row.predicted,
-            "target": found.row.target,
-            "output": found.row.output_name,
-            "unit": found.row.unit,
-            **found.row.entry(),
-        },
-        "charts": [figure.to_json() for figure in portrait.figures],
-    }
-    yield json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1).encode()
+def _json(content: Content) -> Iterator[bytes]:
+    yield _json_bytes(content.document())
 
 
-def _html(portrait: Portrait) -> Iterator[bytes]:
-    yield standalone_html(portrait).encode()
+def _json_bytes(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1).encode()
 
 
 _OF_A_CHART: Mapping[str, Callable[[Figure], bytes]] = {"png": _png, "svg": _svg, "vega": _vega}
-_OF_A_PAGE: Mapping[str, Callable[[Portrait], Iterator[bytes]]] = {
+_OF_A_PAGE: Mapping[str, Callable[[Content], Iterator[bytes]]] = {
     "html": _html,
-    "csv": _csv,
+    "csv": lambda content: content.lines(),
     "npz": _npz,
     "json": _json,
 }

@@ -19,6 +19,7 @@ FIGURES: Mapping[str, str] = {
     "classes": "mean of each class",
     "waterfall": "waterfall",
     "heatmap": "heat map of one image",
+    "hierarchy": "hierarchy of one row",
 }
 
 

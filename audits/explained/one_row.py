@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audits.attributions import Neighbours
-from audits.attributions.arrays import finite
+from audits.attributions.arrays import Floats, finite
 from audits.engine.captions import waterfall_caption
 from audits.engine.charts import heatmap_spec, waterfall_spec, waterfall_table
 from audits.explained.asked import Asked
 from audits.explained.figures import Figure
-from audits.explained.shown import Floats, Shown
+from audits.explained.shown import Shown
 from audits.explained.words import Words
 from governance.exceptions import NotFound
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audits.attributions.arrays import Floats
 from audits.engine import captions, charts
 from audits.explained.figures import Figure
-from audits.explained.shown import Floats, Shown
+from audits.explained.shown import Shown
 from governance.exceptions import NotFound
 
 IMPORTANCE_FEATURES = 20

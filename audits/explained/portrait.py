@@ -16,6 +16,7 @@ from audits.explained.asked import Asked
 from audits.explained.classes import classes_figure
 from audits.explained.dependence import LEAST_SHARE, dependence_figure, interactions
 from audits.explained.figures import Figure
+from audits.explained.hierarchy import hierarchy_figure
 from audits.explained.one_row import Found, find_row, heatmap_figure, neighbours_table, waterfall_figure
 from audits.explained.overall import (
     Importance,
@@ -25,7 +26,8 @@ from audits.explained.overall import (
     rows_figure,
 )
 from audits.explained.overlays import Overlay, overlay_png, overlays, png
-from audits.explained.shown import PREDICTED, TARGET, Shown, kinds_of, outputs_of, shown
+from audits.explained.shown import Shown, outputs_of, shown
+from audits.explained.slices import Slices
 from audits.explained.words import Words
 from audits.models import Explanation
 from governance.exceptions import NotFound, StateConflict
@@ -47,7 +49,14 @@ class Portrait:
 
     @cached_property
     def shown(self) -> Shown:
-        return shown(self.attributions, self.words, self.asked)
+        return shown(self.sliced, self.asked)
+
+    @cached_property
+    def sliced(self) -> Slices:
+        """By what the rows may be sliced."""
+        digest, row_count = self.explanation.files.get(files.COLUMNS_FILE), self.attributions.row_count
+        columns = files.read_columns(digest, row_count=row_count) if digest is not None else None
+        return Slices(self.attributions, self.words, columns)
 
     @cached_property
     def importance(self) -> list[Importance]:
@@ -146,10 +155,24 @@ class Portrait:
             return heatmap_figure(self.found.row, self.attributions.feature_names, self.attributions.grid)
         return waterfall_figure(self.found.row, self.attributions.feature_names)
 
+    @cached_property
+    def hierarchy_figure(self) -> Figure | None:
+        """How the features of the row join, where the method joined them."""
+        if self.attributions.hierarchy is None:
+            return None
+        return hierarchy_figure(
+            self.found.row,
+            self.attributions.hierarchy,
+            feature_names=self.attributions.feature_names,
+            grid=self.attributions.grid,
+            tokens=self.tokens.get(self.found.row.number),
+        )
+
     @property
     def figures(self) -> list[Figure]:
         """Every chart that is shown."""
-        return [*self.overall_figures, self.row_figure]
+        hierarchy = [] if self.hierarchy_figure is None else [self.hierarchy_figure]
+        return [*self.overall_figures, self.row_figure, *hierarchy]
 
     def neighbours_table(self) -> dict[str, Any] | None:
         """The row beside its nearest rows of the background's data set."""
@@ -186,8 +209,8 @@ class Portrait:
         """The slices that may be chosen: a name and its values, as key, words, and whether it is shown."""
         features = [entry.feature for entry in self.importance[:OFFERED_FEATURES]] if self.is_table else []
         offered = []
-        for name in (TARGET, PREDICTED, *features):
-            kinds = list(kinds_of(self.attributions, self.words, name))
+        for name in self.sliced.names(features):
+            kinds = self.sliced.kinds(name).offered
             if len(kinds) > 1:
                 is_chosen = self.asked.slice == name
                 offered.append((name, [(key, said, is_chosen and self.asked.value == key) for key, said in kinds]))

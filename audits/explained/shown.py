@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,21 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audits.attributions import Attributions
-from audits.attributions.arrays import finite
-from audits.engine.captions import plain_number
+from audits.attributions.arrays import Floats, finite
 from audits.explained.asked import Asked
-from audits.explained.words import PREDICTED_CLASS, Words
+from audits.explained.slices import PREDICTED, Slices
+from audits.explained.words import PREDICTED_CLASS
 from governance.exceptions import NotFound
 
 #: Values that are read for a page; of more than that an even part of the rows is shown, and said so.
 MAX_VALUES = 16_000_000
-#: A feature with no more values than this is one of kinds, any other one of sizes.
-MAX_KINDS = 12
-PREDICTED = "predicted"
-TARGET = "target"
-_QUARTERS = ("q1", "q2", "q3", "q4")
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -118,15 +110,16 @@ def output_asked(attributions: Attributions, asked: Asked) -> Output:
     return found or outputs[0]
 
 
-def shown(attributions: Attributions, words: Words, asked: Asked) -> Shown:
-    """Return what the address asks for.
+def shown(slices: Slices, asked: Asked) -> Shown:
+    """Return what the address asks for of an explanation.
 
     Raises:
         NotFound: the output or the slice is not there.
         IntegrityFailure: the values are not numbers.
     """
+    attributions = slices.attributions
     output = output_asked(attributions, asked)
-    places = rows_of_slice(attributions, words, asked)
+    places = slices.rows(asked.slice, asked.value) if asked.slice else np.arange(attributions.row_count)
     _, features, outputs = attributions.values.shape
     most = max(1, MAX_VALUES // (features * outputs))
     available = len(places)
@@ -145,66 +138,6 @@ def shown(attributions: Attributions, words: Words, asked: Asked) -> Shown:
         base=finite(np.take_along_axis(attributions.base_values[whole], columns[:, None], axis=1)[:, 0]),
         columns=columns,
     )
-
-
-def rows_of_slice(attributions: Attributions, words: Words, asked: Asked) -> NDArray[np.intp]:
-    """Return the places of the rows of the slice that the address names, or of all.
-
-    Raises:
-        NotFound: there is no such slice, or no row in it.
-    """
-    if not asked.slice:
-        return np.arange(attributions.row_count)
-    kinds = dict(kinds_of(attributions, words, asked.slice))
-    if asked.value not in kinds:
-        raise NotFound(f"The slice {asked.slice!r} has no value {asked.value!r}; it has {', '.join(kinds) or 'none'}.")
-    return np.flatnonzero(_is_of_kind(attributions, asked.slice, asked.value))
-
-
-def kinds_of(attributions: Attributions, words: Words, name: str) -> Iterator[tuple[str, str]]:
-    """Yield the values by which rows may be sliced, as the address has them and as people read them.
-
-    Raises:
-        NotFound: rows cannot be sliced by this.
-    """
-    if name == PREDICTED:
-        yield from ((str(n), words.class_name(int(n))) for n in np.unique(attributions.predicted) if n >= 0)
-    elif name == TARGET:
-        values = np.unique(attributions.targets)
-        if len(values) <= MAX_KINDS:
-            yield from ((str(value), words.target(str(value))) for value in values if value)
-    elif name in attributions.feature_names:
-        data = finite(attributions.data[:, attributions.feature_names.index(name)])
-        values = np.unique(data)
-        if len(values) <= MAX_KINDS:
-            yield from ((_key(value), plain_number(value)) for value in values.tolist())
-        else:
-            low, middle, high = (plain_number(edge) for edge in np.quantile(data, (0.25, 0.5, 0.75)).tolist())
-            yield from zip(
-                _QUARTERS,
-                (f"up to {low}", f"{low} to {middle}", f"{middle} to {high}", f"above {high}"),
-                strict=True,
-            )
-    else:
-        raise NotFound(f"Rows cannot be sliced by {name!r}; name a feature, {TARGET} or {PREDICTED}.")
-
-
-def _key(value: float) -> str:
-    """Write a value so that an address can name it and no two of a feature are written alike."""
-    return f"{value:.17g}"
-
-
-def _is_of_kind(attributions: Attributions, name: str, value: str) -> NDArray[np.bool_]:
-    if name == PREDICTED:
-        return np.asarray(attributions.predicted == int(value))
-    if name == TARGET:
-        return np.asarray(attributions.targets == value)
-    data = finite(attributions.data[:, attributions.feature_names.index(name)])
-    if value not in _QUARTERS:
-        known = np.unique(data)
-        return np.asarray(data == next(entry for entry in known.tolist() if _key(entry) == value))
-    edges = np.quantile(data, (0.25, 0.5, 0.75))
-    return np.asarray(np.searchsorted(edges, data, side="left") == _QUARTERS.index(value))
 
 
 def _columns(attributions: Attributions, output: Output, places: NDArray[np.intp]) -> NDArray[np.intp]:

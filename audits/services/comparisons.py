@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audits.attributions import ATTRIBUTIONS_FILE, Attributions, read_attributions
-from audits.attributions.arrays import finite
+from audits.attributions.arrays import Floats, finite
 from audits.models import Explanation
 from governance.exceptions import NotFound, StateConflict
 
@@ -19,8 +21,6 @@ _OF_ONE_KIND = frozenset({"exact", "permutation", "kernel"})
 _NORMAL_95 = 1.96
 MAX_ROWS = 20_000
 LARGEST_ROWS = 15
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,59 @@ class RowChange:
         return abs(self.change) > _NORMAL_95 * self.error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One output of one explanation for the rows in common: values and errors (rows, features), base (rows,)."""
+
+    values: Floats
+    errors: Floats
+    base: Floats
+
+    @classmethod
+    def of(cls, attributions: Attributions, output: str, at: NDArray[np.intp]) -> Self:
+        column = attributions.output_names.index(output)
+        return cls(
+            values=finite(attributions.values[at, :, column]),
+            errors=finite(attributions.errors[at, :, column]),
+            base=finite(attributions.base_values[at, column]),
+        )
+
+    @cached_property
+    def scores(self) -> Floats:
+        """What base and values add up to, shape (rows,)."""
+        scores: Floats = self.base + self.values.sum(axis=1)
+        return scores
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The rows that both explanations have, side by side: which they are, and what was and is added to each."""
+
+    row_numbers: NDArray[np.integer]
+    ids: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    before: Side
+    after: Side
+
+    @cached_property
+    def changes(self) -> Floats:
+        """How far each value moved, shape (rows, features)."""
+        changes: Floats = self.after.values - self.before.values
+        return changes
+
+    @cached_property
+    def errors(self) -> Floats:
+        """The standard error of each change, as if the errors of both were independent."""
+        errors: Floats = np.hypot(self.before.errors, self.after.errors)
+        return errors
+
+    @cached_property
+    def is_changed(self) -> NDArray[np.bool_]:
+        """Whether each value moved by more than the error of both."""
+        return np.asarray(np.abs(self.changes) > _NORMAL_95 * self.errors)
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Two explanations of one output on the rows that both have; features and rows by change, largest first.
 
@@ -78,6 +130,7 @@ class Comparison:
     changed_share: float
     features: tuple[FeatureChange, ...]
     rows: tuple[RowChange, ...]
+    pairs: Pairs
 
     @property
     def beyond(self) -> list[str]:
@@ -122,10 +175,13 @@ def compare(first: Explanation, second: Explanation, *, output: str = "") -> Com
     if len(rows) > MAX_ROWS:
         kept = np.linspace(0, len(rows) - 1, MAX_ROWS).astype(np.intp)
         rows, at_before, at_after = rows[kept], at_before[kept], at_after[kept]
-    sides = _Side.of(before, name, at_before), _Side.of(after, name, at_after)
-    moves = sides[1].values - sides[0].values
-    errors = np.hypot(sides[0].errors, sides[1].errors)
-    is_changed = np.abs(moves) > _NORMAL_95 * errors
+    pairs = Pairs(
+        row_numbers=rows,
+        ids=tuple(after.ids[at_after].tolist()),
+        feature_names=after.feature_names,
+        before=Side.of(before, name, at_before),
+        after=Side.of(after, name, at_after),
+    )
     return Comparison(
         first=first,
         second=second,
@@ -133,34 +189,11 @@ def compare(first: Explanation, second: Explanation, *, output: str = "") -> Com
         outputs=tuple(shared),
         row_count=len(rows),
         other_output_count=int((~is_same).sum()),
-        changed_share=float(is_changed.mean()),
-        features=_feature_changes(*sides, errors, is_changed),
-        rows=_row_changes(rows, *sides, moves, errors),
+        changed_share=float(pairs.is_changed.mean()),
+        features=_feature_changes(pairs),
+        rows=_row_changes(pairs),
+        pairs=pairs,
     )
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One output of one explanation for the rows in common."""
-
-    values: Floats
-    errors: Floats
-    scores: Floats
-    ids: list[str]
-    feature_names: tuple[str, ...]
-
-    @classmethod
-    def of(cls, attributions: Attributions, output: str, at: NDArray[np.intp]) -> _Side:
-        column = attributions.output_names.index(output)
-        values = finite(attributions.values[at, :, column])
-        base = finite(attributions.base_values[at, column])
-        return cls(
-            values=values,
-            errors=finite(attributions.errors[at, :, column]),
-            scores=base + values.sum(axis=1),
-            ids=attributions.ids[at].tolist(),
-            feature_names=attributions.feature_names,
-        )
 
 
 def _demand_comparable(first: Explanation, second: Explanation) -> None:
@@ -203,47 +236,43 @@ def _numbers(attributions: Attributions, output: str) -> NDArray[np.integer]:
     return attributions.output_numbers[:, attributions.output_names.index(output)]
 
 
-def _feature_changes(
-    before: _Side, after: _Side, errors: Floats, is_changed: NDArray[np.bool_]
-) -> tuple[FeatureChange, ...]:
-    sizes_before, sizes_after = np.abs(before.values), np.abs(after.values)
+def _feature_changes(pairs: Pairs) -> tuple[FeatureChange, ...]:
+    sizes_before, sizes_after = np.abs(pairs.before.values), np.abs(pairs.after.values)
     differences = sizes_after - sizes_before
     count, means = len(differences), differences.mean(axis=0)
     half = None
     if count > 1:
-        half = _NORMAL_95 * np.hypot(differences.std(axis=0, ddof=1) / math.sqrt(count), errors.mean(axis=0))
+        half = _NORMAL_95 * np.hypot(differences.std(axis=0, ddof=1) / math.sqrt(count), pairs.errors.mean(axis=0))
     return tuple(
         FeatureChange(
-            feature=before.feature_names[place],
+            feature=pairs.feature_names[place],
             before=float(sizes_before[:, place].mean()),
             after=float(sizes_after[:, place].mean()),
             change=float(means[place]),
             low=None if half is None else float(means[place] - half[place]),
             high=None if half is None else float(means[place] + half[place]),
-            changed_share=float(is_changed[:, place].mean()),
+            changed_share=float(pairs.is_changed[:, place].mean()),
         )
         for place in np.argsort(-np.abs(means), kind="stable")
     )
 
 
-def _row_changes(
-    numbers: NDArray[np.integer], before: _Side, after: _Side, moves: Floats, errors: Floats
-) -> tuple[RowChange, ...]:
+def _row_changes(pairs: Pairs) -> tuple[RowChange, ...]:
     """Return the rows whose values moved most in all, each with the feature that moved most."""
-    moved = np.abs(moves).sum(axis=1)
+    moved = np.abs(pairs.changes).sum(axis=1)
     changes = []
     for at in np.argsort(-moved, kind="stable")[:LARGEST_ROWS]:
-        feature = int(np.argmax(np.abs(moves[at])))
+        feature = int(np.argmax(np.abs(pairs.changes[at])))
         changes.append(
             RowChange(
-                row=int(numbers[at]),
-                id=str(after.ids[at]),
-                score_before=float(before.scores[at]),
-                score_after=float(after.scores[at]),
+                row=int(pairs.row_numbers[at]),
+                id=pairs.ids[at],
+                score_before=float(pairs.before.scores[at]),
+                score_after=float(pairs.after.scores[at]),
                 moved=float(moved[at]),
-                feature=before.feature_names[feature],
-                change=float(moves[at, feature]),
-                error=float(errors[at, feature]),
+                feature=pairs.feature_names[feature],
+                change=float(pairs.changes[at, feature]),
+                error=float(pairs.errors[at, feature]),
             )
         )
     return tuple(changes)

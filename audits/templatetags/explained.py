@@ -10,6 +10,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from audits.explained.asked import Asked
+from audits.explained.exports import Saves
 from audits.explained.overlays import Overlay
 from audits.explained.portrait import Portrait
 from governance.presentation import numbers
@@ -21,6 +22,13 @@ register = template.Library()
 def chosen(asked: Asked, **changes: object) -> str:
     """Return the address of the same page with other choices; an empty one is the page's own choice."""
     return asked.query(**{name: str(value) for name, value in changes.items()})
+
+
+@register.simple_tag(takes_context=True)
+def save_as(context: template.Context, format: str, chart: str = "") -> str:
+    """Return the address of the page as a file, or of one of its charts."""
+    saves: Saves = context["saves"]
+    return saves.address(format, chart)
 
 
 @register.simple_tag

@@ -6,11 +6,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from audits.explained.paired import paired_figure
-from audits.explained.words import Words
+from audits.explained.context import comparison_context
+from audits.explained.exports import export
+from audits.explained.paired_export import ComparisonContent
 from audits.models import Explanation
 from audits.services.comparisons import compare
-from governance.exceptions import NotFound
+from governance.exceptions import InvalidInput, NotFound
 from governance.views.page import draw, find, page
 
 _WHOLE = ("version__model", "dataset__dataset", "background__dataset", "created_by")
@@ -24,12 +25,20 @@ def explanation_comparison(request: HttpRequest) -> HttpResponse:
     first, second = (_asked(request, name) for name in ("first", "second"))
     context: dict[str, Any] = {"first": first, "second": second}
     if first is not None and second is not None:
-        comparison = compare(first, second, output=request.GET.get("output", ""))
-        unit = Words.of(second).unit(comparison.output)
-        context.update({"comparison": comparison, "figure": paired_figure(comparison, unit=unit), "unit": unit})
+        context |= comparison_context(compare(first, second, output=request.GET.get("output", "")))
     else:
-        context["offered"] = comparable_with(first)
+        context["offered"] = comparable_with(first or second)
     return draw(request, "audits/explanation_comparison.html", context, section="explanations")
+
+
+@page
+def explanation_comparison_export(request: HttpRequest, *, format: str) -> Any:
+    """Send what the page of a comparison shows as a file."""
+    first, second = (_asked(request, name) for name in ("first", "second"))
+    if first is None or second is None:
+        raise InvalidInput("A comparison is of two explanations; the address names them as `first` and `second`.")
+    comparison = compare(first, second, output=request.GET.get("output", ""))
+    return export(ComparisonContent(comparison), format=format, chart=request.GET.get("chart", "")).response()
 
 
 def comparable_with(explanation: Explanation | None) -> list[Explanation]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, cast
 
 from django.contrib import messages
@@ -11,11 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from audits.api.explanation_fields import OUTPUT_CHOICES
 from audits.api.explanations import ExplanationBody
 from audits.engine.methods import METHODS
 from audits.models import Explanation
 from audits.services import explanations
+from audits.views.explanation_form import body_of, form_fields
 from governance import permissions
 from governance.api.base import StrictSerializer
 from governance.exceptions import InvalidInput
@@ -25,28 +24,19 @@ from governance.views.page import draw, page, verb
 
 #: References that the form proposes, the newest first; any other may be typed.
 _PROPOSED = 200
-_LIST_OF_NUMBERS = re.compile(r"\d{1,12}([,\s]+\d{1,12})*")
-#: What the form asks in words of its own, apart from the choice of a method.
-_FIELDS = ("model", "dataset", "background", "rows", "outputs", "tolerance", "background_rows", "seed")
 
 
 @page
 def explanation_request(request: HttpRequest) -> HttpResponse:
     """Show the form, filled with what the address says and else with what the API takes by itself."""
-    defaults = {
-        "rows": explanations.DEFAULT_ROWS,
-        "outputs": "all",
-        "tolerance": explanations.DEFAULT_TOLERANCE,
-        "background_rows": explanations.DEFAULT_BACKGROUND_ROWS,
-        "seed": 0,
-        "method": "permutation",
-    }
     versions = ModelVersion.objects.filter(state=ModelVersionState.REGISTERED).select_related("model")
     datasets = DatasetVersion.objects.filter(state=DatasetState.READY).select_related("dataset")
+    fields, further, bounds = form_fields(request.GET.dict())
     context = {
-        "asked": {**defaults, **{name: request.GET[name] for name in (*_FIELDS, "method") if name in request.GET}},
+        "fields": fields,
+        "further": further,
+        "bounds": bounds,
         "methods": METHODS.items(),
-        "outputs": OUTPUT_CHOICES,
         "versions": versions.order_by("-pk")[:_PROPOSED],
         "datasets": datasets.order_by("-pk")[:_PROPOSED],
         "refusal": permissions.refusal(request.user, Action.REQUEST_EXPLANATION),
@@ -59,7 +49,7 @@ def explanation_ask(request: HttpRequest) -> HttpResponse:
     """Start the explanation that the form asks for, and go to its page."""
     user = cast(User, request.user)
     permissions.require(user, Action.REQUEST_EXPLANATION)
-    found = start_explanation({name: request.POST.get(name, "").strip() for name in (*_FIELDS, "method")}, by=user)
+    found = start_explanation(request.POST.dict(), by=user)
     messages.success(request, f"{str(found).capitalize()} is asked for; its values stand here when its job has ended.")
     return redirect(reverse("explanation", args=[found.pk]))
 
@@ -70,8 +60,7 @@ def start_explanation(written: dict[str, str], *, by: User) -> Explanation:
     Raises:
         InvalidInput: with what is wrong in which field.
     """
-    body = demand_valid(ExplanationBody(data={name: _value(name, text) for name, text in written.items() if text}))
-    return explanations.request_explanation(by=by, **body)
+    return explanations.request_explanation(by=by, **demand_valid(ExplanationBody(data=body_of(written))))
 
 
 def demand_valid(body: StrictSerializer) -> dict[str, Any]:
@@ -91,20 +80,8 @@ def demand_valid(body: StrictSerializer) -> dict[str, Any]:
     return valid
 
 
-def numbers_or_text(text: str) -> int | list[int] | str:
-    """Read a number, or several with commas or spaces between them; what is neither stays as it is."""
-    if not _LIST_OF_NUMBERS.fullmatch(text):
-        return text
-    numbers = [int(part) for part in re.split(r"[,\s]+", text)]
-    return numbers[0] if len(numbers) == 1 else numbers
-
-
-def _value(name: str, text: str) -> Any:
-    """Read numbers and lists of numbers where the field may be one; an output is a list also where it is one."""
-    if name == "outputs" and text.isascii() and text.isdigit():
-        return [int(text)]
-    return numbers_or_text(text) if name in ("rows", "outputs", "background_rows") else text
-
-
 def _sentence(said: Any) -> str:
+    """Write what a serializer says of a field, of parts of which it may say something each."""
+    if isinstance(said, dict):
+        return " ".join(f"{name}: {_sentence(part)}" for name, part in said.items())
     return " ".join(map(str, said)) if isinstance(said, list) else str(said)

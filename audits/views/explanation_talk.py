@@ -15,7 +15,8 @@ from audits.api.explanations import MoreRowsBody
 from audits.explained.figures import FIGURES
 from audits.models import Explanation, ExplanationComment
 from audits.services import explanations
-from audits.views.explanation_requests import demand_valid, numbers_or_text
+from audits.views.explanation_form import numbers_or_text
+from audits.views.explanation_requests import demand_valid
 from governance import permissions
 from governance.exceptions import InvalidInput
 from governance.permissions import Action

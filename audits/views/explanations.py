@@ -6,12 +6,13 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from audits.attributions import ATTRIBUTIONS_FILE, NEIGHBOURS_FILE, PICTURES_FILE, TOKENS_FILE
+from audits.attributions import ATTRIBUTIONS_FILE, COLUMNS_FILE, NEIGHBOURS_FILE, PICTURES_FILE, TOKENS_FILE
 from audits.explained.asked import Asked
 from audits.explained.context import page_context, record_context
 from audits.explained.exports import export
 from audits.explained.overlays import overlay_of
 from audits.explained.portrait import Portrait, portrait, portrait_with_values
+from audits.explained.portrait_export import PortraitContent
 from audits.models import Explanation
 from audits.views.explanation_comparison import comparable_with
 from audits.views.explanation_talk import section as talk
@@ -24,6 +25,7 @@ _DESCRIPTIONS = {
     NEIGHBOURS_FILE: "the nearest rows of the background’s data set, for each explained row",
     PICTURES_FILE: "the pictures of the first rows",
     TOKENS_FILE: "the words of the first rows, one a feature",
+    COLUMNS_FILE: "the columns of the data set that feed no model, by which rows are sliced",
 }
 _WHOLE = (
     "version__model__owner",
@@ -74,7 +76,8 @@ def explanation_picture(request: HttpRequest, *, pk: int, row: int, kind: str) -
 @page
 def explanation_export(request: HttpRequest, *, pk: int, format: str) -> Any:
     """Send what the page shows as a file."""
-    return export(_portrait(request, pk), format=format, chart=request.GET.get("chart", "")).response()
+    content = PortraitContent(_portrait(request, pk))
+    return export(content, format=format, chart=request.GET.get("chart", "")).response()
 
 
 def _find(pk: int) -> Explanation:

@@ -82,8 +82,9 @@ class World:
         known = {**self.in_addresses.get(collection, {}), **self.in_addresses.get(verb, {})}
         if "{" in case.operation.path:
             case.path_parameters = {**(case.path_parameters or {}), **known}
-        if verb in self.in_queries:
-            case.query = dict(self.in_queries[verb])
+        asked = self.in_queries.get("/".join(parts[3:]))
+        if asked is not None:
+            case.query = dict(asked)
         if collection in self.in_headers:
             case.headers = dict(self.in_headers[collection])
         if isinstance(case.body, dict):
@@ -163,7 +164,10 @@ def world(alice, open_gates, signing_key) -> World:
             "upload": complete.pk,
             "evidence": [f"evaluation:{evaluation.pk}"],
         },
-        in_queries={"compare": {"first": explanation.pk, "second": later.pk}},
+        in_queries={
+            "compare": {"first": explanation.pk, "second": later.pk},
+            "compare/export": {"first": explanation.pk, "second": later.pk, "format": "csv"},
+        },
         bodies={
             "POST /api/v1/models/{name}/versions/": {"upload": complete.pk, "filename": "model.pt2"},
             "POST /api/v1/datasets/{name}/versions/": {"upload": complete.pk, "filename": "rows.csv"},

@@ -110,6 +110,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
     "explanations/<int:pk>/more/": {"post": ENGINEERS_AND_AUDITORS},
     "explanations/<int:pk>/comments/": {"get": EVERYBODY, "post": {"alice", "bob", "dave"}},
     "explanations/compare/": {"get": EVERYBODY},
+    "explanations/compare/export/": {"get": EVERYBODY},
     "audits/": {"get": EVERYBODY, "post": ENGINEERS_AND_AUDITORS},
     "audits/<int:pk>/": {"get": EVERYBODY},
     "audits/<int:pk>/report/": {"get": EVERYBODY},

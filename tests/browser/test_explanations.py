@@ -10,7 +10,7 @@ from audits.models import Explanation
 from tests import attribution_files, factories
 from tests.attribution_files import image, npz, table, three_rows, tokens
 
-NARROW_DARK = {"viewport": {"width": 600, "height": 900}, "color_scheme": "dark"}
+NARROW_DARK = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 
 
 def of_a_table() -> Explanation:
@@ -31,6 +31,12 @@ def of_texts() -> Explanation:
     )
 
 
+def of_branches() -> Explanation:
+    linkage = np.array([[0, 1, 0.1, 2], [2, 3, 0.2, 2], [4, 5, 0.9, 4]])
+    version = factories.ModelVersionFactory(model__name="breast-cancer-of-one-hospital-pytorch")
+    return attribution_files.explanation({**table(80, 4), "hierarchy": linkage}, unit="price", version=version)
+
+
 def address(explanation: Explanation, asked: str = "") -> str:
     return reverse("explanation", args=[explanation.pk]) + asked
 
@@ -43,7 +49,9 @@ def test_every_kind_of_explanation_is_shown_without_complaint(signed_in, live_se
         address(of_a_table(), "?features=all&errors=1&feature=f2"),
         address(of_images()),
         address(of_texts()),
+        address(of_branches()),
         reverse("explanation-request"),
+        reverse("explanation-comparison"),
         f"{reverse('explanation-comparison')}?first={first.pk}&second={second.pk}",
     ]
     for place in addresses:

@@ -22,7 +22,7 @@ from audits.engine.explainers.players import Players, check_finite, players_of
 from audits.engine.explainers.quality import ErrorSummary, Measure, Subject, measure, measured_rows
 from audits.engine.explainers.request import Request
 from audits.engine.explainers.rows import chosen_numbers
-from audits.engine.explanation import files, media, neighbours
+from audits.engine.explanation import columns, files, media, neighbours
 from audits.engine.explanation.keeping import STREAMS, Keeper, KeptAttribution, explain
 from audits.engine.explanation.reading import (
     Rows,
@@ -208,7 +208,7 @@ def _write_beside(
     players: Players,
     background_available: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """Write what a page shows beside the attributions: near rows of a table, pictures, words. Say what there is."""
+    """Write what a page shows beside the attributions: near rows, pictures, words, other columns."""
     dataset, data = context.input("dataset"), attribution.data.reshape(attribution.row_count, -1)
     near = None
     if request.schema.modality in ("tabular", "interactions"):
@@ -232,6 +232,9 @@ def _write_beside(
         ),
         "texts": media.write_tokens(
             context.output("tokens.json"), dataset, rows.numbers, data, request.schema, request.signature, players
+        ),
+        "columns": columns.write_columns(
+            context.output("columns.npz"), dataset, rows.numbers, request.schema, request.signature
         ),
     }
 
