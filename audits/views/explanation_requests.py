@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from audits.api.explanation_fields import OUTPUT_CHOICES
 from audits.api.explanations import ExplanationBody
-from audits.engine.methods import METHODS
+from audits.engine.methods import BUDGETS, METHODS
 from audits.models import Explanation
 from audits.services import explanations
 from governance import permissions
@@ -27,7 +27,7 @@ from governance.views.page import draw, page, verb
 _PROPOSED = 200
 _LIST_OF_NUMBERS = re.compile(r"\d{1,12}([,\s]+\d{1,12})*")
 #: What the form asks in words of its own, apart from the choice of a method.
-_FIELDS = ("model", "dataset", "background", "rows", "outputs", "tolerance", "background_rows", "seed")
+_FIELDS = ("model", "dataset", "background", "rows", "outputs", "tolerance", "background_rows", "seed", *BUDGETS)
 
 
 @page
@@ -46,6 +46,15 @@ def explanation_request(request: HttpRequest) -> HttpResponse:
     context = {
         "asked": {**defaults, **{name: request.GET[name] for name in (*_FIELDS, "method") if name in request.GET}},
         "methods": METHODS.items(),
+        "budgets": [
+            (
+                name,
+                entry,
+                [known.title for known in METHODS.values() if name in known.budgets],
+                request.GET.get(name, ""),
+            )
+            for name, entry in BUDGETS.items()
+        ],
         "outputs": OUTPUT_CHOICES,
         "versions": versions.order_by("-pk")[:_PROPOSED],
         "datasets": datasets.order_by("-pk")[:_PROPOSED],

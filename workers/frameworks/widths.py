@@ -55,7 +55,8 @@ def pass_rows(model: Model) -> int:
 
 def gradient_rows(model: Model, chunk_values: int = CHUNK_VALUES) -> int:
     """Return how many rows are differentiated at once; ``chunk_values`` limits what goes in."""
-    return _at_most(chunk_rows(model.signature, chunk_values), KEPT_VALUES[_kind(model)], model.widths.total)
+    wanted = min(pass_rows(model), chunk_rows(model.signature, chunk_values))
+    return _at_most(wanted, KEPT_VALUES[_kind(model)], model.widths.total)
 
 
 def _at_most(rows: int, values: int, width: int) -> int:
