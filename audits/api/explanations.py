@@ -99,14 +99,14 @@ class ExplanationBody(StrictSerializer):
     maximum_coalitions = serializers.IntegerField(
         required=False,
         allow_null=True,
-        min_value=2,
+        min_value=BUDGETS["maximum_coalitions"].least,
         max_value=BUDGETS["maximum_coalitions"].most,
         help_text="Of `kernel` and `partition`: coalitions of a row at most; its error is told whatever it is.",
     )
     maximum_sweeps = serializers.IntegerField(
         required=False,
         allow_null=True,
-        min_value=1,
+        min_value=BUDGETS["maximum_sweeps"].least,
         max_value=BUDGETS["maximum_sweeps"].most,
         help_text="Of `permutation`, `partition` and `expected_gradients`: sweeps over the background at most.",
     )

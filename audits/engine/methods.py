@@ -34,16 +34,17 @@ class BudgetEntry:
 
     Attributes:
         title: its name in a form.
-        most: the largest that may be asked for. A design of more coalitions would not fit the memory of a job.
+        least, most: what may be asked for. A design of more coalitions would not fit the memory of a job.
     """
 
     title: str
+    least: int
     most: int
 
 
 BUDGETS: Mapping[str, BudgetEntry] = {
-    "maximum_coalitions": BudgetEntry("coalitions of a row", 16_384),
-    "maximum_sweeps": BudgetEntry("sweeps over the background", 256),
+    "maximum_coalitions": BudgetEntry("coalitions of a row", 2, 16_384),
+    "maximum_sweeps": BudgetEntry("sweeps over the background", 1, 256),
 }
 
 METHODS: Mapping[str, MethodEntry] = {

@@ -53,8 +53,8 @@ def choose_background(
     """Choose background rows of a data set.
 
     ``sample`` draws without replacement; where there is a target the draw is systematic in the order of the target, so
-    that each class, or each range of values, has its share of the background. ``clusters`` finds clusters in standardised
-    inputs by k-means and draws from each in proportion to its size. It does not take their centres: estimators use
+    that each class, or each range of values, has its share of the background. ``clusters`` finds clusters in
+    standardised inputs by k-means and draws from each in proportion to its size, not their centres: estimators use
     every background row alike, and of one row a cluster a cluster of ten rows would count as much as one of a thousand.
     ``rows`` takes those that are named.
 

@@ -199,7 +199,7 @@ def _budgets(document: Mapping[str, Any]) -> dict[str, int]:
     for name, entry in BUDGETS.items():
         value = document.get(name)
         if value is not None:
-            budgets[name] = _whole(value, name, lowest=1)
+            budgets[name] = _whole(value, name, lowest=entry.least)
             if value > entry.most:
                 raise _out_of_range(name, value, f"at most {entry.most:,}")
     return budgets
