@@ -21,7 +21,7 @@ from audits.api.explanation_comparison import (
     ExplanationComparisonSerializer,
 )
 from audits.api.explanation_fields import AnchorBody, BackgroundRowsField, OutputsField, RowsField, SliceBody
-from audits.engine.methods import METHODS
+from audits.engine.methods import BUDGETS, METHODS
 from audits.explained import exports
 from audits.explained.asked import Asked
 from audits.explained.paired_export import ComparisonContent
@@ -86,7 +86,7 @@ class ExplanationBody(StrictSerializer):
         default=explanations.DEFAULT_BACKGROUND_ROWS, help_text="How many, drawn by the seed; or which."
     )
     background_method = serializers.ChoiceField(
-        choices=["sample", "kmeans", "rows"],
+        choices=["sample", "clusters", "rows"],
         required=False,
         help_text="By default `sample`, stratified by the target; `rows` where `background_rows` names them.",
     )
@@ -118,6 +118,20 @@ class ExplanationBody(StrictSerializer):
     )
     memory_bytes = serializers.IntegerField(
         required=False, allow_null=True, min_value=16 * 1024**2, max_value=1024**4, help_text="What the job may hold."
+    )
+    maximum_coalitions = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=BUDGETS["maximum_coalitions"].least,
+        max_value=BUDGETS["maximum_coalitions"].most,
+        help_text="Of `kernel` and `partition`: coalitions of a row at most; its error is told whatever it is.",
+    )
+    maximum_sweeps = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=BUDGETS["maximum_sweeps"].least,
+        max_value=BUDGETS["maximum_sweeps"].most,
+        help_text="Of `permutation`, `partition` and `expected_gradients`: sweeps over the background at most.",
     )
     bounds = serializers.DictField(
         child=serializers.FloatField(min_value=0),

@@ -80,7 +80,7 @@ MEASURES: Mapping[str, MeasureEntry] = {
     "background_sensitivity": MeasureEntry(
         "Sensitivity to the background, median of the rows",
         "<=",
-        "Use more background rows, or rows chosen by k-means.",
+        "Use more background rows, or rows drawn by clusters.",
     ),
     "randomisation": MeasureEntry(
         "Likeness to a random network",

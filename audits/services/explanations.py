@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
+from audits.engine.methods import METHODS
 from audits.explained.figures import FIGURES
 from audits.models import Explanation, ExplanationComment
 from audits.services import admission
@@ -48,6 +49,8 @@ def request_explanation(
     groups: Mapping[str, Sequence[str]] | None = None,
     patch: int | None = None,
     memory_bytes: int | None = None,
+    maximum_coalitions: int | None = None,
+    maximum_sweeps: int | None = None,
     seed: int = 0,
     bounds: Mapping[str, float | None] | None = None,
 ) -> Explanation:
@@ -55,7 +58,8 @@ def request_explanation(
 
     The background defaults to the data that the version was trained on, else to the data set itself; where a data set
     has a split column, rows come from ``test`` and the background from ``train``. The bounds are those of the newest
-    policy of the model's tier; ``bounds`` may make some of them stricter.
+    policy of the model's tier; ``bounds`` may make some of them stricter. A budget that ends the work on a row early
+    leaves its error as it is, and those bounds decide whether that is good enough.
 
     Raises:
         InvalidInput: with the field that the model, the data or the policy does not let be so.
@@ -79,6 +83,7 @@ def request_explanation(
         "groups": {name: list(columns) for name, columns in (groups or {}).items()},
         "patch": patch,
         "memory_bytes": memory_bytes,
+        **_budgets(method, {"maximum_coalitions": maximum_coalitions, "maximum_sweeps": maximum_sweeps}),
         "seed": seed,
         "split": split_or_all(schema, "test"),
         "background_split": split_or_all(background_schema, "train"),
@@ -266,6 +271,19 @@ def _demand_columns(
     ]
     if errors:
         raise InvalidInput(f"{dataset.ref} cannot be cut so: {errors[0]['detail']}", errors=errors)
+
+
+def _budgets(method: str, asked: Mapping[str, int | None]) -> dict[str, int]:
+    """Return the budgets that were asked for, and refuse those that the method does not have."""
+    given = {name: value for name, value in asked.items() if value is not None}
+    errors = [
+        {"place": name, "detail": f"{METHODS[method].title} has no such budget."}
+        for name in given
+        if method in METHODS and name not in METHODS[method].budgets
+    ]
+    if errors:
+        raise InvalidInput(f"The method {method!r} cannot be limited so.", errors=errors)
+    return given
 
 
 def _demand_background_choice(parameters: Mapping[str, Any]) -> None:

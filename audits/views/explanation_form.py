@@ -13,11 +13,12 @@ from rest_framework.fields import empty
 
 from audits.api.explanations import ExplanationBody
 from audits.engine.measures import MEASURES, Bounds
+from audits.engine.methods import BUDGETS
 from governance.api.base import DatasetVersionField, ModelVersionField
 from governance.exceptions import InvalidInput
 
 #: Fields behind a fold: most explanations do without them.
-_FURTHER = ("seed", "groups", "patch", "memory_bytes")
+_FURTHER = ("seed", *BUDGETS, "groups", "patch", "memory_bytes")
 #: How a form writes what JSON writes as an object.
 _WRITTEN = {
     "slice": "Write it as region = north.",

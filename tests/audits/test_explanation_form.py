@@ -31,7 +31,7 @@ def test_a_field_has_the_limits_the_default_and_the_help_of_the_api() -> None:
     tolerance = fields["tolerance"]
     assert (tolerance.kind, tolerance.value, tolerance.minimum, tolerance.maximum) == ("number", "0.02", 0.001, 1)
     assert "Two standard errors" in tolerance.help
-    assert [key for key, _ in fields["background_method"].choices] == ["", "sample", "kmeans", "rows"]
+    assert [key for key, _ in fields["background_method"].choices] == ["", "sample", "clusters", "rows"]
     assert fields["scale"].value == "logits"
     assert fields["model"].is_required
 
@@ -93,13 +93,13 @@ def test_the_further_choices_are_sent(browser: Client) -> None:
     ask(
         browser,
         scale="probabilities",
-        background_method="kmeans",
+        background_method="clusters",
         slice=f"{column} = 3",
         **{"bounds.error_estimate": "0.01"},
     )
 
     parameters = Explanation.objects.get().parameters
-    assert (parameters["scale"], parameters["background_method"]) == ("probabilities", "kmeans")
+    assert (parameters["scale"], parameters["background_method"]) == ("probabilities", "clusters")
     assert parameters["slice"] == {"column": column, "value": 3}
     assert parameters["bounds"]["error_estimate"] == 0.01
 

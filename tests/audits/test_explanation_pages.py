@@ -167,6 +167,7 @@ def test_the_form_proposes_versions_data_and_methods(client: Client, dave, thing
     assert f'name="model" list="ask-models" value="{version.ref}"' in page
     assert f"<option>{dataset.ref}</option>" in page
     assert '<option value="permutation" selected>' in page
+    assert 'name="maximum_coalitions" value="" min="2" max="16384"' in page
     assert "<button>Ask for it</button>" in page
 
 
@@ -185,6 +186,8 @@ def test_the_form_starts_what_it_asks_for(client: Client, dave, things) -> None:
         rows="3, 5 8",
         outputs="predicted",
         tolerance="0.1",
+        maximum_sweeps="8",
+        maximum_coalitions="",
         background="",
     )
 
@@ -193,6 +196,8 @@ def test_the_form_starts_what_it_asks_for(client: Client, dave, things) -> None:
     assert made.parameters["rows"] == [3, 5, 8]
     assert made.parameters["outputs"] == "predicted"
     assert made.parameters["tolerance"] == 0.1
+    assert made.parameters["maximum_sweeps"] == 8
+    assert "maximum_coalitions" not in made.parameters
     assert made.background == dataset
     assert "is asked for" in response.content.decode()
 
@@ -205,6 +210,8 @@ def test_the_form_starts_what_it_asks_for(client: Client, dave, things) -> None:
         ({"rows": "many"}, "rows: "),
         ({"tolerance": "7"}, "tolerance: "),
         ({"background_rows": "0"}, "background rows: "),
+        ({"maximum_sweeps": "0"}, "maximum sweeps: "),
+        ({"maximum_sweeps": "all"}, "maximum sweeps: "),
     ],
 )
 def test_what_cannot_be_asked_for_is_told_on_the_form(

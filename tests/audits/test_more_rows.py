@@ -100,7 +100,7 @@ def test_slices_and_groups_name_columns_of_the_data_set(
     assert [error["place"] for error in refusal.value.errors] == ["slice", "groups.m"]
 
 
-@pytest.mark.parametrize(("rows", "method"), [([1, 2], "kmeans"), ([1, 2], "sample"), (30, "rows")])
+@pytest.mark.parametrize(("rows", "method"), [([1, 2], "clusters"), ([1, 2], "sample"), (30, "rows")])
 def test_a_background_is_named_or_chosen(
     rows: Any, method: str, version: ModelVersion, dataset: DatasetVersion, dave: User
 ) -> None:

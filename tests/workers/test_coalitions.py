@@ -153,7 +153,6 @@ class TestWhatIsTogether:
         self, mlp: Model, table: Game, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("workers.frameworks.coalitions.BATCH_VALUES", {"cpu": 21 * 16})
-        monkeypatch.setattr("workers.frameworks.coalitions.SMALLEST_BATCH_ROWS", 1)
         check_walks(mlp, table)
         check_scores(mlp, table)
 

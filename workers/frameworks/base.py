@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from workers.frameworks.paths import (
     no_path_through,
     summed_by_feature,
 )
+from workers.frameworks.widths import Widths, widths_of
 from workers.protocol import JobError
 from workers.recipe import Recipe
 from workers.signature import Signature
@@ -74,6 +76,11 @@ class Model(ABC):
     framework: ClassVar[str]
     signature: Signature
     device: str
+
+    @cached_property
+    def widths(self) -> Widths:
+        """How much the layers make of a row, which decides how many rows go through at once."""
+        return widths_of(self)
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> FloatArray:

@@ -26,9 +26,6 @@ GROUP_ROWS = 16
 #: goes from layer to layer stays in the processor's cache. An accelerator wants more work at a time.
 BATCH_ROWS = {"cpu": 2048, "cuda": 32_768}
 BATCH_VALUES = {"cpu": 2**20, "cuda": 2**26}
-SMALLEST_BATCH_ROWS = 8
-#: How much wider than its input a model is taken to be that does not tell the shapes of its layers.
-UNTOLD_WIDENING = 16
 #: What is held at once, unless told otherwise.
 MEMORY_BYTES = 256 * 1024 * 1024
 
@@ -97,7 +94,7 @@ class CoalitionScorer(ABC):
         """
         answer = np.empty((len(rows), len(masks), self._game.outputs.shape[1]))
         if len(masks):
-            for part in chunks(len(rows), GROUP_ROWS):
+            for part in chunks(len(rows), min(GROUP_ROWS, self._batch_rows())):
                 answer[part] = self._score(rows[part], masks, background_rows)
         self._refuse_unless_finite(answer)
         return answer
@@ -125,11 +122,14 @@ class CoalitionScorer(ABC):
             starts, ends = self._ends(rows, background_rows)
             yield (ends[:, None] - starts)[:, :, None, None].repeat(ranks.shape[1], axis=2)
             return
-        unit = self._walks_of_a_batch(len(rows), ranks)
+        # Where a batch has no room for all rows, they go one part after the other; only the last leaves room for walks.
+        parts = list(chunks(len(rows), self._batch_rows()))
+        unit = self._walks_of_a_batch(parts[-1].stop - parts[-1].start, ranks)
         held = ranks.shape[1] * ranks.shape[2] * (7 * 8 * len(rows) * self._game.outputs.shape[1] + 4 * ranks.shape[2])
         together = unit * max(1, self._memory_bytes // (held * unit))
         for part in chunks(len(background_rows), together):
-            credits = self._walk(rows, ranks[part], background_rows[part])
+            found = [self._walk(rows[some], ranks[part], background_rows[part]) for some in parts]
+            credits = found[0] if len(found) == 1 else np.concatenate(found)
             self._refuse_unless_finite(credits)
             yield credits
 
@@ -252,11 +252,8 @@ class NumpyCoalitionScorer(CoalitionScorer):
 
 def batch_rows(model: Model, *, at_most: int | None = None) -> int:
     """Return how many composed rows to put through a model at once; the model and its device alone decide."""
-    width = sum(spec.width for spec in model.signature.inputs)
-    told = [math.prod(layer["output_shape"][1:]) for layer in model.layers() if layer["output_shape"]]
-    widest = max([width, *told]) if told else UNTOLD_WIDENING * width
     kind = model.device.partition(":")[0]
-    return max(SMALLEST_BATCH_ROWS, min(at_most or BATCH_ROWS[kind], BATCH_VALUES[kind] // max(1, widest)))
+    return max(1, min(at_most or BATCH_ROWS[kind], BATCH_VALUES[kind] // max(1, model.widths.widest)))
 
 
 def masks_along(ranks: NDArray[np.intp]) -> NDArray[np.bool_]:

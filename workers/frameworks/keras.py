@@ -38,7 +38,8 @@ from workers.frameworks.keras_tracing import (
 from workers.frameworks.keras_training import KerasTrainer, Precision
 from workers.frameworks.paths import Paths, RescaledContributions
 from workers.frameworks.rescaling import scores_not_found
-from workers.frameworks.rows import chunk_rows, demand_signature, is_differentiable
+from workers.frameworks.rows import demand_signature, is_differentiable
+from workers.frameworks.widths import gradient_rows
 from workers.protocol import JobError
 from workers.recipe import Recipe
 from workers.signature import STRING, OutputKind, OutputSpec, Signature, TensorSpec
@@ -133,7 +134,7 @@ class KerasModel(TensorFlowModel):
             paths,
             ends,
             place=self.place,
-            pairs=chunk_rows(self.signature),
+            pairs=gradient_rows(self),
             functions=self._functions,
         )
 

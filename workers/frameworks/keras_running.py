@@ -17,7 +17,8 @@ from workers.frameworks.keras_coalitions import TensorFlowCoalitionScorer
 from workers.frameworks.keras_entrances import Entrance, ends_at, float_entrances
 from workers.frameworks.keras_paths import Scores, path_gradients
 from workers.frameworks.paths import PathGradients, Paths
-from workers.frameworks.rows import GRADIENT_CHUNK_VALUES, chunk_rows, chunks, conform, is_differentiable
+from workers.frameworks.rows import GRADIENT_CHUNK_VALUES, chunks, conform, is_differentiable
+from workers.frameworks.widths import gradient_rows, pass_rows
 from workers.protocol import JobError
 from workers.signature import Signature
 
@@ -109,7 +110,7 @@ class TensorFlowModel(Model):
             ends,
             scores,
             place=self.place,
-            chunk_rows=chunk_rows(self.signature, GRADIENT_CHUNK_VALUES),
+            chunk_rows=gradient_rows(self, GRADIENT_CHUNK_VALUES),
             functions=self._functions,
         )
 
@@ -151,7 +152,7 @@ class TensorFlowModel(Model):
         if name not in self._functions:
             self._functions[name] = tf.function(run, input_signature=[self._specs()])
         function = self._functions[name]
-        slices = list(chunks(len(arrays[0]), chunk_rows(self.signature))) or [slice(0, 0)]
+        slices = list(chunks(len(arrays[0]), pass_rows(self))) or [slice(0, 0)]
         with tf.device(self.place):
             parts = [function(self._tensors(arrays, rows)).numpy() for rows in slices]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -185,7 +186,7 @@ class TensorFlowModel(Model):
         values = np.empty(len(arrays[0]), np.float32)
         gradients = {specs[index].name: np.empty(arrays[index].shape, np.float32) for index in wanted}
         with tf.device(self.place):
-            for rows in chunks(len(arrays[0]), chunk_rows(self.signature)):
+            for rows in chunks(len(arrays[0]), gradient_rows(self)):
                 found_values, found = function(self._tensors(arrays, rows), tf.constant(expected[rows]))
                 if name in self._without_gradient:
                     detail = "The output does not depend on the inputs in a way that has a gradient."

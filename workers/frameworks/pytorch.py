@@ -23,7 +23,8 @@ from workers.frameworks.pytorch_model import Run, TrainableModel
 from workers.frameworks.pytorch_paths import Scores
 from workers.frameworks.pytorch_running import environment, flat, prepare
 from workers.frameworks.rescaling import scores_not_found
-from workers.frameworks.rows import chunk_rows, demand_signature
+from workers.frameworks.rows import demand_signature
+from workers.frameworks.widths import gradient_rows
 from workers.protocol import JobError
 from workers.signature import OutputKind, OutputSpec, Signature, TensorSpec
 
@@ -100,7 +101,7 @@ class PyTorchModel(TrainableModel):
             raise scores_not_found(self.signature)
         module, entrances = self._behind_embeddings()
         ends = ends_at(entrances, paths, self.signature, self.device)
-        return rescaled_contributions(module, paths, ends, flat, pairs=chunk_rows(self.signature))
+        return rescaled_contributions(module, paths, ends, flat, pairs=gradient_rows(self))
 
     def _entered(self) -> tuple[list[Entrance], Scores]:
         module, entrances = self._behind_embeddings()

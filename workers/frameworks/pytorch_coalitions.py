@@ -92,7 +92,9 @@ class TorchCoalitionScorer(CoalitionScorer):
         """Return the scores of every row of a group under every mask, shape (rows, masks, outputs)."""
         group = [values[:, None] for values in self._on_device(self._game.rows, rows)]
         outputs = self._tensor(self._game.outputs[rows])[:, None]
-        parts = []
+        # Scores go where they stay. Small tensors that are kept, made between large ones that go, would cut the heap
+        # into pieces that no large one fits, and it would grow from batch to batch.
+        answer: torch.Tensor | None = None
         count = max(1, PREPARED_BYTES // (self._mask_bytes * self._masks_of_a_batch(len(rows))))
         for several in _together(batches, count):
             whole = slice(several[0].start, several[-1].stop)
@@ -101,11 +103,15 @@ class TorchCoalitionScorer(CoalitionScorer):
                 torch.split(tensor.unsqueeze(0), sizes, dim=1)
                 for tensor in self._prepared(masks[whole], background_rows[whole])
             ]
-            for of_inputs in zip(*prepared, strict=True):
+            for batch, of_inputs in zip(several, zip(*prepared, strict=True), strict=True):
                 kept, filled = of_inputs[::2], of_inputs[1::2]
                 scores = self._score_tensors(list(map(_mixed, group, kept, filled)))
-                parts.append(self._picked(scores.view(len(rows), -1, scores.shape[-1]), outputs))
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+                scores = self._picked(scores.view(len(rows), -1, scores.shape[-1]), outputs)
+                if answer is None:
+                    answer = scores.new_empty(len(rows), len(masks), scores.shape[-1])
+                answer[:, batch] = scores
+        assert answer is not None
+        return answer
 
     def _scores_in_blocks(
         self, first_layer: FirstLayer, rows: NDArray[np.intp], both: torch.Tensor, background_rows: torch.Tensor

@@ -20,7 +20,8 @@ from workers.frameworks.pytorch_coalitions import Score, TorchCoalitionScorer
 from workers.frameworks.pytorch_entrances import Entrance, ends_at, float_entrances
 from workers.frameworks.pytorch_first_layer import LEAST_FEATURES, FirstLayer
 from workers.frameworks.pytorch_paths import Scores, path_gradients
-from workers.frameworks.rows import GRADIENT_CHUNK_VALUES, chunk_rows, chunks, conform, is_differentiable
+from workers.frameworks.rows import GRADIENT_CHUNK_VALUES, chunks, conform, is_differentiable
+from workers.frameworks.widths import gradient_rows, pass_rows
 from workers.protocol import JobError
 from workers.signature import Signature
 
@@ -96,7 +97,7 @@ class TorchModel(Model):
         entrances, scores = self._entered()
         ends = ends_at(entrances, paths, self.signature, self.device)
         return path_gradients(
-            paths, ends, scores, device=self.device, chunk_rows=chunk_rows(self.signature, GRADIENT_CHUNK_VALUES)
+            paths, ends, scores, device=self.device, chunk_rows=gradient_rows(self, GRADIENT_CHUNK_VALUES)
         )
 
     def weights(self) -> dict[str, NDArray[Any]]:
@@ -121,9 +122,17 @@ class TorchModel(Model):
 
     def _in_chunks(self, inputs: Inputs, run: Callable[[list[torch.Tensor]], torch.Tensor]) -> FloatArray:
         arrays = conform(inputs, self.signature)
-        slices = list(chunks(len(arrays[0]), chunk_rows(self.signature))) or [slice(0, 0)]
-        parts = [run(self._tensors_of(arrays, rows)).cpu().numpy() for rows in slices]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        first, *others = list(chunks(len(arrays[0]), pass_rows(self))) or [slice(0, 0)]
+        found = run(self._tensors_of(arrays, first)).cpu().numpy()
+        if not others:
+            return found
+        # Small arrays that are kept, made between large ones that go, would cut the heap into pieces; so all of the
+        # answer has its place from the beginning.
+        answer = np.empty((len(arrays[0]), *found.shape[1:]), found.dtype)
+        answer[first] = found
+        for rows in others:
+            answer[rows] = run(self._tensors_of(arrays, rows)).cpu().numpy()
+        return answer
 
     def _with_gradient(
         self, inputs: Inputs, run: Callable[[list[torch.Tensor], slice], torch.Tensor]
@@ -135,7 +144,7 @@ class TorchModel(Model):
             raise JobError("no_gradient", "Every input of the model is a whole number; there is no gradient to take.")
         values = np.empty(len(arrays[0]), np.float32)
         gradients = {specs[index].name: np.empty(arrays[index].shape, np.float32) for index in wanted}
-        for rows in chunks(len(arrays[0]), chunk_rows(self.signature)):
+        for rows in chunks(len(arrays[0]), gradient_rows(self)):
             tensors = self._tensors_of(arrays, rows)
             leaves = [tensors[index].requires_grad_() for index in wanted]
             # A copy of each leaf goes in: an in-place operator may write to what it is given.

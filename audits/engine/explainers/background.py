@@ -1,4 +1,4 @@
-"""Which rows are the background: named ones, a stratified sample, or the rows in the middle of clusters."""
+"""Which rows are the background: named ones, or a sample that is stratified by the target or by clusters."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from workers.datasets.schema import Schema
 from workers.protocol import JobError
 from workers.signature import Signature
 
-BackgroundMethod = Literal["sample", "kmeans", "rows"]
+BackgroundMethod = Literal["sample", "clusters", "rows"]
 
 #: Clusters are looked for among at most so many rows, and in at most so many bytes of them.
 CLUSTERED_ROWS = 20_000
-CLUSTERED_BYTES = 256 * 1024 * 1024
+CLUSTERED_BYTES = 64 * 1024 * 1024
+#: Background rows of a cluster, on average.
+ROWS_OF_A_CLUSTER = 4
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,10 @@ class Background:
 
     Attributes:
         numbers: of the whole data set, ascending.
-        shares: of k-means, the share of the rows in each row's cluster, shape (rows,), else None. Estimators use every
-            background row alike: the shares tell how far that is from the data.
         looked_at: rows among which they were chosen.
     """
 
     numbers: NDArray[np.int64]
-    shares: NDArray[np.float64] | None
     looked_at: int
 
 
@@ -54,9 +53,10 @@ def choose_background(
     """Choose background rows of a data set.
 
     ``sample`` draws without replacement; where there is a target the draw is systematic in the order of the target, so
-    that each class, or each range of values, has its share of the background. ``kmeans`` finds as many clusters as rows
-    are asked for, in standardised inputs, and takes the real row nearest to each centre, so that no row is compared
-    with what no data set holds. ``rows`` takes those that are named.
+    that each class, or each range of values, has its share of the background. ``clusters`` finds clusters in
+    standardised inputs by k-means and draws from each in proportion to its size, not their centres: estimators use
+    every background row alike, and of one row a cluster a cluster of ten rows would count as much as one of a thousand.
+    ``rows`` takes those that are named.
 
     Args:
         path: the canonical Parquet of the data set version.
@@ -72,13 +72,13 @@ def choose_background(
     """
     if not isinstance(rows, int):
         demand_there(rows, numbers, where="the background")
-        return Background(np.sort(np.asarray(rows, dtype=np.int64)), None, len(numbers))
+        return Background(np.sort(np.asarray(rows, dtype=np.int64)), len(numbers))
     generator = np.random.default_rng([seed, 2])
     if rows >= len(numbers):
-        return Background(numbers, None, len(numbers))
-    if method == "kmeans":
-        return _medoids(path, numbers, rows, schema, signature, generator)
-    return Background(_stratified(path, numbers, rows, schema.target, generator), None, len(numbers))
+        return Background(numbers, len(numbers))
+    if method == "clusters":
+        return _from_clusters(path, numbers, rows, schema, signature, generator)
+    return Background(_stratified(path, numbers, rows, schema.target, generator), len(numbers))
 
 
 def _stratified(
@@ -90,12 +90,17 @@ def _stratified(
         column = column_of(path, target)
         if not pa.types.is_nested(column.type) and not isinstance(column.type, pa.BaseExtensionType):
             shuffled = shuffled[pc.array_sort_indices(column.take(pa.array(shuffled))).to_numpy()]
-    step = len(numbers) / count
+    return _evenly(shuffled, count, generator)
+
+
+def _evenly(ordered: NDArray[np.int64], count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Draw rows at one distance from each other in an order; each is as likely as any other."""
+    step = len(ordered) / count
     places = np.floor((np.arange(count) + generator.random()) * step).astype(np.intp)
-    return np.sort(shuffled[places])
+    return np.sort(ordered[places])
 
 
-def _medoids(
+def _from_clusters(
     path: Path,
     numbers: NDArray[np.int64],
     count: int,
@@ -103,7 +108,7 @@ def _medoids(
     signature: Signature,
     generator: np.random.Generator,
 ) -> Background:
-    """Return the row nearest to the centre of each of so many clusters; fewer where fewer rows differ."""
+    """Draw rows evenly in the order of their clusters; rows of one cluster are in random order."""
     from sklearn.cluster import KMeans
 
     tokens = [name for name in _feature_columns(signature) if schema.columns[name].type == "tokens"]
@@ -117,14 +122,11 @@ def _medoids(
     most = max(count, min(CLUSTERED_ROWS, CLUSTERED_BYTES // (8 * width)))
     looked_at = np.sort(generator.choice(numbers, min(most, len(numbers)), replace=False))
     points = _standardised(path, looked_at, schema, signature)
-    clusters = min(count, len(np.unique(points, axis=0)))
-    found = KMeans(clusters, n_init=1, random_state=int(generator.integers(2**31))).fit(points)
-    distances = ((points - found.cluster_centers_[found.labels_]) ** 2).sum(axis=1)
-    order = np.lexsort((distances, found.labels_))
-    _, firsts, sizes = np.unique(found.labels_[order], return_index=True, return_counts=True)
-    places = order[firsts]
-    ascending = np.argsort(places)
-    return Background(looked_at[places[ascending]], sizes[ascending] / len(looked_at), len(looked_at))
+    clusters = min(max(1, count // ROWS_OF_A_CLUSTER), len(np.unique(points, axis=0)))
+    labels = KMeans(clusters, n_init=1, random_state=int(generator.integers(2**31))).fit(points).labels_
+    shuffled = generator.permutation(len(looked_at))
+    ordered = looked_at[shuffled[np.argsort(labels[shuffled], kind="stable")]]
+    return Background(_evenly(ordered, count, generator), len(looked_at))
 
 
 def _standardised(path: Path, numbers: NDArray[np.int64], schema: Schema, signature: Signature) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from workers.protocol import JobError
 
 #: Rows of one part, at the most; and values of one part with all that is kept for their errors.
 MOST_ROWS_TOGETHER = 64
-MOST_VALUES_TOGETHER = 2**22
+MOST_VALUES_TOGETHER = 2**20
 
 
 def paths_of(task: Task, rows: NDArray[np.intp]) -> Paths:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from audits.engine.explainers.background import BackgroundMethod
 from audits.engine.measures import Bounds, BoundsError
+from audits.engine.methods import BUDGETS
 from workers.datasets.schema import Schema, SchemaError
 from workers.frameworks.coalitions import Scale
 from workers.protocol import JobError
@@ -64,6 +65,7 @@ class Request:
     patch: int | None
     groups: Mapping[str, tuple[str, ...]]
     memory_bytes: int
+    budgets: Mapping[str, int]
 
     @classmethod
     def from_json(cls, document: dict[str, Any], *, seed: int) -> Self:
@@ -108,6 +110,7 @@ class Request:
             patch=None if document.get("patch") is None else _whole(document["patch"], "patch", lowest=1),
             groups=_groups(document.get("groups") or {}),
             memory_bytes=_memory(document.get("memory_bytes")),
+            budgets=_budgets(document),
         )
 
 
@@ -188,6 +191,18 @@ def _groups(value: Any) -> dict[str, tuple[str, ...]]:
 
 def _memory(value: Any) -> int:
     return DEFAULT_MEMORY_BYTES if value is None else _whole(value, "memory_bytes", lowest=LEAST_MEMORY_BYTES)
+
+
+def _budgets(document: Mapping[str, Any]) -> dict[str, int]:
+    """Return the budgets that are given; whether a method has them is for the method to say."""
+    budgets = {}
+    for name, entry in BUDGETS.items():
+        value = document.get(name)
+        if value is not None:
+            budgets[name] = _whole(value, name, lowest=entry.least)
+            if value > entry.most:
+                raise _out_of_range(name, value, f"at most {entry.most:,}")
+    return budgets
 
 
 def _tolerance(value: Any) -> float:

@@ -148,7 +148,6 @@ def run(context: JobContext) -> dict[str, Any]:
             "background_digest": content_digest(background_table),
             "background_method": request.background_method,
             "background_row_numbers": chosen.numbers.tolist(),
-            "background_shares": None if chosen.shares is None else chosen.shares.tolist(),
             "split": request.split,
             "slice": None if request.slice is None else str(request.slice),
             "background_split": request.background_split,
@@ -165,7 +164,8 @@ def _explainer(request: Request) -> Explainer:
     explainer = explainer_named(request.method)
     settings = {"tolerance": request.tolerance, "memory_bytes": request.memory_bytes // EXPLAINER_SHARE}
     known = getattr(explainer.parameters, "__dataclass_fields__", {})
-    return explainer.from_json({name: value for name, value in settings.items() if name in known})
+    usual = {name: value for name, value in settings.items() if name in known}
+    return explainer.from_json({**usual, **request.budgets})
 
 
 def _background(

@@ -142,7 +142,12 @@ def test_slices_that_cannot_be_cut(choose: Choose, part: Any, code: str) -> None
     ("parameters", "place"),
     [
         ({"rows": 100_001}, "rows"),
-        ({"background_rows": [1], "background_method": "kmeans"}, "background_rows"),
+        ({"background_rows": [1], "background_method": "clusters"}, "background_rows"),
+        ({"maximum_coalitions": 0}, "maximum_coalitions"),
+        ({"maximum_coalitions": 16_385}, "maximum_coalitions"),
+        ({"maximum_coalitions": True}, "maximum_coalitions"),
+        ({"maximum_sweeps": "8"}, "maximum_sweeps"),
+        ({"maximum_sweeps": 10**9}, "maximum_sweeps"),
         ({"background_rows": 5, "background_method": "rows"}, "background_rows"),
         ({"background_method": "mean"}, "background_method"),
         ({"background_rows": []}, "background_rows"),

@@ -292,14 +292,24 @@ def test_the_background_says_which_rows_it_is_and_how_they_were_chosen(job: Job)
     named, outputs, _ = job(background_rows=[5, 1, 3], rows=2)
     summary = named["summary"]
     assert (summary["background_row_numbers"], summary["background_method"]) == ([1, 3, 5], "rows")
-    assert summary["background_shares"] is None
     with np.load(outputs / "attributions.npz") as arrays:
         base = arrays["base_values"][0]
     rows = np.stack([table_of().column(name).to_numpy() for name in NAMES], axis=1)[[1, 3, 5]]
     np.testing.assert_allclose(base, rows.mean(axis=0) @ WEIGHTS + [0.5, 0.25], atol=1e-12)
-    clustered, _, _ = job(background_rows=6, background_method="kmeans", rows=2)
+    clustered, _, _ = job(background_rows=6, background_method="clusters", rows=2)
     assert len(clustered["summary"]["background_row_numbers"]) == 6
-    assert sum(clustered["summary"]["background_shares"]) == pytest.approx(1)
+
+
+def test_a_budget_ends_the_work_on_a_row_early(job: Job) -> None:
+    few, _, _ = job(method="permutation", maximum_sweeps=1, tolerance=0.0, background_rows=20, rows=2)
+    more, _, _ = job(method="permutation", maximum_sweeps=4, tolerance=0.0, background_rows=20, rows=2)
+    assert few["summary"]["evaluations"] < more["summary"]["evaluations"]
+
+
+def test_a_budget_that_the_method_does_not_have_is_refused(job: Job) -> None:
+    with pytest.raises(JobError) as caught:
+        job(method="exact", maximum_coalitions=64, rows=2)
+    assert (caught.value.code, caught.value.place) == ("unknown_parameter", "maximum_coalitions")
 
 
 def test_rows_of_a_slice_and_after_those_before(job: Job) -> None:

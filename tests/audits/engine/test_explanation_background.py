@@ -85,41 +85,57 @@ def test_a_sample_of_a_numeric_target_covers_its_range(choose: Choose) -> None:
 
 
 def test_more_rows_than_there_are_gives_all(choose: Choose) -> None:
-    for method in ("sample", "kmeans"):
+    for method in ("sample", "clusters"):
         assert choose(numbers=[2, 5, 9], rows=20, method=method).numbers.tolist() == [2, 5, 9]
 
 
-def test_k_means_gives_a_real_row_in_the_middle_of_each_cluster_and_its_share(choose: Choose) -> None:
-    points, of_cluster = clusters()
-    found = choose(rows=4, method="kmeans")
-    assert of_cluster[found.numbers].tolist() == [0, 1, 2, 3]
-    assert found.shares.tolist() == [10 / 400, 30 / 400, 100 / 400, 260 / 400]
-    for number in found.numbers:
-        members = points[of_cluster == of_cluster[number]]
-        assert np.abs((points[number] - members.mean(axis=0)) / members.std(axis=0)).max() < 0.5
-    assert found.looked_at == COUNT
-    np.testing.assert_array_equal(choose(rows=4, method="kmeans").numbers, found.numbers)
+def test_clusters_have_their_share_of_the_background(choose: Choose) -> None:
+    _, of_cluster = clusters()
+    for seed in range(5):
+        found = choose(rows=40, method="clusters", seed=seed)
+        np.testing.assert_allclose(np.bincount(of_cluster[found.numbers], minlength=4), [1, 3, 10, 26], atol=1)
+        assert found.numbers.tolist() == sorted(set(found.numbers.tolist()))
+    np.testing.assert_array_equal(choose(rows=40, method="clusters", seed=4).numbers, found.numbers)
 
 
-def test_k_means_of_few_different_rows_gives_no_row_twice(choose: Choose, tmp_path: Path) -> None:
-    table = pa.table({"a": [1.0, 1.0, 1.0, 2.0, 2.0, 3.0] * 5, "b": [0.0] * 30})
-    write_table(table, tmp_path / "few.parquet")
+def test_the_base_value_of_clusters_is_the_mean_of_the_data(choose: Choose) -> None:
+    """Centres alone, each counted once, would put it 0.4 of the range away."""
+    points, _ = clusters()
+    scores = points[:, 0] / 50 + points[:, 1] / 5000
+    means = [scores[choose(rows=40, method="clusters", seed=seed).numbers].mean() for seed in range(20)]
+    assert np.abs(np.array(means) - scores.mean()).max() < 0.1
+    assert abs(np.mean(means) - scores.mean()) < 0.02
+
+
+def test_a_draw_by_clusters_prefers_no_row(choose: Choose) -> None:
+    counts = np.zeros(COUNT)
+    for seed in range(200):
+        counts[choose(rows=40, method="clusters", seed=seed).numbers] += 1
+    assert counts.min() > 3
+    assert counts.max() < 45
+
+
+def test_few_different_rows_are_drawn_as_often_as_they_are_there(tmp_path: Path) -> None:
+    values = np.array([1.0, 1.0, 1.0, 2.0, 2.0, 3.0] * 5)
+    write_table(pa.table({"a": values, "b": [0.0] * 30}), tmp_path / "few.parquet")
     found = choose_background(
         tmp_path / "few.parquet",
         np.arange(30),
-        rows=10,
-        method="kmeans",
+        rows=12,
+        method="clusters",
         schema=schema(),
         signature=SIGNATURE,
         seed=0,
     )
-    assert len(found.numbers) == 3
-    assert found.shares.tolist() == pytest.approx([1 / 2, 1 / 3, 1 / 6])
+    np.testing.assert_allclose(np.bincount(values[found.numbers].astype(int))[1:], [6, 4, 2], atol=1)
+    assert len(set(found.numbers.tolist())) == 12
 
 
-def test_k_means_looks_at_no_more_rows_than_it_may(choose: Choose, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_for_clusters_looks_at_no_more_rows_than_it_may(
+    choose: Choose, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "CLUSTERED_ROWS", 50)
-    found = choose(numbers=np.arange(100, 400), rows=5, method="kmeans")
+    found = choose(numbers=np.arange(100, 400), rows=5, method="clusters")
     assert found.looked_at == 50
     assert found.numbers.min() >= 100
 
@@ -137,5 +153,5 @@ def test_named_rows_are_taken_and_checked(choose: Choose) -> None:
 def test_token_ids_have_no_distance(choose: Choose) -> None:
     tokens = schema(a={"role": "feature", "type": "tokens"})
     with pytest.raises(JobError) as caught:
-        choose(rows=4, method="kmeans", schema=tokens)
+        choose(rows=4, method="clusters", schema=tokens)
     assert (caught.value.code, caught.value.place) == ("background_not_clustered", "background_method")

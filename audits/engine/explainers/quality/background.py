@@ -19,7 +19,7 @@ def background_sensitivity(sample: Sample, brief: Explainer, generator: np.rando
     The values are a mean over the background rows, so that their variance falls with the number of rows: that between
     parts of ``h`` rows, times ``h / m``, is that of draws of ``m`` rows, and two such draws differ by twice as much in
     squares. What the estimator's own error explains is taken off. A background that represents its data better than a
-    random draw does (one of medoids) is a little better than told.
+    random draw does (one of clusters) is a little better than told.
     """
     size = len(sample.background) // PARTS or 1
     order = generator.permutation(sample.background)
