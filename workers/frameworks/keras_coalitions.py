@@ -11,13 +11,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from workers.frameworks.coalitions import MEMORY_BYTES, CoalitionScorer, Game, Scores, batch_rows
-from workers.frameworks.rows import conform
+from workers.frameworks.rows import conform, filled_up
 
 if TYPE_CHECKING:
     from workers.frameworks.keras_running import TensorFlowModel
 
-#: A program is compiled for so many rows; fewer are filled up, so that few programs are compiled as rows are done.
-ROWS_OF_A_PROGRAM = (1, 2, 4, 8, 16)
 #: XLA takes about half a second to compile a program, which fewer composed rows than this do not earn back.
 ROWS_WORTH_COMPILING = 200_000
 #: Composed rows of a batch that is not compiled: more than otherwise, since each of its operations is a call.
@@ -68,7 +66,7 @@ class TensorFlowCoalitionScorer(CoalitionScorer):
         return self._rows_a_batch
 
     def _masks_of_a_batch(self, row_count: int) -> int:
-        return super()._masks_of_a_batch(_filled_up(row_count))
+        return super()._masks_of_a_batch(filled_up(row_count))
 
     def _score(self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]) -> Scores:
         size = self._masks_of_a_batch(len(rows))
@@ -220,11 +218,7 @@ def _mixed(values: Any, filling: Any, kept: Any, places: Any) -> Any:
     return tf.reshape(filling * (1 - kept) + kept * values, shape)
 
 
-def _filled_up(row_count: int) -> int:
-    return next(count for count in ROWS_OF_A_PROGRAM if count >= row_count)
-
-
 def _filled_rows(array: NDArray[Any]) -> NDArray[Any]:
     """Repeat the first row until there are as many as a program takes."""
-    missing = _filled_up(len(array)) - len(array)
+    missing = filled_up(len(array)) - len(array)
     return np.concatenate([array, np.repeat(array[:1], missing, axis=0)])
