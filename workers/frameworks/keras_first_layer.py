@@ -55,7 +55,8 @@ def first_dense(function: Any) -> tuple[Any, tuple[Any, ...]] | None:
 
     None where the graph does not show that nothing else is made of the input, or where it is not in float32.
     """
-    nodes, path = nodes_of(function), []
+    nodes = nodes_of(function)
+    path: list[Any] = []
     if len(function.inputs) != 1:
         return None
     tensor = function.inputs[0]
