@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from workers.entry_point import EntryPoint
 from workers.frameworks.base import EpochRecord, FloatArray, Framework, History, Inputs, TrainingRows
+from workers.frameworks.coalitions import Scale
 from workers.frameworks.fitting import OwnLoss, objective_of, own_loss_missing, run_epochs
 from workers.frameworks.keras_deeplift import Walk, rescaled_contributions
 from workers.frameworks.keras_entrances import (
@@ -26,6 +27,7 @@ from workers.frameworks.keras_entrances import (
     functional_of,
     run_entered,
 )
+from workers.frameworks.keras_first_layer import FirstLayer, first_dense, run_behind
 from workers.frameworks.keras_paths import Scores
 from workers.frameworks.keras_running import TensorFlowModel, logarithms, place_of
 from workers.frameworks.keras_tracing import (
@@ -151,15 +153,29 @@ class KerasModel(TensorFlowModel):
         def answer(leaves: list[Any]) -> Any:
             return self._flat(run_entered(function, entrances, leaves, call_in_inference))
 
-        def scores(leaves: list[Any]) -> Any:
-            if not self._gives_probabilities:
-                return answer(leaves)
-            if self._activation is None:
-                return logarithms(answer(leaves))
-            with without_activation(self._activation):
-                return answer(leaves)
+        return entrances, lambda leaves: self._scored(lambda: answer(leaves))
 
-        return entrances, scores
+    def _scored(self, answer: Callable[[], Any]) -> Any:
+        """Return the scores of a model that is run by ``answer``."""
+        if not self._gives_probabilities:
+            return answer()
+        if self._activation is None:
+            return logarithms(answer())
+        with without_activation(self._activation):
+            return answer()
+
+    def _first_layer(self, _scale: Scale) -> FirstLayer | None:
+        function = functional_of(self._model)
+        found = None if function is None else first_dense(function)
+        if found is None:
+            return None
+
+        def rest(given: Any) -> Any:
+            if _scale == "probabilities":
+                return self._as_shares(self._flat(run_behind(function, found, given)))
+            return self._scored(lambda: self._flat(run_behind(function, found, given)))
+
+        return FirstLayer(layer=found[0], before=found[1], rest=rest)
 
     def _variables(self) -> dict[str, Any]:
         """Return the weights by path; a path that stands twice gets a number, in the order of the layers."""

@@ -11,13 +11,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from workers.frameworks.coalitions import MEMORY_BYTES, CoalitionScorer, Game, Scores, batch_rows
-from workers.frameworks.rows import conform
+from workers.frameworks.keras_first_layer import BLOCK_STEPS, LEAST_FEATURES, BlocksProgram, FirstLayer
+from workers.frameworks.rows import conform, filled_up
 
 if TYPE_CHECKING:
     from workers.frameworks.keras_running import TensorFlowModel
 
-#: A program is compiled for so many rows; fewer are filled up, so that few programs are compiled as rows are done.
-ROWS_OF_A_PROGRAM = (1, 2, 4, 8, 16)
 #: XLA takes about half a second to compile a program, which fewer composed rows than this do not earn back.
 ROWS_WORTH_COMPILING = 200_000
 #: Composed rows of a batch that is not compiled: more than otherwise, since each of its operations is a call.
@@ -48,15 +47,25 @@ class _Batches:
 class TensorFlowCoalitionScorer(CoalitionScorer):
     """Runs batches of one fixed shape in a loop inside one program, compiled with XLA where that pays.
 
-    ``score`` gives the scores of tensors on the scale of the game; ``compiles`` tells that XLA is good at the model.
+    ``score`` gives the scores of tensors on the scale of the game; ``compiles`` tells that XLA is good at the model;
+    ``first_layer`` is the dense layer that the model begins with, if it does, through which walks along many features
+    need not take whole rows.
     """
 
     def __init__(
-        self, model: TensorFlowModel, game: Game, score: Score, *, compiles: bool, memory_bytes: int = MEMORY_BYTES
+        self,
+        model: TensorFlowModel,
+        game: Game,
+        score: Score,
+        *,
+        compiles: bool,
+        first_layer: FirstLayer | None = None,
+        memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         super().__init__(model, game, memory_bytes=memory_bytes)
         self._model: TensorFlowModel = model
         self._score_tensors = score
+        self._first_layer = first_layer
         background_count = len(next(iter(game.background.values())))
         sweep = 4 * (game.features - 1) * background_count * len(game.outputs)
         self._is_compiled = compiles and sweep >= ROWS_WORTH_COMPILING
@@ -68,7 +77,7 @@ class TensorFlowCoalitionScorer(CoalitionScorer):
         return self._rows_a_batch
 
     def _masks_of_a_batch(self, row_count: int) -> int:
-        return super()._masks_of_a_batch(_filled_up(row_count))
+        return super()._masks_of_a_batch(filled_up(row_count))
 
     def _score(self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]) -> Scores:
         size = self._masks_of_a_batch(len(rows))
@@ -85,6 +94,8 @@ class TensorFlowCoalitionScorer(CoalitionScorer):
 
     def _walk(self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp]) -> Scores:
         count, permutations, features = ranks.shape
+        if self._first_layer is not None and features > LEAST_FEATURES and self._features == [None]:
+            return self._walk_in_blocks(self._first_layer, rows, ranks, background_rows)
         masks = 2 * permutations * (features - 1)
         unit, size = self._walks_of_a_batch(len(rows), ranks), self._masks_of_a_batch(len(rows))
         units, size = -(-count // unit), min(size, unit * masks)
@@ -118,20 +129,59 @@ class TensorFlowCoalitionScorer(CoalitionScorer):
         answer: Scores = self._run(f"walks of {unit}", rows, batches, credits, *more)
         return answer[: len(rows)]
 
+    def _walk_in_blocks(
+        self,
+        first_layer: FirstLayer,
+        rows: NDArray[np.intp],
+        ranks: NDArray[np.intp],
+        background_rows: NDArray[np.intp],
+    ) -> Scores:
+        """Do what ``_walk`` does, in blocks of steps; batches begin anew with every so many background rows."""
+        count, permutations, features = ranks.shape
+        blocks = -(-(features - 1) // BLOCK_STEPS)
+        steps = -(-(features - 1) // blocks)
+        unit = self._walks_of_a_batch(len(rows), ranks)
+        own = unit * permutations * blocks
+        size = min(own, max(1, self._masks_of_a_batch(len(rows)) // (2 * steps)))
+        filled = np.minimum(np.arange(-(-own // size) * size), own - 1)
+        numbers = np.arange(-(-count // unit))[:, None] * own + filled
+        numbers = np.minimum(numbers, count * permutations * blocks - 1).reshape(len(numbers), -1, size)
+        # What fills up the last block is not looked at.
+        orders = np.resize(ranks.argsort(axis=2).reshape(-1, features).T, (blocks * steps, count * permutations)).T
+        starts, ends = self._ends(rows, background_rows)
+        given = [
+            self._on_device(self._game.rows, _filled_rows(rows))[0],
+            self._background[0],
+            tf.constant(ranks, tf.int32),
+            tf.constant(orders.reshape(-1, steps), tf.int32),
+            tf.constant(numbers, tf.int32),
+            tf.constant(background_rows.repeat(permutations), tf.int32),
+            self._picked(rows),
+            tf.constant(_filled_rows(starts)),
+            tf.constant(_filled_rows(ends)),
+        ]
+        program = BlocksProgram(first_layer, self._game.outputs.shape[1], blocks)
+        answer: Scores = self._called("walks in blocks", program, numbers.shape[0] * numbers.shape[1], given)
+        return answer[: len(rows)]
+
     def _run(
         self, name: str, rows: NDArray[np.intp], batches: _Batches, finish: Callable[..., Any], *more: NDArray[Any]
     ) -> NDArray[Any]:
         """Run the program that scores batches and finishes with what is wanted of them; compile it the first time."""
         group = self._on_device(self._game.rows, _filled_rows(rows))
-        picked = None if self._takes_all(self.of_background().shape[1]) else self._game.outputs[_filled_rows(rows)]
         given = [
             group,
             self._background,
             self._features,
             *(tf.constant(array) for array in vars(batches).values()),
-            None if picked is None else tf.constant(picked, tf.int32),
+            self._picked(rows),
             [tf.constant(array) for array in more],
         ]
+        program = _Program(self._score_tensors, finish, self._game.outputs.shape[1])
+        return self._called(name, program, len(batches.steps), given)
+
+    def _called(self, name: str, program: Callable[..., Any], batch_count: int, given: list[Any]) -> NDArray[Any]:
+        """Call a program for a number of batches; it is traced when its name and shapes are first asked for."""
         shapes = tuple(getattr(tensor, "shape", None) for tensor in tf.nest.flatten(given))
         key = (
             name,
@@ -140,12 +190,17 @@ class TensorFlowCoalitionScorer(CoalitionScorer):
             *(None if shape is None else tuple(shape) for shape in shapes),
         )
         if key not in self._model.programs:
-            program = _Program(self._score_tensors, finish, self._game.outputs.shape[1])
             self._model.programs[key] = tf.function(program, jit_compile=self._is_compiled, autograph=False)
         with tf.device(self._model.place):
             # That the number of batches is told at run time keeps the compiler from rewriting the loop for it.
-            answer: NDArray[Any] = self._model.programs[key](tf.constant(len(batches.steps)), *given).numpy()
+            answer: NDArray[Any] = self._model.programs[key](tf.constant(batch_count), *given).numpy()
         return answer
+
+    def _picked(self, rows: NDArray[np.intp]) -> Any | None:
+        """Return the outputs that are wanted of each row, or None where they are all."""
+        if self._takes_all(self.of_background().shape[1]):
+            return None
+        return tf.constant(self._game.outputs[_filled_rows(rows)], tf.int32)
 
     def _features_of(self, name: str) -> Any | None:
         """Return the feature of each input value, or None where they are all features in order."""
@@ -220,11 +275,7 @@ def _mixed(values: Any, filling: Any, kept: Any, places: Any) -> Any:
     return tf.reshape(filling * (1 - kept) + kept * values, shape)
 
 
-def _filled_up(row_count: int) -> int:
-    return next(count for count in ROWS_OF_A_PROGRAM if count >= row_count)
-
-
 def _filled_rows(array: NDArray[Any]) -> NDArray[Any]:
     """Repeat the first row until there are as many as a program takes."""
-    missing = _filled_up(len(array)) - len(array)
+    missing = filled_up(len(array)) - len(array)
     return np.concatenate([array, np.repeat(array[:1], missing, axis=0)])

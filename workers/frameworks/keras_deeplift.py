@@ -12,6 +12,7 @@ for max-pooling the rule of shap's DeepExplainer, which that paper does not give
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +35,7 @@ from workers.frameworks.keras_paths import chosen_columns, output_slices
 from workers.frameworks.keras_tracing import without_activation
 from workers.frameworks.paths import Paths, RescaledContributions
 from workers.frameworks.rescaling import SMALLEST_DIFFERENCE, refused_layer
-from workers.frameworks.rows import chunks
+from workers.frameworks.rows import chunks, filled_up
 
 #: Layers and operations that are linear in all of their tensors together.
 LINEAR_IN_ALL = {
@@ -68,11 +69,24 @@ _TRIED = (2, 3)
 
 @dataclass(frozen=True, eq=False)
 class Lifted:
-    """What a node gives on explained rows, on background rows, and on each pair of them, row by row."""
+    """What a node gives on explained rows, on background rows, and on each pair of them, row by row.
+
+    On pairs it gives ``unscaled`` times ``slopes``, if there are any: those of several nonlinearities are multiplied
+    with each other before anything is differentiated, once for all outputs.
+    """
 
     rows: Any
     background: Any
-    pairs: Any
+    unscaled: Any
+    slopes: Any | None = None
+
+    @property
+    def pairs(self) -> Any:
+        return self.unscaled if self.slopes is None else self.unscaled * self.slopes
+
+    def through(self, rows: Any, background: Any, slopes: Any) -> Lifted:
+        """Return what a nonlinearity gives that gives these values, and has these slopes on pairs."""
+        return Lifted(rows, background, self.unscaled, slopes if self.slopes is None else self.slopes * slopes)
 
 
 @dataclass(frozen=True)
@@ -106,27 +120,35 @@ def rescaled_contributions(
         JobError: ``layer_not_supported``.
     """
     count = paths.background_count
+    # One shape of a program for all: as many background rows a time, and rows by a power of two, filled up.
+    background_step = -(-count // -(-count // pairs))
+    most_rows = 2 ** (max(1, pairs // background_step).bit_length() - 1)
+    filled = np.minimum(np.arange(-(-count // background_step) * background_step), count - 1)
+    is_counted = (np.arange(len(filled)) < count).astype(np.float32)
 
     def contributions(rows: NDArray[np.intp], outputs: NDArray[np.intp]) -> NDArray[np.float64]:
         sums = np.zeros((len(rows), paths.feature_count, outputs.shape[1]))
-        background_step = min(count, pairs)
-        row_step = max(1, pairs // background_step)
-        for first in range(0, len(rows), row_step):
-            chosen = slice(first, first + row_step)
-            for background in chunks(count, background_step):
+        for chosen in chunks(len(rows), most_rows):
+            together = np.resize(np.arange(chosen.start, chosen.stop), filled_up(chosen.stop - chosen.start))
+            for background in chunks(len(filled), background_step):
                 for columns in output_slices(outputs.shape[1]):
-                    sums[chosen, :, columns] += of_pairs(rows[chosen], background, outputs[chosen, columns])
+                    found = of_pairs(rows[together], background, outputs[together, columns])
+                    sums[chosen, :, columns] += found[: chosen.stop - chosen.start]
         return sums / count
 
     def of_pairs(rows: NDArray[np.intp], background: slice, outputs: NDArray[np.intp]) -> NDArray[np.float32]:
-        name = f"contributions to {outputs.shape[1]} outputs of {paths.feature_count} features {shape_of(ends)}"
+        shape = f"{len(rows)} rows by {background_step} with {outputs.shape[1]} outputs"
+        name = f"contributions to {shape} of {paths.feature_count} features {shape_of(ends)}"
         if name not in functions:
-            functions[name] = _compiled(walk, ends, paths.feature_count, outputs.shape[1])
+            functions[name] = _compiled(walk, ends, paths.feature_count, (*outputs.shape, background_step))
         with tf.device(place):
             found = functions[name](
-                [tf.gather(end.rows, rows) for end in ends],
-                [end.background[background] for end in ends],
+                [end.rows for end in ends],
+                [end.background for end in ends],
                 [end.features for end in ends],
+                rows,
+                filled[background],
+                is_counted[background],
                 outputs,
             )
         answer: NDArray[np.float32] = found.numpy()
@@ -140,11 +162,30 @@ def rescaled_contributions(
     return contributions
 
 
-def _compiled(walk: Walk, ends: Sequence[Ends], feature_count: int, output_count: int) -> Any:
-    def run(ours: list[Any], theirs: list[Any], features: list[Any], outputs: Any) -> Any:
-        """Return sums over some background rows, shape (rows, features, outputs)."""
-        each, row_count = tf.shape(theirs[0])[0], tf.shape(ours[0])[0]
-        steps = [_paired(row, background, tf.subtract) for row, background in zip(ours, theirs, strict=True)]
+def _compiled(walk: Walk, ends: Sequence[Ends], feature_count: int, sizes: tuple[int, int, int]) -> Any:
+    """Return a program for so many rows, outputs and background rows.
+
+    That the sizes are known when it is traced is what makes it fast: then a gradient asks no operation for the shape of
+    its answer, and what goes forward on pairs, which nobody needs, is never run.
+    """
+    row_count, output_count, each = sizes
+
+    def run(
+        ended: list[Any],
+        started: list[Any],
+        features: list[Any],
+        rows: Any,
+        background: Any,
+        is_counted: Any,
+        outputs: Any,
+    ) -> Any:
+        """Return sums over the background rows that count, shape (rows, features, outputs)."""
+        ours = [tf.gather(values, rows) for values in ended]
+        theirs = [tf.gather(values, background) for values in started]
+        steps = [
+            _by_pair(_of_row(row) - _of_background(background), row)
+            for row, background in zip(ours, theirs, strict=True)
+        ]
         leaves = [tf.zeros_like(step) for step in steps]
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(leaves)
@@ -155,16 +196,22 @@ def _compiled(walk: Walk, ends: Sequence[Ends], feature_count: int, output_count
             total = tf.zeros([row_count, feature_count])
             for multiplier, step, of_values in zip(tape.gradient(column, leaves), steps, features, strict=True):
                 if multiplier is not None:
-                    summed = tf.reshape(multiplier * step, tf.concat([[row_count, each], tf.shape(step)[1:]], 0))
-                    summed = tf.ensure_shape(tf.reduce_sum(summed, 1), [None, *step.shape[1:]])
+                    by_pair = tf.reshape(multiplier * step, [row_count, each, -1])
+                    summed = tf.reduce_sum(by_pair * is_counted[:, None], 1)
                     total += summed_by_feature(summed, of_values, feature_count)
             sums.append(total)
         return tf.stack(sums, axis=-1)
 
+    numbers = [
+        tf.TensorSpec([row_count], tf.int64),
+        tf.TensorSpec([each], tf.int64),
+        tf.TensorSpec([each], tf.float32),
+        tf.TensorSpec([row_count, output_count], tf.int64),
+    ]
     specs = [end.spec for end in ends]
-    asked = tf.TensorSpec([None, output_count], tf.int64)
-    features = [end.feature_spec for end in ends]
-    return tf.function(run, autograph=False, input_signature=[specs, specs, features, asked])
+    return tf.function(
+        run, autograph=False, input_signature=[specs, specs, [end.feature_spec for end in ends], *numbers]
+    )
 
 
 def _call(stripped: Any | None, operation: Any, *args: Any, **named: Any) -> Any:
@@ -248,12 +295,10 @@ def _elementwise(function: Callable[[Any], Any], before: Lifted, name: str, kind
         of_rows = function(before.rows)
     derivative = tape.gradient(of_rows, before.rows)
     of_background = function(before.background)
-    entered = _paired(before.rows, before.background, tf.subtract)
-    left = _paired(of_rows, of_background, tf.subtract)
-    derivative = _paired(derivative, before.background, _first_of)
-    is_small = tf.abs(entered) < SMALLEST_DIFFERENCE
-    slopes = tf.where(is_small, derivative, left / tf.where(is_small, tf.ones_like(entered), entered))
-    return Lifted(of_rows, of_background, before.pairs * slopes)
+    entered = _of_row(before.rows) - _of_background(before.background)
+    left = _of_row(of_rows) - _of_background(of_background)
+    slopes = _quotient(left, entered, instead=_of_row(derivative))
+    return before.through(of_rows, of_background, _by_pair(slopes, before.rows))
 
 
 def _largest(operation: Any, before: Lifted) -> Lifted:
@@ -267,59 +312,75 @@ def _largest(operation: Any, before: Lifted) -> Lifted:
         or not (operation.padding == "valid" or is_whole)
     ):
         raise refused_layer(operation.name, kind, "its windows overlap or are padded, or channels come first")
-    rows, background, pairs = (_split(values, sides) for values in (before.rows, before.background, before.pairs))
-    inner = [2 + 2 * axis for axis in range(len(sides))]
-    of_rows, of_background = (tf.reduce_max(values, inner, keepdims=True) for values in (rows, background))
-    places = tf.where(
-        _paired(of_rows, of_background, tf.greater),
-        _paired(_first_largest(rows, inner), background, _first_of),
-        _paired(rows, _first_largest(background, inner), _second_of),
-    )
-    entered = _paired(rows, background, tf.subtract)
-    is_left_out = (tf.abs(entered) < SMALLEST_DIFFERENCE) | ~places
-    left = _paired(of_rows, of_background, tf.subtract)
-    slopes = tf.where(is_left_out, tf.zeros_like(entered), left / tf.where(is_left_out, tf.ones_like(entered), entered))
-    return Lifted(tf.squeeze(of_rows, inner), tf.squeeze(of_background, inner), tf.reduce_sum(pairs * slopes, inner))
+    whole = before if is_whole else _in_windows(before, sides)
+    of_rows, of_background = (_largest_of(values, sides) for values in (whole.rows, whole.background))
+    left = _of_row(of_rows.spread) - _of_background(of_background.spread)
+    credited = tf.where(left > 0, _of_row(of_rows.places), _of_background(of_background.places)) * left
+    entered = _of_row(whole.rows) - _of_background(whole.background)
+    slopes = _quotient(credited, entered, instead=tf.zeros([1, 1, 1]))
+    given = whole.through(of_rows.values, of_background.values, _by_pair(slopes * math.prod(sides), whole.rows))
+    # A mean, since its gradient is faster than that of a sum over inner axes.
+    return Lifted(given.rows, given.background, tf.nn.avg_pool(given.pairs, sides, sides, "VALID"))
 
 
-def _split(values: Any, sides: tuple[int, ...]) -> Any:
-    """Return (rows, windows, places in a window, ..., channels), two axes a side; what fills no window is left out."""
+@dataclass(frozen=True)
+class _Largest:
+    """The largest values of windows, each also at every place of its window, and 1 where it is first, 0 elsewhere."""
+
+    values: Any
+    spread: Any
+    places: Any
+
+
+def _in_windows(values: Lifted, sides: tuple[int, ...]) -> Lifted:
+    """Leave out the values that fill no window."""
+    sizes = values.rows.shape[1:-1]
+    whole = (slice(None), *[slice(size // side * side) for size, side in zip(sizes, sides, strict=True)])
+    return Lifted(values.rows[whole], values.background[whole], values.pairs[whole])
+
+
+def _largest_of(values: Any, sides: tuple[int, ...]) -> _Largest:
+    """Split each side of an image in two axes, windows and places in a window, and find the largest values."""
     *sizes, channels = values.shape[1:]
-    counts = [size // side for size, side in zip(sizes, sides, strict=True)]
-    whole = values[(slice(None), *[slice(count * side) for count, side in zip(counts, sides, strict=True)])]
-    split = [length for count, side in zip(counts, sides, strict=True) for length in (count, side)]
-    return tf.reshape(whole, [-1, *split, channels])
+    axes = [length for size, side in zip(sizes, sides, strict=True) for length in (size // side, side)]
+    split = tf.reshape(values, [-1, *axes, channels])
+    inner = [2 + 2 * axis for axis in range(len(sides))]
+    largest = tf.reduce_max(split, inner, keepdims=True)
+    order = [axis for axis in range(len(split.shape)) if axis not in inner] + inner
+    turned = tf.transpose(split, order)
+    flat = tf.reshape(turned, [-1, math.prod(sides)])
+    first = tf.one_hot(tf.argmax(flat, -1), math.prod(sides), dtype=values.dtype)
+    places = tf.transpose(tf.reshape(first, tf.shape(turned)), np.argsort(order))
+    whole = [-1, *sizes, channels]
+    return _Largest(
+        values=tf.squeeze(largest, inner),
+        spread=tf.reshape(tf.broadcast_to(largest, tf.shape(split)), whole),
+        places=tf.reshape(places, whole),
+    )
 
 
-def _first_largest(values: Any, inner: list[int]) -> Any:
-    """Tell of each value of split windows whether it is the first of its window's largest ones."""
-    outer = [axis for axis in range(len(values.shape)) if axis not in inner]
-    order = [*outer, *inner]
-    turned = tf.transpose(values, order)
-    size = int(np.prod([values.shape[axis] for axis in inner]))
-    flat = tf.reshape(turned, [-1, size])
-    places = tf.one_hot(tf.argmax(flat, -1), size)
-    return tf.transpose(tf.reshape(places, tf.shape(turned)), np.argsort(order)) > 0
+def _of_row(values: Any) -> Any:
+    """Return the values of rows so that they meet those of each background row, shape (rows, 1, values)."""
+    return tf.reshape(values, [tf.shape(values)[0], 1, int(np.prod(values.shape[1:], dtype=int))])
 
 
-def _first_of(ours: Any, theirs: Any) -> Any:
-    """Return the first of two values, broadcast to the shape of both."""
-    return tf.broadcast_to(ours, tf.broadcast_dynamic_shape(tf.shape(ours), tf.shape(theirs)))
+def _of_background(values: Any) -> Any:
+    """Return the values of background rows so that they meet those of each row, shape (1, background rows, values)."""
+    return tf.expand_dims(tf.reshape(values, [tf.shape(values)[0], int(np.prod(values.shape[1:], dtype=int))]), 0)
 
 
-def _second_of(ours: Any, theirs: Any) -> Any:
-    return _first_of(theirs, ours)
+def _by_pair(values: Any, rows: Any) -> Any:
+    """Return (rows, background rows, values) as pairs, the values shaped like those of rows."""
+    return tf.reshape(values, [-1, *rows.shape[1:]])
 
 
-def _paired(rows: Any, background: Any, combine: Callable[[Any, Any], Any]) -> Any:
-    """Combine each row with each background row; the pairs of one row follow each other."""
-    both = combine(tf.expand_dims(rows, 1), tf.expand_dims(background, 0))
-    flat = tf.reshape(both, tf.concat([[-1], tf.shape(both)[2:]], 0))
-    return tf.ensure_shape(flat, [None, *both.shape[2:]])
+def _quotient(left: Any, entered: Any, *, instead: Any) -> Any:
+    """Return the slope between two rows; what is divided by next to nothing is not chosen."""
+    return tf.where(tf.abs(entered) < SMALLEST_DIFFERENCE, instead, left / entered)
 
 
 def _demand_rows_first(before: Lifted, name: str, kind: str) -> None:
     """Refuse an activation with rows along another axis; sizes are known when the model is walked through."""
-    sizes = tuple(value.shape[0] for value in (before.rows, before.background, before.pairs))
+    sizes = tuple(value.shape[0] for value in (before.rows, before.background, before.unscaled))
     if None not in sizes and sizes[0] * sizes[1] != sizes[2]:
         raise refused_layer(name, kind, "rows are not along its first axis")

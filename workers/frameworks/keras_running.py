@@ -11,10 +11,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from workers.frameworks.base import FloatArray, Inputs, Model
-from workers.frameworks.coalitions import MEMORY_BYTES, Game, demand_probabilities
+from workers.frameworks.coalitions import MEMORY_BYTES, Game, Scale, demand_probabilities
 from workers.frameworks.fitting import fit_targets
 from workers.frameworks.keras_coalitions import TensorFlowCoalitionScorer
 from workers.frameworks.keras_entrances import Entrance, ends_at, float_entrances
+from workers.frameworks.keras_first_layer import FirstLayer
 from workers.frameworks.keras_paths import Scores, path_gradients
 from workers.frameworks.paths import PathGradients, Paths
 from workers.frameworks.rows import GRADIENT_CHUNK_VALUES, chunks, conform, is_differentiable
@@ -63,8 +64,17 @@ class TensorFlowModel(Model):
         if game.scale == "probabilities":
             demand_probabilities(self)
         return TensorFlowCoalitionScorer(
-            self, game, score, compiles=self._is_compiled_well(), memory_bytes=memory_bytes
+            self,
+            game,
+            score,
+            compiles=self._is_compiled_well(),
+            first_layer=self._first_layer(game.scale),
+            memory_bytes=memory_bytes,
         )
+
+    def _first_layer(self, _scale: Scale) -> FirstLayer | None:
+        """Return the dense layer that the model begins with, and scores on a scale behind it, where it can be seen."""
+        return None
 
     def _is_compiled_well(self) -> bool:
         """Tell whether XLA makes the model faster: it does for dense layers and does not for convolutions."""
@@ -72,7 +82,9 @@ class TensorFlowModel(Model):
 
     def _shares(self, tensors: list[Any]) -> Any:
         """Return probabilities of shape (rows, outputs), whatever the model gives."""
-        output = self._flat(self._call(tensors, False))
+        return self._as_shares(self._flat(self._call(tensors, False)))
+
+    def _as_shares(self, output: Any) -> Any:
         if self.signature.output.kind == "probabilities":
             return output
         output = tf.cast(output, tf.float64)

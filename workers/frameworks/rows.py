@@ -140,3 +140,8 @@ def _conform_one(inputs: Inputs, spec: TensorSpec) -> NDArray[Any]:
         )
     # NumPy has no bfloat16 of its own: such an input travels as float32 and is narrowed by the framework.
     return np.ascontiguousarray(array, dtype="float32" if spec.dtype == "bfloat16" else spec.dtype)
+
+
+def filled_up(count: int) -> int:
+    """Return the power of two that holds so many rows: programs of a fixed shape are few then."""
+    return 1 << (count - 1).bit_length()
