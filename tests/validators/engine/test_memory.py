@@ -65,8 +65,6 @@ def test_more_rows_take_less_memory_than_half_of_their_values(
     parameters = {"schema": {"modality": "tabular", **schema}, **parameters}
     word = "upload" if name == "import" else "dataset"
 
-    few, many = (
-        extra_bytes(tmp_path / path.stem, runner, {word: path}, parameters) for path in tables
-    )
+    few, many = (extra_bytes(tmp_path / path.stem, runner, {word: path}, parameters) for path in tables)
 
     assert many - few < MORE_BYTES / 2, f"{few / 2**20:.0f} and {many / 2**20:.0f} MiB"

@@ -14,8 +14,8 @@ from validators.engine.screening.features import Encoded
 #: Boosting builds a tree a class and round; with more classes logistic regression stands alone.
 MOST_BOOSTED_CLASSES = 20
 MOST_ROUNDS = 60
-#: With more than ten classes there are fewer rounds. That costs little; larger steps in their place cost much.
-MOST_TREES = 600
+#: With more than twelve classes there are fewer rounds. That costs little; larger steps in their place cost much.
+MOST_TREES = 720
 COMPONENTS = 50
 NEIGHBOURS = 5
 
