@@ -194,7 +194,9 @@ def _schema(path: Path, *, with_id: bool) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------------- in turns
 def _child(*arguments: str) -> str:
     command = [sys.executable, "-m", "benchmarks.large", *arguments]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    # One thread for what learns, as a worker gives a job: two on a busy machine wait for each other.
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
 
 
 def measure(name: str, folder: Path, rows: int) -> dict[str, float]:

@@ -41,6 +41,7 @@ class Standing:
     total: float
     said: str
     share: str
+    rate: str
     left: str
     so_far: str
     message: str
@@ -57,7 +58,9 @@ def standing_of(job: Job, *, now: datetime | None = None) -> Standing:
     said = f"{singular} {number(done)} of {number(total)}" if total else f"{number(done)} {unit}" if done else ""
     end = job.finished_at or now
     seconds = (end - job.started_at).total_seconds() if job.started_at else 0.0
-    left = ""
+    rate = left = ""
+    if job.state == JobState.RUNNING and done >= seconds > 0:
+        rate = f"{number(round(done / seconds))} {unit} a second"
     if job.state == JobState.RUNNING and total and 0 < done < total:
         left = f"about {duration(seconds * (total - done) / done)} left"
     return Standing(
@@ -65,6 +68,7 @@ def standing_of(job: Job, *, now: datetime | None = None) -> Standing:
         total=total,
         said=said,
         share=f"{100 * done / total:.0f} %" if total else "",
+        rate=rate,
         left=left,
         so_far=duration(seconds) if job.started_at else "",
         message=str(progress.get("message") or ""),

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from governance.models import Job, JobState, RegisteredModel
 from governance.services import jobs
+from governance.views.jobs import standing_of
 from tests import factories
 from tests.page_factories import ended_job, stored
 
@@ -167,6 +168,18 @@ def test_a_running_job_shows_how_far_it_is_and_polls(bob_browser: Client) -> Non
     assert f'hx-get="{reverse("job-region", args=[job.pk])}"' in page
     assert 'role="status"' in page
     assert "htmx-2.min.js" in page
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("done", "seconds", "says"),
+    [(1_500_000, 120, "12,500 rows a second"), (27, 540, ""), (0, 10, ""), (5, 0, "")],
+    ids=["many rows", "less than one a second", "nothing yet", "this moment"],
+)
+def test_a_running_job_says_how_many_a_second(done: int, seconds: int, says: str) -> None:
+    job = running_job(progress={"done": done, "total": 2_000_000, "unit": "rows", "message": ""})
+
+    assert standing_of(job, now=job.started_at + timedelta(seconds=seconds)).rate == says
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,20 @@ def table(generator: Generator, rows: int = 2_000) -> Planted:
     return Planted(columns, {"label": "target"})
 
 
+def machines(generator: Generator, rows: int = 2_400) -> Planted:
+    """Twelve classes with a middle of their own in eight columns of numbers, and two categories that go with them."""
+    numbers = generator.integers(12, size=rows)
+    middles = generator.normal(size=(12, 8)) * 2
+    values = middles[numbers] + generator.normal(size=(rows, 8))
+    columns: Columns = {f"x{place}": values[:, place] for place in range(8)}
+    for name, size in (("hall", 4), ("maker", 6)):
+        is_usual = generator.random(rows) < 0.8
+        codes = np.where(is_usual, numbers % size, generator.integers(size, size=rows))
+        columns[name] = [f"{name} {code}" for code in codes.tolist()]
+    columns["label"] = [f"machine {number}" for number in numbers.tolist()]
+    return Planted(columns, {"label": "target"})
+
+
 def medical(generator: Generator) -> Planted:
     """The 569 tumours of scikit-learn: 30 columns of numbers, most of them skewed."""
     from sklearn.datasets import load_breast_cancer
@@ -387,6 +401,7 @@ CASES = (
     Case("mahalanobis", table, broken_pairs),
     Case("mahalanobis", medical, far_values),
     Case("label_issues", table, wrong_labels),
+    Case("label_issues", machines, wrong_labels),
     Case("label_issues", medical, wrong_labels),
     Case("label_issues", wine, wrong_labels),
     Case("label_issues", digits, wrong_labels),

@@ -11,6 +11,7 @@ import pytest
 from tests.validators.planted import Planted, digits, table
 from tests.validators.screenings import screen
 from validators.engine.screening.labels import confident_classes, ratio_of_counts
+from validators.engine.screening.learner import joined
 
 
 def test_the_confident_joint_says_how_many_and_the_margin_which() -> None:
@@ -32,6 +33,28 @@ def test_a_class_is_never_flagged_against_a_negative_margin() -> None:
     better = confident_classes(probabilities, classes)
 
     assert better[:2].tolist() == [0, 0]
+
+
+def test_indicators_of_a_category_become_one_column_of_codes_before_the_others() -> None:
+    # The columns: a number, three indicators (the second row has none of them), a number, two indicators.
+    matrix = np.array([[0.5, 0, 1, 0, 7.0, 1, 0], [np.nan, 0, 0, 0, 8.0, 0, 1], [1.5, 1, 0, 0, 9.0, 0, 0]])
+
+    codes = joined(matrix, (range(1, 4), range(5, 7)))
+
+    np.testing.assert_array_equal(codes, [[2, 1, 0.5, 7], [0, 2, np.nan, 8], [1, 0, 1.5, 9]])
+
+
+def test_a_category_that_says_the_label_is_learned_from_its_codes(tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    kinds = generator.integers(15, size=1_500)
+    data = Planted(
+        {"kind": [f"kind {kind}" for kind in kinds], "label": [f"class {kind}" for kind in kinds]}, {"label": "target"}
+    )
+    data.columns["label"][20] = "class 1" if kinds[20] != 1 else "class 2"
+
+    found = screen(tmp_path, data, ["label_issues"])["label_issues"]
+
+    assert [row["row"] for row in found["rows"]] == [20]
 
 
 def test_flagged_rows_are_ranked_and_say_both_labels(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "mahalanobis: broken pairs in table": (0.9, 0.01),
     "mahalanobis: far values in medical": (0.8, 0.06),
     "label_issues: wrong labels in table": (0.8, 0.01),
+    "label_issues: wrong labels in machines": (0.75, 0.02),
     "label_issues: wrong labels in medical": (0.7, 0.02),
     "label_issues: wrong labels in wine": (0.7, 0.02),
     "label_issues: wrong labels in digits": (0.7, 0.01),

@@ -169,6 +169,20 @@ def test_a_cut_that_is_no_moment_is_refused(cut: Any) -> None:
         parts_of(visits(), plan(time="at", cuts={"test": cut}))
 
 
+def test_columns_may_be_named_anything(tmp_path: Path) -> None:
+    names = ['a"; DROP TABLE x; --', "new\nline", "🙂", "At", "at", "row", "c0"]
+    table = pa.table({name: np.arange(60) // 3 if name == "at" else np.arange(60) for name in names})
+
+    value, written = split(tmp_path, table, time="at", group="new\nline")
+    (tmp_path / "by").mkdir()
+    _, by_name = split(tmp_path / "by", table, by=names[0], column="Split")
+
+    assert written.drop_columns("split").equals(table.cast(written.schema.remove(len(names))))
+    assert value["plan"]["cuts"] == {"validation": 12, "test": 16}
+    assert written["split"].to_pylist() == ["train"] * 36 + ["validation"] * 12 + ["test"] * 12
+    assert len(set(by_name["Split"].to_pylist())) == 3
+
+
 def test_an_earlier_split_gives_way_where_that_is_asked(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()

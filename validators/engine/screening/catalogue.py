@@ -50,7 +50,7 @@ class MahalanobisParameters:
     false_discovery_rate: float = setting(
         0.01, "Expected share of false alarms among the flagged.", minimum=1e-6, maximum=0.5
     )
-    fit_rows: int = setting(20_000, "Rows that location and covariance are estimated on, at most.", minimum=100)
+    fit_rows: int = setting(10_000, "Rows that location and covariance are estimated on, at most.", minimum=100)
     most_columns: int = setting(100, "With more columns the detector does not apply.", minimum=2, maximum=500)
 
 

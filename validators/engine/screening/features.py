@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,14 +27,23 @@ Kind = Literal["table", "image", "text"]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Rows as a matrix, dense or (for texts) sparse, of shape (rows, numbers)."""
+    """Rows as a matrix, dense or (for texts) sparse, of shape (rows, numbers).
+
+    Attributes:
+        categories: the neighbouring columns of the matrix that are the indicators of one category column each.
+    """
 
     matrix: Any
     kind: Kind
+    categories: tuple[range, ...] = ()
 
     @property
     def width(self) -> int:
         return int(self.matrix.shape[1])
+
+    def of_rows(self, rows: NDArray[np.intp]) -> Encoded:
+        """Return some rows, by their places."""
+        return replace(self, matrix=self.matrix[rows])
 
 
 def kind_of(data: Screened) -> Kind:
@@ -80,10 +89,16 @@ def encode(data: Screened, sample: Sample, names: Sequence[str]) -> Encoded:
         return Encoded(np.nan_to_num(values / spread), kind)
     if kind == "text":
         return Encoded(_hashed_words(sample.column(names[0])), kind)
-    parts = [part for name in names for part in _columns(sample.column(name))]
-    parts = [part for part in parts if np.isfinite(part).any()]
+    parts: list[FloatArray] = []
+    categories = []
+    for name in names:
+        column = sample.column(name)
+        new = [part for part in _columns(column) if np.isfinite(part).any()]
+        if new and pa.types.is_string(column.type):
+            categories.append(range(len(parts), len(parts) + len(new)))
+        parts += new
     matrix = np.stack(parts, axis=1) if parts else np.empty((sample.count, 0))
-    return Encoded(matrix, kind)
+    return Encoded(matrix, kind, tuple(categories))
 
 
 def numbers_matrix(table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> FloatArray:

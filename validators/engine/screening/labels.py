@@ -59,8 +59,7 @@ class LabelIssues(Detector):
         if not encoded.width:
             return not_applicable("No column of role feature varies in a way that a simple model can learn from.")
         context.tell(0.1)
-        encoded = type(encoded)(encoded.matrix[judged], encoded.kind)
-        probabilities = out_of_fold(encoded, classes, folds=settings.folds, seed=context.seed % 2**32)
+        probabilities = out_of_fold(encoded.of_rows(judged), classes, folds=settings.folds, seed=context.seed % 2**32)
         context.tell(0.9)
         better = confident_classes(probabilities, classes)
         issues = np.flatnonzero(better != classes)

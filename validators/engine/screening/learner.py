@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from validators.engine.screening.features import Encoded
 
 #: Boosting builds a tree a class and round; with more classes logistic regression stands alone.
 MOST_BOOSTED_CLASSES = 20
+MOST_ROUNDS = 60
+#: With more than twelve classes there are fewer rounds. That costs little; larger steps in their place cost much.
+MOST_TREES = 720
 COMPONENTS = 50
 NEIGHBOURS = 5
 
@@ -49,7 +53,7 @@ def _model(encoded: Encoded, rows: int, class_count: int, seed: int) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
     if encoded.kind == "text":
         return LogisticRegression(C=10, max_iter=200)
@@ -62,5 +66,26 @@ def _model(encoded: Encoded, rows: int, class_count: int, seed: int) -> Any:
     logistic = make_pipeline(imputer, StandardScaler(), LogisticRegression(max_iter=300))
     if class_count > MOST_BOOSTED_CLASSES:
         return logistic
-    boosting = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=seed)
-    return VotingClassifier([("boosting", boosting), ("logistic", logistic)], voting="soft")
+    trees_a_round = class_count if class_count > 2 else 1
+    boosting = HistGradientBoostingClassifier(
+        max_iter=min(MOST_ROUNDS, MOST_TREES // trees_a_round),
+        max_leaf_nodes=15,
+        categorical_features=list(range(len(encoded.categories))) or None,
+        early_stopping=False,
+        random_state=seed,
+    )
+    joining = FunctionTransformer(joined, kw_args={"categories": encoded.categories})
+    return VotingClassifier([("boosting", make_pipeline(joining, boosting)), ("logistic", logistic)], voting="soft")
+
+
+def joined(matrix: NDArray[np.float64], categories: Sequence[range]) -> NDArray[np.float64]:
+    """Return a matrix with one column of codes first for each category column, in place of its indicators.
+
+    What boosting costs grows with the columns, and it splits codes into sets by itself. A row without any of the
+    indicators has the code 0.
+    """
+    if not categories:
+        return matrix
+    codes = [matrix[:, block.start : block.stop] @ np.arange(1.0, len(block) + 1) for block in categories]
+    indicators = [place for block in categories for place in block]
+    return np.column_stack([*codes, np.delete(matrix, indicators, axis=1)])
