@@ -41,6 +41,20 @@ def test_a_network_of_layers_has_the_values_of_shap(keras: Any, tmp_path: Path) 
     np.testing.assert_allclose(explain(model).values, of_shap(theirs, BACKGROUND, ROWS), atol=1e-4)
 
 
+def test_how_many_pairs_go_through_at_once_changes_nothing(
+    keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where background rows come in several parts, of which the last is filled up with rows that do not count."""
+    entered = keras.Input((6,), name="features")
+    hidden = keras.layers.Dense(8, activation="relu")(entered)
+    theirs, model = saved(keras, tmp_path, entered, keras.layers.Dense(3)(hidden))
+    whole = explain(model).values
+    np.testing.assert_allclose(whole, of_shap(theirs, BACKGROUND, ROWS), atol=1e-4)
+    for pairs in (1, 3, len(BACKGROUND) - 1, len(BACKGROUND) + 1):
+        monkeypatch.setattr("workers.frameworks.keras.gradient_rows", lambda *_, pairs=pairs: pairs)
+        np.testing.assert_allclose(explain(load(tmp_path / "model.keras")).values, whole, atol=1e-5)
+
+
 def test_an_image_network_with_pooling_has_the_values_of_shap(keras: Any, tmp_path: Path) -> None:
     layers = keras.layers
     entered = keras.Input((8, 8, 1), name="image")
