@@ -19,8 +19,11 @@ from governance.exceptions import InvalidInput
 
 #: Fields behind a fold: most explanations do without them.
 _FURTHER = ("seed", *BUDGETS, "groups", "patch", "memory_bytes")
-#: How a form writes what JSON writes as an object.
+#: How a form writes what JSON writes as an object or a list.
 _WRITTEN = {
+    "rows": "Write several as 5, 8, 13.",
+    "background_rows": "Write several as 5, 8, 13.",
+    "outputs": "Write several as 0, 2.",
     "slice": "Write it as region = north.",
     "groups": "Write them as region: region_north, region_south; job: job_a, job_b.",
 }
