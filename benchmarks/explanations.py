@@ -48,8 +48,8 @@ CASES = {
     "cnn8": Case("cnn8", rows=4, background=100),
     "cnn28, patches of 4": Case("cnn28", rows=2, background=100, patch=4, truth_sweeps=40),
     "wide": Case("wide", rows=2, background=100, truth_sweeps=12),
-    "lstm, one row": Case("lstm", rows=1, background=100, truth_sweeps=40),
-    "transformer, one row": Case("transformer", rows=1, background=100, truth_sweeps=30),
+    "lstm, one row": Case("lstm", rows=1, background=100, truth_sweeps=400),
+    "transformer, one row": Case("transformer", rows=1, background=100, truth_sweeps=400),
     "owen, mlp": Case("mlp", rows=8, background=100, is_owen=True),
     "owen, cnn8": Case("cnn8", rows=2, background=100, is_owen=True),
 }
@@ -155,9 +155,7 @@ def _print(answer: dict[str, Any]) -> None:
         f"{'cold ms':>9}{'MiB':>6}{'x Assay':>10}"
     )
     best = {
-        target: min(
-            entry["median"] for entry in entries if entry["target"] == target and entry["side"].startswith("Assay")
-        )
+        target: min(_ours(entries, target, is_reached=True) or _ours(entries, target, is_reached=False))
         for target in {entry["target"] for entry in entries}
     }
     for entry in sorted(entries, key=lambda entry: -entry["target"]):
@@ -169,6 +167,14 @@ def _print(answer: dict[str, Any]) -> None:
             f"{entry['worst']:>8.4f}{taken:>11}{1000 * statistics.median(entry['cpu_seconds']) / rows:>10.2f}"
             f"{1000 * entry['cold_seconds']:>9.0f}{entry['peak_mib']:>6.0f}{ratio:>10}"
         )
+
+
+def _ours(entries: list[dict[str, Any]], target: float, *, is_reached: bool) -> list[float]:
+    return [
+        entry["median"]
+        for entry in entries
+        if entry["target"] == target and entry["is_reached"] is is_reached and entry["side"].startswith("Assay")
+    ]
 
 
 if __name__ == "__main__":
