@@ -27,7 +27,7 @@ from typing import Any
 RESULT = Path(__file__).resolve().parents[1] / ".bench" / "explanations.json"
 FRAMEWORKS = ("pytorch", "keras")
 #: The cases that are run unless others are asked for.
-SHORT = "mlp"
+SHORT = "mlp,owen"
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ CASES = {
     "wide": Case("wide", rows=2, background=100, truth_sweeps=12),
     "lstm, one row": Case("lstm", rows=1, background=100, truth_sweeps=400),
     "transformer, one row": Case("transformer", rows=1, background=100, truth_sweeps=400),
-    "owen, mlp": Case("mlp", rows=8, background=100, is_owen=True),
-    "owen, cnn8": Case("cnn8", rows=2, background=100, is_owen=True),
+    "owen": Case("mlp", rows=8, background=100, is_owen=True),
+    "owen-cnn8": Case("cnn8", rows=2, background=100, is_owen=True),
 }
 
 

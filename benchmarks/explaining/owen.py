@@ -23,7 +23,7 @@ def truth(game: Game) -> np.ndarray:
 
 def sides() -> list[Side]:
     """Return Assay's partition, which draws orders here or counts them out, and shap's, as called and tuned."""
-    ladder = doubling(128, 8)
+    ladder = doubling(128, 6)
     return [
         Side("Assay partition, drawn", _drawn, "sweeps", doubling(1, 7)),
         Side("Assay partition, counted", _counted, "coalitions at most", (ALL,)),
