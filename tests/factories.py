@@ -10,7 +10,7 @@ from factory.django import DjangoModelFactory
 from rest_framework.test import APIClient
 
 from governance import models
-from validators.models import ExpectationSuite
+from validators.models import ExpectationSuite, Validation
 from workers.protocol import digest_of_bytes, digest_of_json
 
 SIGNATURE: dict[str, Any] = {
@@ -228,4 +228,18 @@ class ExpectationSuiteFactory(DjangoModelFactory[ExpectationSuite]):
         }
     )
     digest = factory.LazyAttribute(lambda suite: digest_of_json(suite.document))
+    created_by = factory.LazyFunction(owner)
+
+
+class ValidationFactory(DjangoModelFactory[Validation]):
+    """One that has failed, on the content that the data set has."""
+
+    class Meta:
+        model = Validation
+
+    dataset = factory.SubFactory(DatasetVersionFactory)
+    suite = factory.SubFactory(ExpectationSuiteFactory)
+    dataset_digest = factory.SelfAttribute("dataset.content_digest")
+    success = False
+    job = factory.SubFactory(JobFactory, kind="validation")
     created_by = factory.LazyFunction(owner)

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from tests.factories import DatasetVersionFactory, ExpectationSuiteFactory, JobFactory
+from tests.factories import ValidationFactory
 from tests.page_factories import stored
 from validators import rows
 from validators.models import Validation
@@ -43,14 +43,8 @@ def validation(alice: User) -> Validation:
     }
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink, row_group_size=8)
-    dataset = DatasetVersionFactory()
-    return Validation.objects.create(
-        dataset=dataset,
-        suite=ExpectationSuiteFactory(),
-        dataset_digest=dataset.content_digest,
-        success=False,
+    return ValidationFactory(
         results=RESULTS,
-        job=JobFactory(kind="validation"),
         created_by=alice,
         rows=stored(sink.getvalue().to_pybytes()),
         result_file=stored(b'{"success": false}'),

@@ -8,7 +8,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from governance.exceptions import IntegrityFailure
-from tests.factories import DatasetVersionFactory, ExpectationSuiteFactory, JobFactory
+from tests.factories import ValidationFactory
 from tests.page_factories import rows_file
 from validators.models import Validation
 from validators.rows import unexpected_rows
@@ -16,13 +16,7 @@ from validators.rows import unexpected_rows
 
 @pytest.fixture
 def validation(alice: User) -> Validation:
-    dataset = DatasetVersionFactory()
-    return Validation.objects.create(
-        dataset=dataset,
-        suite=ExpectationSuiteFactory(),
-        dataset_digest=dataset.content_digest,
-        success=False,
-        job=JobFactory(kind="validation"),
+    return ValidationFactory(
         created_by=alice,
         rows=rows_file(
             [

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from governance.exceptions import InvalidInput, NotAllowed, StateConflict
 from governance.models import DatasetState, Event, Job
-from tests.factories import DatasetVersionFactory, ExpectationSuiteFactory, JobFactory, StoredFileFactory, person
+from tests.factories import DatasetVersionFactory, ExpectationSuiteFactory, StoredFileFactory, ValidationFactory, person
 from validators.models import Cleaning, ExpectationSuite, RequiredSuite, Validation
 from validators.services import cleanings, suites, validations
 
@@ -103,15 +103,7 @@ def test_a_recorded_validation_has_a_digest_and_an_event(alice: User) -> None:
 
 @pytest.fixture
 def failed(alice: User) -> Validation:
-    dataset = DatasetVersionFactory()
-    return Validation.objects.create(
-        dataset=dataset,
-        suite=ExpectationSuiteFactory(),
-        dataset_digest=dataset.content_digest,
-        success=False,
-        job=JobFactory(kind="validation"),
-        created_by=alice,
-    )
+    return ValidationFactory(created_by=alice)
 
 
 def test_a_waiver_has_a_reason_and_an_end_ahead(failed: Validation, bob: User) -> None:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from tests.factories import DatasetVersionFactory, ExpectationSuiteFactory, JobFactory
+from tests.factories import ValidationFactory
 from validators.models import Validation
 
 REASON = "The sensor of hall 3 is known to drift; its rows are weighted down."
@@ -18,16 +18,7 @@ REASON = "The sensor of hall 3 is known to drift; its rows are weighted down."
 
 @pytest.fixture
 def failed(alice: User) -> Validation:
-    dataset = DatasetVersionFactory()
-    return Validation.objects.create(
-        dataset=dataset,
-        suite=ExpectationSuiteFactory(),
-        dataset_digest=dataset.content_digest,
-        success=False,
-        results=[{"status": "failed"}],
-        job=JobFactory(kind="validation"),
-        created_by=alice,
-    )
+    return ValidationFactory(results=[{"status": "failed"}], created_by=alice)
 
 
 def waive(api: APIClient, validation: Validation, **changes: Any) -> Any:
