@@ -2,10 +2,10 @@
 
 Run it with ``python -m benchmarks.large``: 200,000 rows x 30 columns by default, so that ``make bench`` stays short.
 ``ASSAY_BENCH_LARGE_ROWS=50000000`` is the size that the limit on memory is stated for (some 40 GB of disk, an hour),
-and ``ASSAY_BENCH_LARGE_STEPS`` takes some steps only, divided by commas. Each step is the runner of a job as a worker
-starts it, but for the sandbox; the table of the first import and the clean table go on to the later steps. The peak is
-``VmHWM``: what the process had in memory at most, the pages of files that it had mapped included. It fails when a step
-takes more than 2 GiB.
+and ``ASSAY_BENCH_LARGE_STEPS`` takes some steps only, divided by commas, with those that make what they read. Each step
+is the runner of a job as a worker starts it, but for the sandbox; the table of the first import and the clean table go
+on to the later steps. The peak is ``VmHWM``: what the process had in memory at most, the pages of files that it had
+mapped included. It fails when a step takes more than 2 GiB.
 """
 
 from __future__ import annotations
@@ -211,6 +211,16 @@ def measure(name: str, folder: Path, rows: int) -> dict[str, float]:
     return measured
 
 
+def _with_what_they_read(chosen: list[str]) -> list[str]:
+    """Return the steps to run, in order: those chosen and those that make what they read."""
+    makers = {step.keeps[1]: name for name, step in STEPS.items() if step.keeps is not None}
+    needed = set(chosen)
+    for name in reversed(STEPS):
+        if name in needed:
+            needed.update(makers[file] for file in STEPS[name].inputs.values() if file in makers)
+    return [name for name in STEPS if name in needed]
+
+
 def main() -> int:
     rows = int(os.environ.get("ASSAY_BENCH_LARGE_ROWS", ROWS))
     chosen = [name.strip() for name in os.environ.get("ASSAY_BENCH_LARGE_STEPS", "").split(",") if name.strip()]
@@ -219,10 +229,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as name:
         folder = Path(name)
         _child("--write", str(folder), str(rows), "parquet")
-        for step in STEPS:
-            # What others read is made in any case.
-            if chosen and step not in chosen and STEPS[step].keeps is None:
-                continue
+        for step in _with_what_they_read(chosen or list(STEPS)):
             entry = found[step] = measure(step, folder, rows)
             print(
                 f"{step:<22}{entry['seconds']:>10.1f}{rows / entry['seconds']:>12,.0f}"

@@ -23,6 +23,9 @@ ROWS_SCHEMA = pa.schema(
     ]
 )
 
+#: A sentence a row, also as Arrow has them.
+Reasons = Sequence[str] | pa.StringArray
+
 #: Rows of a detector that its result shows; the file has all of them.
 TOP_ROWS = 20
 
@@ -47,12 +50,12 @@ class RowsFile:
         """How many different rows any detector has named."""
         return int(self._named.sum())
 
-    def write(self, rows: NDArray[np.int64], detector: str, column: str, scores: Any, reasons: Sequence[str]) -> None:
+    def write(self, rows: NDArray[np.int64], detector: str, column: str, scores: Any, reasons: Reasons) -> None:
         if not len(rows):
             return
         self._named[rows] = True
-        count = len(rows)
-        columns = [rows, [detector] * count, [column] * count, np.asarray(scores, dtype=np.float64), list(reasons)]
+        texts = [pa.repeat(text, len(rows)) for text in (detector, column)]
+        columns = [rows, *texts, np.asarray(scores, dtype=np.float64), reasons]
         self._writer.write_table(pa.table([pa.array(values) for values in columns], schema=ROWS_SCHEMA))
 
 
@@ -70,14 +73,14 @@ class DetectorRows:
         """How many different rows the detector has named."""
         return int(self._named.sum())
 
-    def keep(self, rows: Any, *, scores: Any, reasons: Sequence[str], column: str = "") -> None:
+    def keep(self, rows: Any, *, scores: Any, reasons: Reasons, column: str = "") -> None:
         """Keep rows by number, each with a score (higher is worse, finite) and a sentence."""
         numbers = np.asarray(rows, dtype=np.int64)
         values = np.asarray(scores, dtype=np.float64)
         self._file.write(numbers, self._detector, column, values, reasons)
         self._named[numbers] = True
         for place in np.argsort(-values, kind="stable")[:TOP_ROWS]:
-            entry = (float(values[place]), -int(numbers[place]), column, reasons[place])
+            entry = (float(values[place]), -int(numbers[place]), column, str(reasons[place]))
             if len(self._top) < TOP_ROWS:
                 heapq.heappush(self._top, entry)
             else:

@@ -109,6 +109,11 @@ class Screened:
         """Tell whether a column holds one value a row, and not an array."""
         return not is_tensor(self._arrow.field(name).type)
 
+    def is_text(self, name: str) -> bool:
+        """Tell whether a column holds one text a row."""
+        kind = self._arrow.field(name).type
+        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind))
+
     def numbers(self, roles: Sequence[str] = (*CONTENT_ROLES, "metadata")) -> list[str]:
         """Return the columns that hold one measured number a row: codes of few values are none."""
         names = [name for name in self.columns(roles=roles, types=NUMBER_TYPES) if self.is_scalar(name)]
