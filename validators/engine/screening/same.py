@@ -25,8 +25,9 @@ class ExactDuplicates(Detector):
 
     How: two hashes of all features, by DuckDB, of 64 bits each: that rows which differ share both happens once in 1e20
     tables of 50 million rows (arrays: once in 10,000, since both begin with one hash of the array). Ids, times, parts
-    and what was derived at import are left out. Within a version the label has to be the same, too; between two not. What rows of independent columns would share by chance is estimated on a sample (the share of equal pairs of
-    each column, multiplied) and told; where that explains half of what was found, there is nothing to tell.
+    and what was derived at import are left out. Within a version the label has to be the same, too; between two not.
+    What rows of independent columns would share by chance is estimated on a sample (the share of equal pairs of each
+    column, multiplied) and told; where that explains half of what was found, there is nothing to tell.
 
     Signs of high risk: any row that is both in training and in evaluation data: every number measured on it is too good
     (Barz, Denzler, Do We Train on Test Data?, 2020).
