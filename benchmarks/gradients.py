@@ -6,6 +6,9 @@ the smallest of a ladder of sample counts at which its error (root mean square o
 relative to the values) is no larger. A peer that does not get there with its largest budget is timed there, and its
 ratio is a lower bound. DeepLIFT has one answer: what differs from Assay's is told as the error, and times are compared
 as they are. All run warmed, in turn; medians of the processor's time are compared.
+
+``ASSAY_BENCH_CASES=cnn28`` runs some networks only, and ``ASSAY_BENCH_PEER_SECONDS=90`` gives each peer so many seconds
+an answer (default 4), so that it reaches the error where that takes long.
 """
 
 from __future__ import annotations
@@ -39,9 +42,11 @@ ROWS = 4
 BACKGROUND = 100
 ROUNDS = 3
 NETWORKS: tuple[NetworkName, ...] = ("mlp", "cnn8", "cnn28")
+#: Names of networks, divided by commas, or `all`.
+CASES = os.environ.get("ASSAY_BENCH_CASES", ",".join(NETWORKS)).split(",")
 LADDER = (100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200)
 #: No peer is given more time than this for one answer.
-MOST_SECONDS = 4.0
+MOST_SECONDS = float(os.environ.get("ASSAY_BENCH_PEER_SECONDS", "4"))
 RESULT = Path(__file__).resolve().parents[1] / ".bench"
 
 Explain = Callable[[], np.ndarray]
@@ -232,7 +237,7 @@ def measure_framework(framework: Framework) -> list[Line]:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     lines = []
-    for name in NETWORKS:
+    for name in (name for name in NETWORKS if name in CASES or CASES == ["all"]):
         with tempfile.TemporaryDirectory() as folder:
             measured = Measured.load(framework, name, Path(folder))
             for family in ("expected_gradients", "deeplift"):

@@ -91,7 +91,7 @@ _GROUPS_OF: Mapping[Action, tuple[str, ...]] = {
     Action.WRITE_DATASHEET: (ENGINEERS, AUDITORS),
     Action.REQUEST_SCREENING: (ENGINEERS, AUDITORS),
     Action.REPLAY_CLEANING: (ENGINEERS, AUDITORS),
-    Action.RESTORE_ROWS: (ENGINEERS, ADMINISTRATORS),
+    Action.RESTORE_ROWS: (ENGINEERS, AUDITORS, ADMINISTRATORS),
     Action.REQUEST_TRAINING: (ENGINEERS,),
     Action.REQUEST_EVALUATION: (ENGINEERS, AUDITORS),
     Action.REQUEST_EXPLANATION: (ENGINEERS, AUDITORS),
@@ -117,8 +117,8 @@ def _needs_owner(user: Person, subject: Any) -> str | None:
     return None if owner == user else _OWNER_ONLY.format(subject=subject, owner=_name(owner))
 
 
-def _needs_owner_or_administrator(user: Person, subject: Any) -> str | None:
-    return None if ADMINISTRATORS in groups_of(user) else _needs_owner(user, subject)
+def _needs_owner_or_reviewer(user: Person, subject: Any) -> str | None:
+    return None if groups_of(user) & {AUDITORS, ADMINISTRATORS} else _needs_owner(user, subject)
 
 
 def _needs_another_than_owner(user: Person, subject: Any) -> str | None:
@@ -158,7 +158,7 @@ _RULE_OF: Mapping[Action, Callable[[Person, Any], str | None]] = {
     Action.RELEASE_VERSION: _needs_neither_owner_nor_uploader,
     Action.REJECT_VERSION: _needs_neither_owner_nor_uploader,
     Action.REQUEST_TRAINING: _needs_owner,
-    Action.RESTORE_ROWS: _needs_owner_or_administrator,
+    Action.RESTORE_ROWS: _needs_owner_or_reviewer,
     Action.GRANT_WAIVER: _needs_another_than_owner,
     Action.DISPOSE_FINDING: _needs_another_than_owner,
     Action.DECIDE_REVIEW: _needs_neither_owner_nor_requester,
@@ -195,7 +195,8 @@ def refusal(user: Person, action: Action, subject: Any = None) -> str | None:
     """Return the sentence that says why somebody may not do something, None when they may."""
     needed = _GROUPS_OF[action]
     if not groups_of(user) & frozenset(needed):
-        return f"This takes a member of {' or '.join(needed)}."
+        *others, last = needed
+        return f"This takes a member of {', '.join(others)}{' or ' if others else ''}{last}."
     rule = _RULE_OF.get(action)
     return None if rule is None or subject is None else rule(user, subject)
 

@@ -40,7 +40,7 @@ EXPECTED = {
     Action.REQUEST_SCREENING: {E, AU},
     Action.WRITE_DATASHEET: {E, AU},
     Action.REPLAY_CLEANING: {E, AU},
-    Action.RESTORE_ROWS: {E, AD},
+    Action.RESTORE_ROWS: {E, AU, AD},
     Action.REQUEST_TRAINING: {E},
     Action.REQUEST_EVALUATION: {E, AU},
     Action.REQUEST_EXPLANATION: {E, AU},

@@ -114,16 +114,15 @@ def test_a_cleaning_without_a_version_gives_nothing_back(cleaning: Cleaning, ali
         restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=alice)
 
 
-def test_the_owner_and_administrators_may_and_auditors_and_other_engineers_may_not(
-    cleaning: Cleaning, dave: User, erin: User
-) -> None:
-    other = factories.person("fred", "engineers")
+@pytest.mark.parametrize("group", ["auditors", "administrators"])
+def test_who_reviews_the_data_may_and_other_engineers_and_approvers_may_not(cleaning: Cleaning, group: str) -> None:
+    reviewer, other = factories.person("rita", group), factories.person("fred", "engineers")
 
-    with pytest.raises(NotAllowed, match="member of engineers or administrators"):
-        restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=dave)
+    with pytest.raises(NotAllowed, match="member of engineers, auditors or administrators"):
+        restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=factories.person("pia", "approvers"))
     with pytest.raises(NotAllowed, match="Only the owner"):
         restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=other)
-    assert restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=erin).created_by == erin
+    assert restorations.restore_rows(cleaning=cleaning, rows=[4], reason=REASON, by=reviewer).created_by == reviewer
 
 
 def test_rest_starts_a_restoration_once_and_answers_with_it(cleaning: Cleaning, alice_api: APIClient) -> None:
@@ -142,10 +141,10 @@ def test_rest_starts_a_restoration_once_and_answers_with_it(cleaning: Cleaning, 
     assert alice_api.post(address, {"rows": [4]}, format="json").status_code == 422
 
 
-def test_rest_keeps_auditors_and_strangers_out(cleaning: Cleaning, dave_api: APIClient, carol_api: APIClient) -> None:
+def test_rest_keeps_approvers_and_strangers_out(cleaning: Cleaning, bob_api: APIClient, carol_api: APIClient) -> None:
     address, body = f"/api/v1/cleanings/{cleaning.pk}/restore/", {"rows": [4], "reason": REASON}
 
-    assert dave_api.post(address, body, format="json").status_code == 403
+    assert bob_api.post(address, body, format="json").status_code == 403
     assert carol_api.post(address, body, format="json").status_code == 404
 
 

@@ -37,7 +37,7 @@ def restore_rows(*, cleaning: Cleaning, rows: Sequence[int], reason: str, by: Us
         rows: numbers of rows in the version that was cleaned, as the quarantine names them.
 
     Raises:
-        NotAllowed: neither the owner of the data nor an administrator asks.
+        NotAllowed: neither the owner of the data, nor an auditor or an administrator asks.
         InvalidInput: no reason, no rows, too many, or rows that did not leave, by number.
         StateConflict: the cleaning made no version, some row is back already, or another restoration is under way.
     """
