@@ -70,6 +70,32 @@ def test_missing_values_and_minus_zero_are_the_same_and_one_bit_is_not(tmp_path:
     assert screen(tmp_path, data, ["exact_duplicates"]).rows_of("exact_duplicates") == {20, 21}
 
 
+def test_exchanged_values_and_whole_numbers_beyond_the_floats_are_not_the_same(tmp_path: Path) -> None:
+    numbers = 2**60 + 1_000 * GENERATOR(0).permutation(200)
+    texts = [f"{value:x}" for value in numbers]
+    others = texts[::-1]
+    numbers[20], texts[20], others[20] = numbers[10] + 1, texts[10], others[10]
+    numbers[21], texts[21], others[21] = numbers[11], others[11], texts[11]
+    numbers[22], texts[22], others[22] = numbers[12], texts[12], others[12]
+    data = Planted({"number": numbers, "text": texts, "other": others}, {})
+
+    assert screen(tmp_path, data, ["exact_duplicates"]).rows_of("exact_duplicates") == {22}
+
+
+def test_a_conflict_names_the_first_row_with_the_other_label(tmp_path: Path) -> None:
+    data = people()
+    data.columns["label"][5:8] = ["yes", "no", "no"]
+    for target in (6, 7):
+        copy_row(data, 5, target, label="no")
+
+    found = screen(tmp_path, data, ["conflicting_labels"])
+
+    reasons = {row["row"]: row["reason"] for row in found.rows}
+    assert reasons.keys() == {5, 6, 7}
+    assert "row 6 has" in reasons[5]
+    assert all("row 5 has" in reasons[row] for row in (6, 7))
+
+
 def test_rows_of_few_possible_values_are_told_as_chance(tmp_path: Path) -> None:
     generator = GENERATOR(0)
     data = Planted({name: generator.integers(0, 3, 500) for name in "abc"}, {})

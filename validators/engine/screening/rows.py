@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ ROWS_SCHEMA = pa.schema(
 )
 
 #: A sentence a row, also as Arrow has them.
-Reasons = Sequence[str] | pa.StringArray
+Reasons: TypeAlias = "Sequence[str] | pa.StringArray"
 
 #: Rows of a detector that its result shows; the file has all of them.
 TOP_ROWS = 20

@@ -171,39 +171,41 @@ def _comparable(data: Screened, other: Screened, name: str) -> bool:
 
 
 def _keys(context: ScreeningContext, names: Sequence[str], target: str | None = None) -> str:
-    """Make the temporary tables ``own`` and ``theirs`` of each row's number, its keys and its label.
-
-    ``key`` and ``second`` are hashes of the columns: the second reads them from the last to the first and puts a letter
-    before each text, so that values which share one hash by chance do not share the other. Numbers are of one width
-    where the two versions differ in type. Rows without a label are left out where there is a target.
+    """Make the temporary tables ``own`` and ``theirs``, see ``_keyed``.
 
     Returns:
         The table in which a twin is looked for: ``own`` where the version is alone.
     """
-    versions = {"own": (context.data, context.against), "theirs": (context.against, context.data)}
-    for done, (table, (data, other)) in enumerate(versions.items(), 1):
-        if data is None:
-            return "own"
-        unlike = [] if other is None else [name for name in names if not _same_type(data, other, name)]
-        values = [f"CAST({data.place(name)} AS DOUBLE)" if name in unlike else data.place(name) for name in names]
-        salted = [
-            f"'t' || {value}" if data.is_text(name) else value for name, value in zip(names, values, strict=True)
-        ][::-1]
-        label, labelled = "", ""
-        if target is not None:
-            is_one_type = other is None or _same_type(data, other, target)
-            label = f", CAST({data.place(target)} AS VARCHAR)" if not is_one_type else f", {data.place(target)}"
-            label, labelled = f"{label} AS label", f" WHERE {data.place(target)} IS NOT NULL"
-        data.run(
-            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT row, hash({', '.join(values)}) AS key, "
-            f"hash({', '.join(salted)}, 1) AS second{label} FROM {data.relation}{labelled}"
-        )
-        context.tell(0.25 * done)
+    data, other = context.data, context.against
+    data.run(f"CREATE OR REPLACE TEMP TABLE own AS {_keyed(data, other, names, target)}")
+    context.tell(0.25)
+    if other is None:
+        return "own"
+    data.run(f"CREATE OR REPLACE TEMP TABLE theirs AS {_keyed(other, data, names, target)}")
+    context.tell(0.5)
     return "theirs"
 
 
-def _same_type(data: Screened, other: Screened, name: str) -> bool:
-    return data.described(name).type == other.described(name).type
+def _keyed(data: Screened, other: Screened | None, names: Sequence[str], target: str | None) -> str:
+    """Return a SELECT of the number of each row, the two hashes of its columns and, with a target, its label.
+
+    The second hash reads the columns from the last to the first and puts a letter before each text, so that values
+    which share the first by chance do not share the second. Where the two versions differ in type, numbers are of one
+    width and labels are texts. Rows without a label are left out.
+    """
+    values = [_alike(data, other, name, "DOUBLE") for name in names]
+    salted = [f"'t' || {value}" if data.is_text(name) else value for name, value in zip(names, values, strict=True)]
+    keys = f"hash({', '.join(values)}) AS key, hash({', '.join(reversed(salted))}, 1) AS second"
+    if target is None:
+        return f"SELECT row, {keys} FROM {data.relation}"
+    label = _alike(data, other, target, "VARCHAR")
+    return f"SELECT row, {keys}, {label} AS label FROM {data.relation} WHERE label IS NOT NULL"
+
+
+def _alike(data: Screened, other: Screened | None, name: str, common: str) -> str:
+    """Return a column for a SELECT, cast to a common type where the other version has it in another."""
+    is_one_type = other is None or data.described(name).type == other.described(name).type
+    return data.place(name) if is_one_type else f"CAST({data.place(name)} AS {common})"
 
 
 def _find_twins(context: ScreeningContext, names: Sequence[str]) -> int:
