@@ -18,6 +18,7 @@ from workers.frameworks.pytorch_coalitions import Score
 from workers.frameworks.pytorch_deeplift import rescaled_contributions
 from workers.frameworks.pytorch_entrances import Entrance, behind_embeddings, differentiable_recurrence, ends_at
 from workers.frameworks.pytorch_first_layer import FirstLayer, split_at_first_layer
+from workers.frameworks.pytorch_fused import with_fused_layers
 from workers.frameworks.pytorch_graph import Answer, describe, in_channels_last, last_activation, variant
 from workers.frameworks.pytorch_model import Run, TrainableModel
 from workers.frameworks.pytorch_paths import Scores
@@ -37,6 +38,7 @@ class PyTorchModel(TrainableModel):
         placed = program if device == "cpu" else _moved(program, device)
         self._module: fx.GraphModule = placed.module(check_guards=False)
         self._variants: dict[tuple[bool, Answer], fx.GraphModule] = {}
+        self._fused: dict[Answer, fx.GraphModule] = {}
         self._entered_module: tuple[fx.GraphModule, list[Entrance]] | None = None
         finds_logits = last_activation(self._module.graph) is not None
         super().__init__(signature=signature, device=device, holder=self._module, finds_logits=finds_logits)
@@ -61,11 +63,21 @@ class PyTorchModel(TrainableModel):
         return self._variants[key].forward
 
     def _score_on(self, scale: Scale) -> Score:
-        plain = self._inference_on(scale)
-        module = in_channels_last(plain) if self.device == "cpu" else None
-        if module is None or not self._agree(plain, module):
+        if self.device != "cpu":
             return super()._score_on(scale)
-        return lambda tensors: self._on_scale(module(*tensors), scale)
+        module = self._fused_on(scale)
+        laid_out = in_channels_last(module)
+        if laid_out is not None and self._agree(module, laid_out):
+            module = laid_out
+        return lambda tensors: self._on_scale(module.forward(*tensors), scale)
+
+    def _fused_on(self, scale: Scale) -> fx.GraphModule:
+        answer = self._scoring_answer(scale)
+        if answer not in self._fused:
+            plain = self._inference_on(scale)
+            fused = with_fused_layers(plain)
+            self._fused[answer] = plain if fused is None or not self._agree(plain, fused) else fused
+        return self._fused[answer]
 
     def _first_layer_of(self, game: Game) -> FirstLayer | None:
         # On an accelerator a wide product is cheaper than the calls that many small ones take.
@@ -73,10 +85,14 @@ class PyTorchModel(TrainableModel):
         if found is None:
             return None
         weight, bias, rest = found
-        return FirstLayer(weight, bias, lambda given: self._on_scale(rest(given), game.scale))
+        fused = with_fused_layers(rest) or rest
+        return FirstLayer(weight, bias, lambda given: self._on_scale(fused(given), game.scale))
+
+    def _scoring_answer(self, scale: Scale) -> Answer:
+        return "output" if self._is_exact or scale == "probabilities" else "logits"
 
     def _inference_on(self, scale: Scale) -> fx.GraphModule:
-        answer: Answer = "output" if self._is_exact or scale == "probabilities" else "logits"
+        answer = self._scoring_answer(scale)
         self._run(training=False, answer=answer)
         return self._variants[False, answer]
 
