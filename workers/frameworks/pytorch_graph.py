@@ -7,7 +7,8 @@ between the modes are arguments of operators (``train`` of ``aten.dropout`` and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -115,6 +116,26 @@ def in_channels_last(module: fx.GraphModule) -> fx.GraphModule | None:
         copied = kernel.detach().contiguous(memory_format=torch.channels_last).clone()
         setattr(twin.get_submodule(owner_name), leaf, torch.nn.Parameter(copied, requires_grad=False))
     return twin
+
+
+def with_bound_weights(module: fx.GraphModule) -> Callable[..., torch.Tensor]:
+    """Return the function that a module computes, bound to the tensors that it reads.
+
+    A module looks each of them up by name through its layers in every pass, which takes a tenth of a pass through a
+    small network.
+    """
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(module.graph, {}))
+    first = next(node for node in graph.nodes if node.op == "placeholder")
+    tensors = []
+    for node in [node for node in graph.nodes if node.op == "get_attr"]:
+        with graph.inserting_before(first):
+            given = graph.placeholder(node.name)
+        node.replace_all_uses_with(given)
+        graph.erase_node(node)
+        tensors.append(attribute(module, str(node.target)))
+    graph.lint()
+    return functools.partial(fx.GraphModule(module, graph).forward, *tensors)
 
 
 def attribute(module: fx.GraphModule, name: str) -> torch.Tensor:
