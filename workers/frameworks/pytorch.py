@@ -19,7 +19,14 @@ from workers.frameworks.pytorch_deeplift import rescaled_contributions
 from workers.frameworks.pytorch_entrances import Entrance, behind_embeddings, differentiable_recurrence, ends_at
 from workers.frameworks.pytorch_first_layer import FirstLayer, split_at_first_layer
 from workers.frameworks.pytorch_fused import with_fused_layers
-from workers.frameworks.pytorch_graph import Answer, describe, in_channels_last, last_activation, variant, with_bound_weights
+from workers.frameworks.pytorch_graph import (
+    Answer,
+    describe,
+    in_channels_last,
+    last_activation,
+    variant,
+    with_bound_weights,
+)
 from workers.frameworks.pytorch_model import Run, TrainableModel
 from workers.frameworks.pytorch_paths import Scores
 from workers.frameworks.pytorch_running import environment, flat, prepare
@@ -76,9 +83,8 @@ class PyTorchModel(TrainableModel):
         answer = self._scoring_answer(scale)
         if answer not in self._fused:
             plain = self._inference_on(scale)
-            fused = with_fused_layers(plain)
-            chosen = plain if fused is None or not self._agree(plain, fused) else fused
-            self._fused[answer] = chosen, with_bound_weights(chosen)
+            module = with_fused_layers(plain) or plain
+            self._fused[answer] = module, with_bound_weights(module)
         return self._fused[answer]
 
     def _first_layer_of(self, game: Game) -> FirstLayer | None:

@@ -25,33 +25,31 @@ def with_fused_layers(module: fx.GraphModule) -> fx.GraphModule | None:
     """
     if not torch.backends.mkldnn.is_available():
         return None
+    fused = torch.ops.mkldnn._linear_pointwise.default
     graph = fx.Graph()
     graph.output(graph.graph_copy(module.graph, {}))
     layers = [node for node in graph.nodes if _is_worthwhile(module, node)]
     for layer in layers:
-        last, activation = layer, "none"
-        follower = next(iter(layer.users))
-        if len(layer.users) == 1 and operator(follower) in ACTIVATIONS:
-            last, activation = follower, operator(follower).removesuffix("_")
+        followers = list(layer.users)
+        takes_along = len(followers) == 1 and operator(followers[0]) in ACTIVATIONS
+        replaced = [followers[0], layer] if takes_along else [layer]
+        activation = operator(followers[0]).removesuffix("_") if takes_along else "none"
         values, weight, bias = (*layer.args, None)[:3]
         with graph.inserting_before(layer):
-            fused = graph.call_function(
-                torch.ops.mkldnn._linear_pointwise.default, (values, weight, bias, activation, [], "none")
-            )
-        fused.meta = last.meta
-        last.replace_all_uses_with(fused)
-        for done in (last, layer)[last is layer :]:
-            graph.erase_node(done)
+            product = graph.call_function(fused, (values, weight, bias, activation, [], "none"))
+        product.meta = replaced[0].meta
+        replaced[0].replace_all_uses_with(product)
+        for node in replaced:
+            graph.erase_node(node)
     graph.lint()
     return fx.GraphModule(module, graph) if layers else None
 
 
 def _is_worthwhile(module: fx.GraphModule, node: fx.Node) -> bool:
-    """Tell whether a node is a dense layer of float32 with weights as they are kept, and wide enough."""
-    if operator(node) != "linear" or node.kwargs or any(part.op != "get_attr" for part in node.all_input_nodes[1:]):
+    """Tell whether a node is a dense layer of float32 with weights as they are kept, and enough units."""
+    held = [part for part in node.args[1:] if isinstance(part, fx.Node)]
+    if operator(node) != "linear" or node.kwargs or any(part.op != "get_attr" for part in held):
         return False
-    value, weight = node.meta.get("val"), node.args[1]
-    if not isinstance(weight, fx.Node) or weight.op != "get_attr" or not isinstance(value, torch.Tensor):
-        return False
-    kept = attribute(module, str(weight.target))
-    return value.dtype == kept.dtype == torch.float32 and len(kept) >= LEAST_UNITS
+    value, weight = node.meta.get("val"), attribute(module, str(held[0].target))
+    is_float = isinstance(value, torch.Tensor) and value.dtype == weight.dtype == torch.float32
+    return is_float and len(weight) >= LEAST_UNITS
