@@ -177,6 +177,20 @@ class TestOfAModel:
         expected = walked_one_by_one(self.model, self.game, np.arange(16), self.ranks)
         np.testing.assert_allclose(self.walked(scorer), expected, rtol=1e-5, atol=1e-5)
 
+    def test_so_does_what_follows_a_layer_that_is_walked_in_blocks(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[fx.GraphModule] = []
+
+        def remembered(module: fx.GraphModule) -> fx.GraphModule:
+            made.append(fused(module))
+            return made[-1]
+
+        monkeypatch.setattr("workers.frameworks.pytorch.with_fused_layers", remembered)
+        model = load(tiny_models.mlp(tmp_path / "model.pt2", inputs=150, hidden=16, classes=8))
+        model.coalition_scorer(game_of({"features": rows(2, 150)}, {"features": rows(2, 150, seed=2)}, outputs=8))
+        assert [operators(module) for module in made] == [[PRODUCT, PRODUCT], ["relu", PRODUCT]]
+
     @pytest.mark.parametrize(("hidden", "most"), [(16, PROCESSOR_ROWS), (512, 2**20 // 512)])
     def test_narrow_layers_share_the_start_of_an_operator_among_more_rows(
         self, hidden: int, most: int, tmp_path: Path
