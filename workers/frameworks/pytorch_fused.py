@@ -23,7 +23,7 @@ def with_fused_layers(module: fx.GraphModule) -> fx.GraphModule | None:
 
     It has no gradient.
     """
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
     fused = torch.ops.mkldnn._linear_pointwise.default
     graph = fx.Graph()
