@@ -32,6 +32,7 @@ from workers.frameworks.keras_entrances import (
     summed_by_feature,
 )
 from workers.frameworks.keras_paths import chosen_columns, output_slices
+from workers.frameworks.keras_program import Program
 from workers.frameworks.keras_tracing import without_activation
 from workers.frameworks.paths import Paths, RescaledContributions
 from workers.frameworks.rescaling import SMALLEST_DIFFERENCE, refused_layer
@@ -123,34 +124,27 @@ def rescaled_contributions(
     # One shape of a program for all: as many background rows a time, and rows by a power of two, filled up.
     background_step = -(-count // -(-count // pairs))
     most_rows = 2 ** (max(1, pairs // background_step).bit_length() - 1)
-    filled = np.minimum(np.arange(-(-count // background_step) * background_step), count - 1)
-    is_counted = (np.arange(len(filled)) < count).astype(np.float32)
+    shape_of_ends = f"{paths.feature_count} features {shape_of(ends)}"
+    given = [tensor for end in ends for tensor in end.tensors]
 
     def contributions(rows: NDArray[np.intp], outputs: NDArray[np.intp]) -> NDArray[np.float64]:
         sums = np.zeros((len(rows), paths.feature_count, outputs.shape[1]))
         for chosen in chunks(len(rows), most_rows):
-            together = np.resize(np.arange(chosen.start, chosen.stop), filled_up(chosen.stop - chosen.start))
-            for background in chunks(len(filled), background_step):
+            together = np.arange(chosen.start, chosen.start + filled_up(chosen.stop - chosen.start))
+            together = np.minimum(together, chosen.stop - 1)
+            for first in range(0, count, background_step):
                 for columns in output_slices(outputs.shape[1]):
-                    found = of_pairs(rows[together], background, outputs[together, columns])
+                    found = of_pairs(rows[together], first, outputs[together, columns])
                     sums[chosen, :, columns] += found[: chosen.stop - chosen.start]
         return sums / count
 
-    def of_pairs(rows: NDArray[np.intp], background: slice, outputs: NDArray[np.intp]) -> NDArray[np.float32]:
+    def of_pairs(rows: NDArray[np.intp], first: int, outputs: NDArray[np.intp]) -> NDArray[np.float32]:
         shape = f"{len(rows)} rows by {background_step} with {outputs.shape[1]} outputs"
-        name = f"contributions to {shape} of {paths.feature_count} features {shape_of(ends)}"
+        name = f"contributions to {shape} of {shape_of_ends}"
         if name not in functions:
             functions[name] = _compiled(walk, ends, paths.feature_count, (*outputs.shape, background_step))
         with tf.device(place):
-            found = functions[name](
-                [end.rows for end in ends],
-                [end.background for end in ends],
-                [end.features for end in ends],
-                rows,
-                filled[background],
-                is_counted[background],
-                outputs,
-            )
+            found = functions[name](*given, tf.constant(rows), tf.constant(first, tf.int64), tf.constant(outputs))
         answer: NDArray[np.float32] = found.numpy()
         return answer
 
@@ -162,26 +156,22 @@ def rescaled_contributions(
     return contributions
 
 
-def _compiled(walk: Walk, ends: Sequence[Ends], feature_count: int, sizes: tuple[int, int, int]) -> Any:
-    """Return a program for so many rows, outputs and background rows.
+def _compiled(walk: Walk, ends: Sequence[Ends], feature_count: int, sizes: tuple[int, int, int]) -> Program:
+    """Return a program for so many rows, outputs and background rows, from the first one on that it is told.
 
     That the sizes are known when it is traced is what makes it fast: then a gradient asks no operation for the shape of
     its answer, and what goes forward on pairs, which nobody needs, is never run.
     """
     row_count, output_count, each = sizes
 
-    def run(
-        ended: list[Any],
-        started: list[Any],
-        features: list[Any],
-        rows: Any,
-        background: Any,
-        is_counted: Any,
-        outputs: Any,
-    ) -> Any:
-        """Return sums over the background rows that count, shape (rows, features, outputs)."""
-        ours = [tf.gather(values, rows) for values in ended]
-        theirs = [tf.gather(values, background) for values in started]
+    def run(entered: list[tuple[Any, Any, Any]], rows: Any, first: Any, outputs: Any) -> Any:
+        """Return sums over the background rows, as far as there are some, shape (rows, features, outputs)."""
+        background_count = tf.shape(entered[0][1], tf.int64)[0]
+        background = first + tf.range(each, dtype=tf.int64)
+        is_counted = tf.cast(background < background_count, tf.float32)
+        background = tf.minimum(background, background_count - 1)
+        ours = [tf.gather(of_rows, rows) for of_rows, _, _ in entered]
+        theirs = [tf.gather(of_background, background) for _, of_background, _ in entered]
         steps = [
             _by_pair(_of_row(row) - _of_background(background), row)
             for row, background in zip(ours, theirs, strict=True)
@@ -194,24 +184,16 @@ def _compiled(walk: Walk, ends: Sequence[Ends], feature_count: int, sizes: tuple
         sums = []
         for column in columns:
             total = tf.zeros([row_count, feature_count])
-            for multiplier, step, of_values in zip(tape.gradient(column, leaves), steps, features, strict=True):
+            for multiplier, step, (_, _, features) in zip(tape.gradient(column, leaves), steps, entered, strict=True):
                 if multiplier is not None:
                     by_pair = tf.reshape(multiplier * step, [row_count, each, -1])
                     summed = tf.reduce_sum(by_pair * is_counted[:, None], 1)
-                    total += summed_by_feature(summed, of_values, feature_count)
+                    total += summed_by_feature(summed, features, feature_count)
             sums.append(total)
         return tf.stack(sums, axis=-1)
 
-    numbers = [
-        tf.TensorSpec([row_count], tf.int64),
-        tf.TensorSpec([each], tf.int64),
-        tf.TensorSpec([each], tf.float32),
-        tf.TensorSpec([row_count, output_count], tf.int64),
-    ]
-    specs = [end.spec for end in ends]
-    return tf.function(
-        run, autograph=False, input_signature=[specs, specs, [end.feature_spec for end in ends], *numbers]
-    )
+    numbers = [tf.TensorSpec(shape, tf.int64) for shape in ([row_count], [], [row_count, output_count])]
+    return Program(run, [[end.specs for end in ends], *numbers], autograph=False)
 
 
 def _call(stripped: Any | None, operation: Any, *args: Any, **named: Any) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from workers.frameworks.paths import Paths, no_path_through
 from workers.frameworks.rows import conform, is_differentiable
-from workers.signature import Signature
+from workers.signature import Signature, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -31,31 +31,40 @@ class Entrance:
 class Ends:
     """Both ends of all paths at one entrance: (rows, ...) and (background, ...).
 
-    ``features`` is the feature of each value, empty where each value is the feature of its number.
+    ``features`` is the feature of each value; None where each value is the feature of its number.
     """
 
     rows: Any
     background: Any
-    features: Any
+    features: Any | None
 
     @property
-    def spec(self) -> Any:
-        return tf.TensorSpec([None, *self.rows.shape[1:]], self.rows.dtype)
+    def tensors(self) -> list[Any]:
+        """What a program takes of them, whose specifications are ``specs``."""
+        return [self.rows, self.background] + ([] if self.features is None else [self.features])
 
     @property
-    def feature_spec(self) -> Any:
-        return tf.TensorSpec(self.features.shape, tf.int64)
+    def specs(self) -> tuple[Any, Any, Any]:
+        """Specifications of rows and background, of any number, and of ``features``."""
+        spec = tf.TensorSpec([None, *self.rows.shape[1:]], self.rows.dtype)
+        return spec, spec, None if self.features is None else tf.TensorSpec(self.features.shape, tf.int64)
+
+
+def tensor_of(rows: NDArray[Any], spec: TensorSpec) -> Any:
+    """Return rows that conform to an input as a tensor of its dtype; NumPy lacks one of them, bfloat16."""
+    tensor = tf.constant(rows)
+    return tensor if tensor.dtype == spec.dtype else tf.cast(tensor, spec.dtype)
 
 
 def shape_of(ends: Sequence[Ends]) -> str:
     """Return by what a function compiled for some ends can be found again."""
-    return ", ".join(f"{list(end.rows.shape[1:])} by {int(end.features.shape[0])}" for end in ends)
+    return ", ".join(f"{end.rows.shape[1:]} by {0 if end.features is None else len(end.features)}" for end in ends)
 
 
 def summed_by_feature(values: Any, features: Any, feature_count: int) -> Any:
     """Sum values of shape (rows, ...) to (rows, features)."""
     flat = tf.reshape(tf.cast(values, tf.float32), [tf.shape(values)[0], int(np.prod(values.shape[1:], dtype=int))])
-    if not features.shape[0]:
+    if features is None:
         return flat
     return tf.transpose(tf.math.unsorted_segment_sum(tf.transpose(flat), features, feature_count))
 
@@ -141,11 +150,9 @@ def ends_at(entrances: Sequence[Entrance], paths: Paths, signature: Signature) -
     rows, background = (conform(arrays, signature) for arrays in (paths.rows, paths.background))
     for entrance in entrances:
         spec = signature.inputs[entrance.input]
-        ends, starts = (
-            entrance.enter(tf.cast(tf.constant(arrays[entrance.input]), spec.dtype)) for arrays in (rows, background)
-        )
+        ends, starts = (entrance.enter(tensor_of(arrays[entrance.input], spec)) for arrays in (rows, background))
         features = paths.features[spec.name].reshape(*spec.row_shape, *[1] * (ends.ndim - 1 - len(spec.row_shape)))
         of_values: NDArray[np.intp] = np.broadcast_to(features, tuple(ends.shape[1:])).reshape(-1)
         is_plain = np.array_equal(of_values, np.arange(paths.feature_count))
-        found.append(Ends(ends, starts, tf.constant([] if is_plain else of_values, tf.int64)))
+        found.append(Ends(ends, starts, None if is_plain else tf.constant(of_values, tf.int64)))
     return found

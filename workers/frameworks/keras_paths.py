@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from workers.frameworks.keras_entrances import Ends, shape_of, summed_by_feature
+from workers.frameworks.keras_program import Program
 from workers.frameworks.paths import PathGradients, Paths, Points
 from workers.frameworks.rows import chunks
 from workers.protocol import JobError
@@ -38,32 +39,22 @@ def path_gradients(
         name = f"path gradients of {outputs.shape[1]} outputs by {paths.feature_count} features {shape_of(ends)}"
         if name not in functions:
             functions[name] = _compiled(ends, scores, paths.feature_count, outputs.shape[1])
+        numbers = points.rows, points.background_rows, points.positions, points.groups, outputs
         with tf.device(place):
-            found = functions[name](
-                [end.rows for end in ends],
-                [end.background for end in ends],
-                [end.features for end in ends],
-                points.rows, points.background_rows, points.positions, points.groups, outputs,
-            )  # fmt: skip
+            given = [tensor for end in ends for tensor in end.tensors]
+            found = functions[name](*given, *map(tf.constant, numbers))
         answer: NDArray[np.float32] = found.numpy()
         return answer
 
     return gradients
 
 
-def _compiled(ends: Sequence[Ends], scores: Scores, feature_count: int, output_count: int) -> Any:
+def _compiled(ends: Sequence[Ends], scores: Scores, feature_count: int, output_count: int) -> Program:
     def run(
-        ended: list[Any],
-        started: list[Any],
-        features: list[Any],
-        rows: Any,
-        background: Any,
-        positions: Any,
-        groups: Any,
-        outputs: Any,
+        entered: list[tuple[Any, Any, Any]], rows: Any, background: Any, positions: Any, groups: Any, outputs: Any
     ) -> Any:
         leaves, steps = [], []
-        for of_rows, of_background in zip(ended, started, strict=True):
+        for of_rows, of_background, _ in entered:
             start = tf.gather(of_background, background)
             step = tf.gather(of_rows, rows) - start
             position = tf.reshape(tf.cast(positions, start.dtype), [-1, *[1] * (len(start.shape) - 1)])
@@ -79,19 +70,16 @@ def _compiled(ends: Sequence[Ends], scores: Scores, feature_count: int, output_c
             if all(gradient is None for gradient in found):
                 raise JobError("no_gradient", "The output does not depend on the inputs in a way that has a gradient.")
             total = tf.zeros([group_count, feature_count])
-            for gradient, step, of_values in zip(found, steps, features, strict=True):
+            for gradient, step, (_, _, features) in zip(found, steps, entered, strict=True):
                 if gradient is not None:
-                    values = summed_by_feature(gradient * step, of_values, feature_count)
+                    values = summed_by_feature(gradient * step, features, feature_count)
                     total += tf.math.unsorted_segment_sum(values, groups, group_count)
             sums.append(total)
         return tf.stack(sums, axis=-1)
 
-    specs = [end.spec for end in ends]
     numbers = [tf.TensorSpec([None], dtype) for dtype in (tf.int64, tf.int64, tf.float32, tf.int64)]
     asked = tf.TensorSpec([None, output_count], tf.int64)
-    return tf.function(
-        run, autograph=False, input_signature=[specs, specs, [end.feature_spec for end in ends], *numbers, asked]
-    )
+    return Program(run, [[end.specs for end in ends], *numbers, asked], autograph=False)
 
 
 def output_slices(count: int) -> Iterator[slice]:

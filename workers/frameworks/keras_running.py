@@ -14,9 +14,10 @@ from workers.frameworks.base import FloatArray, Inputs, Model
 from workers.frameworks.coalitions import MEMORY_BYTES, Game, Scale, demand_probabilities
 from workers.frameworks.fitting import fit_targets
 from workers.frameworks.keras_coalitions import TensorFlowCoalitionScorer
-from workers.frameworks.keras_entrances import Entrance, ends_at, float_entrances
+from workers.frameworks.keras_entrances import Entrance, ends_at, float_entrances, tensor_of
 from workers.frameworks.keras_first_layer import FirstLayer
 from workers.frameworks.keras_paths import Scores, path_gradients
+from workers.frameworks.keras_program import Program
 from workers.frameworks.paths import PathGradients, Paths
 from workers.frameworks.rows import GRADIENT_CHUNK_VALUES, chunks, conform, is_differentiable
 from workers.frameworks.widths import gradient_rows, pass_rows
@@ -162,11 +163,11 @@ class TensorFlowModel(Model):
         """Return what a function of tensors gives for all rows; it is traced when its name is first asked for."""
         arrays = conform(inputs, self.signature)
         if name not in self._functions:
-            self._functions[name] = tf.function(run, input_signature=[self._specs()])
+            self._functions[name] = Program(run, [self._specs()])
         function = self._functions[name]
         slices = list(chunks(len(arrays[0]), pass_rows(self))) or [slice(0, 0)]
         with tf.device(self.place):
-            parts = [function(self._tensors(arrays, rows)).numpy() for rows in slices]
+            parts = [function(*self._tensors(arrays, rows)).numpy() for rows in slices]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _with_gradient(
@@ -212,10 +213,7 @@ class TensorFlowModel(Model):
         return [tf.TensorSpec([None, *spec.row_shape], spec.dtype) for spec in self.signature.inputs]
 
     def _tensors(self, arrays: list[NDArray[Any]], rows: slice) -> list[Any]:
-        return [
-            tf.cast(tf.constant(array[rows]), spec.dtype)
-            for array, spec in zip(arrays, self.signature.inputs, strict=True)
-        ]
+        return [tensor_of(array[rows], spec) for array, spec in zip(arrays, self.signature.inputs, strict=True)]
 
 
 def logarithms(probabilities: Any) -> Any:
