@@ -128,11 +128,12 @@ class KerasModel(TensorFlowModel):
         function = functional_of(self._model)
         if function is None:
             return super().rescaled_contributions(paths)
-        entrances = entrances_of(function, self.signature)
+        entrances, scores = self._entered()
         with tf.device(self.place):
             ends = ends_at(entrances, paths, self.signature)
         return rescaled_contributions(
             Walk(function, entrances, self._flat, self._activation if self._gives_probabilities else None),
+            scores,
             paths,
             ends,
             place=self.place,

@@ -31,10 +31,10 @@ from workers.frameworks.keras_entrances import (
     shape_of,
     summed_by_feature,
 )
-from workers.frameworks.keras_paths import chosen_columns, output_slices
+from workers.frameworks.keras_paths import Scores, output_slices
 from workers.frameworks.keras_program import Program
 from workers.frameworks.keras_tracing import without_activation
-from workers.frameworks.paths import Paths, RescaledContributions
+from workers.frameworks.paths import Paths, Rescaled, RescaledContributions
 from workers.frameworks.rescaling import SMALLEST_DIFFERENCE, refused_layer
 from workers.frameworks.rows import chunks, filled_up
 
@@ -109,11 +109,12 @@ class Walk:
 
 
 def rescaled_contributions(
-    walk: Walk, paths: Paths, ends: Sequence[Ends], *, place: str, pairs: int, functions: dict[str, Any]
+    walk: Walk, scores: Scores, paths: Paths, ends: Sequence[Ends], *, place: str, pairs: int, functions: dict[str, Any]
 ) -> RescaledContributions:
     """Return what ``Model.rescaled_contributions`` promises.
 
     Args:
+        scores: gives the model's own scores for what enters it, shape (rows, all outputs).
         pairs: how many go through the model at once.
         functions: where what is compiled goes to, and is found again.
 
@@ -127,36 +128,43 @@ def rescaled_contributions(
     shape_of_ends = f"{paths.feature_count} features {shape_of(ends)}"
     given = [tensor for end in ends for tensor in end.tensors]
 
-    def contributions(rows: NDArray[np.intp], outputs: NDArray[np.intp]) -> NDArray[np.float64]:
-        sums = np.zeros((len(rows), paths.feature_count, outputs.shape[1]))
+    def rescaled(rows: NDArray[np.intp], outputs: NDArray[np.intp]) -> Rescaled:
+        contributions = np.zeros((len(rows), paths.feature_count, outputs.shape[1]))
+        scores, base = np.empty(outputs.shape), np.zeros(outputs.shape)
         for chosen in chunks(len(rows), most_rows):
             together = np.arange(chosen.start, chosen.start + filled_up(chosen.stop - chosen.start))
             together = np.minimum(together, chosen.stop - 1)
             for first in range(0, count, background_step):
                 for columns in output_slices(outputs.shape[1]):
                     found = of_pairs(rows[together], first, outputs[together, columns])
-                    sums[chosen, :, columns] += found[: chosen.stop - chosen.start]
-        return sums / count
+                    of_features, scores[chosen, columns], of_background = (
+                        part[: chosen.stop - chosen.start] for part in found
+                    )
+                    contributions[chosen, :, columns] += of_features
+                    base[chosen, columns] += of_background
+        return Rescaled(contributions / count, scores, base / count)
 
-    def of_pairs(rows: NDArray[np.intp], first: int, outputs: NDArray[np.intp]) -> NDArray[np.float32]:
+    def of_pairs(rows: NDArray[np.intp], first: int, outputs: NDArray[np.intp]) -> list[NDArray[np.floating[Any]]]:
         shape = f"{len(rows)} rows by {background_step} with {outputs.shape[1]} outputs"
         name = f"contributions to {shape} of {shape_of_ends}"
         if name not in functions:
-            functions[name] = _compiled(walk, ends, paths.feature_count, (*outputs.shape, background_step))
+            sizes = (*outputs.shape, background_step)
+            functions[name] = _compiled(walk, scores, ends, paths.feature_count, sizes)
         with tf.device(place):
             found = functions[name](*given, tf.constant(rows), tf.constant(first, tf.int64), tf.constant(outputs))
-        answer: NDArray[np.float32] = found.numpy()
-        return answer
+        return [tensor.numpy() for tensor in found]
 
     if (tried := "contributions, walked through") not in functions:
         numbers = (*_TRIED, int(np.prod(_TRIED)))
         with tf.device(place):
             walk(*[[tf.repeat(end.rows[:1], number, axis=0) for end in ends] for number in numbers])
         functions[tried] = walk
-    return contributions
+    return rescaled
 
 
-def _compiled(walk: Walk, ends: Sequence[Ends], feature_count: int, sizes: tuple[int, int, int]) -> Program:
+def _compiled(
+    walk: Walk, scores: Scores, ends: Sequence[Ends], feature_count: int, sizes: tuple[int, int, int]
+) -> Program:
     """Return a program for so many rows, outputs and background rows, from the first one on that it is told.
 
     That the sizes are known when it is traced is what makes it fast: then a gradient asks no operation for the shape of
@@ -164,33 +172,37 @@ def _compiled(walk: Walk, ends: Sequence[Ends], feature_count: int, sizes: tuple
     """
     row_count, output_count, each = sizes
 
-    def run(entered: list[tuple[Any, Any, Any]], rows: Any, first: Any, outputs: Any) -> Any:
-        """Return sums over the background rows, as far as there are some, shape (rows, features, outputs)."""
+    def run(entered: list[tuple[Any, Any, Any]], rows: Any, first: Any, outputs: Any) -> tuple[Any, Any, Any]:
+        """Return sums of contributions and of scores over the background rows, as far as there are some.
+
+        Shapes: (rows, features, outputs) of the contributions, (rows, outputs) of the rows' scores and of the sums.
+        """
         background_count = tf.shape(entered[0][1], tf.int64)[0]
         background = first + tf.range(each, dtype=tf.int64)
-        is_counted = tf.cast(background < background_count, tf.float32)
-        background = tf.minimum(background, background_count - 1)
+        is_counted = tf.cast(background < background_count, tf.float32)[:, None]
         ours = [tf.gather(of_rows, rows) for of_rows, _, _ in entered]
-        theirs = [tf.gather(of_background, background) for _, of_background, _ in entered]
+        theirs = [tf.gather(of_each, tf.minimum(background, background_count - 1)) for _, of_each, _ in entered]
+        # From a background row that only fills up no row has any way to go, and so nothing contributes.
         steps = [
-            _by_pair(_of_row(row) - _of_background(background), row)
-            for row, background in zip(ours, theirs, strict=True)
+            (_of_row(of_rows) - _of_background(of_each)) * tf.cast(is_counted, of_rows.dtype)
+            for of_rows, of_each in zip(ours, theirs, strict=True)
         ]
-        leaves = [tf.zeros_like(step) for step in steps]
+        leaves = [tf.zeros([row_count * each, *of_rows.shape[1:]], of_rows.dtype) for of_rows in ours]
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(leaves)
-            scores = walk.as_scores(walk(ours, theirs, leaves).pairs)
-            columns = chosen_columns(scores, tf.repeat(outputs, each, axis=0))
+            lifted = walk.as_scores(walk(ours, theirs, leaves).pairs)
         sums = []
-        for column in columns:
+        for output in tf.unstack(outputs, axis=1):
+            of_output = tf.repeat(tf.one_hot(output, lifted.shape[1]), each, axis=0)
+            found = tape.gradient(lifted, leaves, output_gradients=of_output)
             total = tf.zeros([row_count, feature_count])
-            for multiplier, step, (_, _, features) in zip(tape.gradient(column, leaves), steps, entered, strict=True):
+            for multiplier, step, (_, _, features) in zip(found, steps, entered, strict=True):
                 if multiplier is not None:
-                    by_pair = tf.reshape(multiplier * step, [row_count, each, -1])
-                    summed = tf.reduce_sum(by_pair * is_counted[:, None], 1)
+                    summed = tf.reduce_sum(tf.reshape(multiplier, step.shape) * step, 1)
                     total += summed_by_feature(summed, features, feature_count)
             sums.append(total)
-        return tf.stack(sums, axis=-1)
+        base = tf.reduce_sum(tf.cast(scores(theirs) * is_counted, tf.float64), 0)
+        return tf.stack(sums, axis=-1), tf.gather(scores(ours), outputs, batch_dims=1), tf.gather(base, outputs)
 
     numbers = [tf.TensorSpec(shape, tf.int64) for shape in ([row_count], [], [row_count, output_count])]
     return Program(run, [[end.specs for end in ends], *numbers], autograph=False)

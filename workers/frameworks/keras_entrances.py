@@ -151,8 +151,9 @@ def ends_at(entrances: Sequence[Entrance], paths: Paths, signature: Signature) -
     for entrance in entrances:
         spec = signature.inputs[entrance.input]
         ends, starts = (entrance.enter(tensor_of(arrays[entrance.input], spec)) for arrays in (rows, background))
-        features = paths.features[spec.name].reshape(*spec.row_shape, *[1] * (ends.ndim - 1 - len(spec.row_shape)))
-        of_values: NDArray[np.intp] = np.broadcast_to(features, tuple(ends.shape[1:])).reshape(-1)
+        # An embedding makes several values of one, which all belong to its feature.
+        each = 1 if entrance.embedding is None else ends.shape[-1]
+        of_values = np.repeat(paths.features[spec.name].reshape(-1), each)
         is_plain = np.array_equal(of_values, np.arange(paths.feature_count))
         found.append(Ends(ends, starts, None if is_plain else tf.constant(of_values, tf.int64)))
     return found

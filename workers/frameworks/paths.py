@@ -81,9 +81,24 @@ class Points:
 #: Sums ``(x - b) * dF/dx`` over the points of each group and the values of each feature: (groups, features, outputs).
 PathGradients = Callable[[Points], NDArray[np.float64]]
 
-#: Contributions of some explained rows (their numbers) to some outputs of each, shape (rows, outputs), as the mean over
-#: the background: (rows, features, outputs).
-RescaledContributions = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float64]]
+
+@dataclass(frozen=True)
+class Rescaled:
+    """DeepLIFT's contributions to some outputs of some rows, and the model's own scores that they have to add up to.
+
+    Attributes:
+        contributions: the mean over the background, shape (rows, features, outputs).
+        scores: of the rows, shape (rows, outputs).
+        base: the mean score of the background rows, shape (rows, outputs).
+    """
+
+    contributions: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    base: NDArray[np.float64]
+
+
+#: What some explained rows (their numbers) get for some outputs of each, shape (rows, outputs).
+RescaledContributions = Callable[[NDArray[np.intp], NDArray[np.intp]], Rescaled]
 
 
 def summed_by_feature(paths: Paths, points: Points, contributions: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:

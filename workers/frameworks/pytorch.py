@@ -123,9 +123,10 @@ class PyTorchModel(TrainableModel):
     def rescaled_contributions(self, paths: Paths) -> RescaledContributions:
         if not (self._is_exact or self._finds_logits):
             raise scores_not_found(self.signature)
-        module, entrances = self._behind_embeddings()
+        module, _ = self._behind_embeddings()
+        entrances, scores = self._entered()
         ends = ends_at(entrances, paths, self.signature, self.device)
-        return rescaled_contributions(module, paths, ends, flat, pairs=gradient_rows(self))
+        return rescaled_contributions(module, scores, paths, ends, flat, pairs=gradient_rows(self))
 
     def _entered(self) -> tuple[list[Entrance], Scores]:
         module, entrances = self._behind_embeddings()

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from torch import fx
 from torch.nn import functional
 
-from workers.frameworks.paths import Paths, RescaledContributions
+from workers.frameworks.paths import Paths, Rescaled, RescaledContributions
 from workers.frameworks.pytorch_entrances import Ends
 from workers.frameworks.pytorch_graph import operator
+from workers.frameworks.pytorch_paths import Scores
 from workers.frameworks.rescaling import SMALLEST_DIFFERENCE, refused_layer
 from workers.frameworks.rows import chunks
 
@@ -77,9 +78,20 @@ class Lifted:
 
 
 def rescaled_contributions(
-    module: fx.GraphModule, paths: Paths, ends: Sequence[Ends], as_scores: Callable[[Any], torch.Tensor], *, pairs: int
+    module: fx.GraphModule,
+    scores: Scores,
+    paths: Paths,
+    ends: Sequence[Ends],
+    as_scores: Callable[[Any], torch.Tensor],
+    *,
+    pairs: int,
 ) -> RescaledContributions:
-    """Return what ``Model.rescaled_contributions`` promises; ``pairs`` is how many go through the model at once.
+    """Return what ``Model.rescaled_contributions`` promises.
+
+    Args:
+        scores: gives the model's own scores for what enters it, shape (rows, all outputs).
+        as_scores: makes scores of what the module gives.
+        pairs: how many go through the model at once.
 
     Raises:
         JobError: ``layer_not_supported``.
@@ -87,7 +99,7 @@ def rescaled_contributions(
     _demand_rules(module.graph)
     count = paths.background_count
 
-    def contributions(rows: NDArray[np.intp], outputs: NDArray[np.intp]) -> NDArray[np.float64]:
+    def rescaled(rows: NDArray[np.intp], outputs: NDArray[np.intp]) -> Rescaled:
         sums = np.zeros((len(rows), paths.feature_count, outputs.shape[1]))
         background_step = min(count, pairs)
         row_step = max(1, pairs // background_step)
@@ -95,7 +107,9 @@ def rescaled_contributions(
             chosen = slice(first, first + row_step)
             for background in chunks(count, background_step):
                 sums[chosen] += of_pairs(rows[chosen], background, outputs[chosen]).double().cpu().numpy()
-        return sums / count
+        own = _scored(scores, [end.rows for end in ends], rows, pairs)
+        base = _scored(scores, [end.background for end in ends], np.arange(count), pairs).mean(axis=0)
+        return Rescaled(sums / count, np.take_along_axis(own, outputs, axis=1), base[outputs])
 
     def of_pairs(rows: NDArray[np.intp], background: slice, outputs: NDArray[np.intp]) -> torch.Tensor:
         """Return sums over some background rows, shape (rows, features, outputs)."""
@@ -122,7 +136,21 @@ def rescaled_contributions(
                     sums[:, :, column] += end.summed_by_feature(summed, paths.feature_count)
         return sums
 
-    return contributions
+    return rescaled
+
+
+def _scored(
+    scores: Scores, entered: Sequence[torch.Tensor], rows: NDArray[np.intp], at_once: int
+) -> NDArray[np.float64]:
+    """Return the scores of some rows, shape (rows, all outputs)."""
+    parts = []
+    with torch.no_grad():
+        for part in chunks(len(rows), at_once):
+            # Picked by their numbers they are copies, to which an operator may write.
+            numbers = torch.from_numpy(rows[part])
+            found = scores([values[numbers.to(values.device)] for values in entered])
+            parts.append(found.double().cpu().numpy())
+    return np.concatenate(parts)
 
 
 def _run(module: fx.GraphModule, entered: Sequence[Lifted]) -> Lifted:

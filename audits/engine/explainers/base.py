@@ -66,6 +66,8 @@ class Attribution:
     @classmethod
     def joined(cls, parts: Sequence[Attribution]) -> Attribution:
         """Return the attributions of consecutive rows as one."""
+        if len(parts) == 1:
+            return parts[0]
         arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _BY_ROW}
         return replace(parts[0], **arrays)
 

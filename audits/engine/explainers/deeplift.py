@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from audits.engine.explainers.base import Attribution, Explainer, FloatArray, Task
-from audits.engine.explainers.coalitions import Coalitions
 from audits.engine.explainers.gradients import demand_logits, paths_of, rows_together
+from workers.frameworks.coalitions import refuse_unless_finite
 from workers.protocol import JobError
 
 #: The largest share of a row's contributions by which they may miss its score: float32 leaves less.
@@ -45,19 +45,18 @@ class DeepLiftExplainer(Explainer):
 
     def parts(self, task: Task, *, first: int = 0) -> Iterator[Attribution]:
         demand_logits(task, "DeepLIFT", "through a softmax or sigmoid its values add up and are wrong")
-        coalitions = Coalitions(task)
-        row_scores, base = coalitions.of_rows(), coalitions.of_background().mean(axis=0)
         together = rows_together(task.players.count * task.outputs.shape[1])
         for start in range(first, task.row_count, together):
             chosen = np.arange(start, min(start + together, task.row_count))
             outputs = task.outputs[chosen]
-            contributions = task.model.rescaled_contributions(paths_of(task, chosen))
-            values = contributions(np.arange(len(chosen)), outputs)
-            _demand_sums(values, row_scores[chosen] - base[outputs], start)
-            values = values.reshape(len(chosen), *task.players.grid, outputs.shape[1])
+            found = task.model.rescaled_contributions(paths_of(task, chosen))(np.arange(len(chosen)), outputs)
+            differences = found.scores - found.base
+            refuse_unless_finite(differences, task.model)
+            _demand_sums(found.contributions, differences, start)
+            values = found.contributions.reshape(len(chosen), *task.players.grid, outputs.shape[1])
             yield Attribution(
                 values=values,
-                base_values=base[outputs],
+                base_values=found.base,
                 errors=np.zeros_like(values),
                 data=task.players.data({name: rows[chosen] for name, rows in task.rows.items()}),
                 feature_names=task.players.names,

@@ -19,7 +19,7 @@ from tests.workers.graph_models import GRAPHS, copy_of, upload
 from tests.workers.loaded_models import FRAMEWORKS, load
 from workers.frameworks.base import TrainingRows
 from workers.frameworks.loading import load_model
-from workers.frameworks.paths import Paths, RescaledContributions
+from workers.frameworks.paths import Paths, Rescaled, RescaledContributions
 from workers.protocol import JobError
 from workers.recipe import Recipe
 from workers.signature import Signature
@@ -137,7 +137,11 @@ class TestRefusals:
     def test_values_that_do_not_add_up(self) -> None:
         class Wrong(NumpyModel):
             def rescaled_contributions(self, paths: Paths) -> RescaledContributions:
-                return lambda rows, outputs: np.full((len(rows), paths.feature_count, outputs.shape[1]), 0.5)
+                return lambda _rows, outputs: Rescaled(
+                    contributions=np.full((len(outputs), paths.feature_count, outputs.shape[1]), 0.5),
+                    scores=np.ones(outputs.shape),
+                    base=np.zeros(outputs.shape),
+                )
 
         with pytest.raises(JobError, match=r"row 0 miss its score.*'permutation'") as caught:
             explain(Wrong(np.ones((6, 2))))
