@@ -92,6 +92,24 @@ class TestOnBoth:
         (last,) = DeepLiftExplainer().parts(task, first=2)
         np.testing.assert_array_equal(last.values, parts[1].values)
 
+    def test_the_scores_beside_them_are_the_models_own(self, model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also where the background comes in three parts, the last of them filled up, and rows one at a time."""
+        for adapter in ("keras", "pytorch"):
+            monkeypatch.setattr(f"workers.frameworks.{adapter}.gradient_rows", lambda _model: 4)
+        model = load(
+            tiny_models.mlp(model_path, inputs=6, softmax=True),
+            tiny_models.signature(inputs=6, outputs=3, kind="probabilities"),
+        )
+        players = flat_players(6)
+        paths = Paths({"features": ROWS}, {"features": BACKGROUND}, players.assignment, 6)
+        rows, asked = np.array([2, 0, 3]), np.array([[2, 0], [0, 1], [1, 1]])
+        found = model.rescaled_contributions(paths)(rows, asked)
+        scores = np.take_along_axis(model.logits({"features": ROWS})[rows], asked, axis=1)
+        base = model.logits({"features": BACKGROUND}).mean(axis=0)[asked]
+        np.testing.assert_allclose(found.scores, scores, atol=1e-5)
+        np.testing.assert_allclose(found.base, base, atol=1e-5)
+        np.testing.assert_allclose(found.contributions.sum(axis=1), scores - base, atol=1e-5)
+
     def test_after_a_refusal_the_process_trains_and_explains(self, model_path: Path) -> None:
         model = load(tiny_models.mlp(model_path, inputs=6))
         before = explain(model).values
@@ -146,6 +164,15 @@ class TestRefusals:
         with pytest.raises(JobError, match=r"row 0 miss its score.*'permutation'") as caught:
             explain(Wrong(np.ones((6, 2))))
         assert caught.value.code == "contributions_do_not_add_up"
+
+    @pytest.mark.parametrize("which", ["rows", "background"])
+    def test_a_score_that_is_not_a_number(self, which: str, model_path: Path) -> None:
+        model = load(tiny_models.linear_classifier(model_path))
+        given = {"rows": ROWS[:, :2].copy(), "background": BACKGROUND[:, :2].copy()}
+        given[which][1, 0] = np.nan
+        with pytest.raises(JobError, match="a score that is not a number") as caught:
+            explain(model, **given)
+        assert caught.value.code == "score_not_finite"
 
     def test_it_says_that_it_gives_no_shapley_values(self) -> None:
         assert "not Shapley values" in DeepLiftExplainer.estimand
