@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from workers.frameworks.coalitions import MEMORY_BYTES, CoalitionScorer, Game, Scores, batch_rows
 from workers.frameworks.keras_first_layer import BLOCK_STEPS, LEAST_FEATURES, BlocksProgram, FirstLayer
+from workers.frameworks.keras_program import Program
 from workers.frameworks.rows import conform, filled_up
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ class TensorFlowCoalitionScorer(CoalitionScorer):
         self._model: TensorFlowModel = model
         self._score_tensors = score
         self._first_layer = first_layer
-        background_count = len(next(iter(game.background.values())))
-        sweep = 4 * (game.features - 1) * background_count * len(game.outputs)
+        self._background_count = len(next(iter(game.background.values())))
+        sweep = 4 * (game.features - 1) * self._background_count * len(game.outputs)
         self._is_compiled = compiles and sweep >= ROWS_WORTH_COMPILING
         self._rows_a_batch = batch_rows(model, at_most=None if self._is_compiled else ROWS_OF_A_CALL)
-        self._background = self._on_device(game.background, np.arange(background_count))
+        self._background = self._on_device(game.background, np.arange(self._background_count))
         self._features = [self._features_of(spec.name) for spec in model.signature.inputs]
 
     def _batch_rows(self) -> int:
@@ -78,6 +79,11 @@ class TensorFlowCoalitionScorer(CoalitionScorer):
 
     def _masks_of_a_batch(self, row_count: int) -> int:
         return super()._masks_of_a_batch(filled_up(row_count))
+
+    def _walks_of_a_batch(self, row_count: int, ranks: NDArray[np.intp]) -> int:
+        """Share all background rows evenly among batches, since the last one is filled up to the size of the others."""
+        batches = -(-self._background_count // super()._walks_of_a_batch(row_count, ranks))
+        return -(-self._background_count // batches)
 
     def _score(self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]) -> Scores:
         size = self._masks_of_a_batch(len(rows))
@@ -182,18 +188,16 @@ class TensorFlowCoalitionScorer(CoalitionScorer):
 
     def _called(self, name: str, program: Callable[..., Any], batch_count: int, given: list[Any]) -> NDArray[Any]:
         """Call a program for a number of batches; it is traced when its name and shapes are first asked for."""
-        shapes = tuple(getattr(tensor, "shape", None) for tensor in tf.nest.flatten(given))
-        key = (
-            name,
-            self._game.scale,
-            self._is_compiled,
-            *(None if shape is None else tuple(shape) for shape in shapes),
-        )
-        if key not in self._model.programs:
-            self._model.programs[key] = tf.function(program, jit_compile=self._is_compiled, autograph=False)
+        # That the number of batches is told at run time keeps the compiler from rewriting the loop for it.
+        given = [tf.constant(batch_count), *given]
+        tensors = tf.nest.flatten(given)
+        shapes = (None if tensor is None else tensor.shape for tensor in tensors)
+        key = (name, self._game.scale, self._is_compiled, *shapes)
         with tf.device(self._model.place):
-            # That the number of batches is told at run time keeps the compiler from rewriting the loop for it.
-            answer: NDArray[Any] = self._model.programs[key](tf.constant(batch_count), *given).numpy()
+            if key not in self._model.programs:
+                self._model.programs[key] = Program(program, given, jit_compile=self._is_compiled, autograph=False)
+            found = self._model.programs[key](*(tensor for tensor in tensors if tensor is not None))
+        answer: NDArray[Any] = found.numpy()
         return answer
 
     def _picked(self, rows: NDArray[np.intp]) -> Any | None:
