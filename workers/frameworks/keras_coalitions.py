@@ -86,13 +86,17 @@ class TensorFlowCoalitionScorer(CoalitionScorer):
         return -(-self._background_count // batches)
 
     def _score(self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]) -> Scores:
-        size = self._masks_of_a_batch(len(rows))
-        numbers = np.minimum(np.arange(-(-len(masks) // size) * size), len(masks) - 1).reshape(-1, size)
+        # Few masks need no full batch, unless a program of another size had to be compiled for them.
+        most = self._masks_of_a_batch(len(rows))
+        size = most if self._is_compiled else min(most, filled_up(len(masks)))
+        numbers = np.arange(-(-len(masks) // size) * size, dtype=np.int32).reshape(-1, size)
+        # The masks are filled up, too: then the same program takes any number of them that fills as many batches.
+        filled = np.minimum(numbers, len(masks) - 1)
         batches = _Batches(
-            orders=np.where(masks, np.int32(0), np.int32(1)),
-            order_numbers=numbers.astype(np.int32),
-            steps=np.ones_like(numbers, dtype=np.int32),
-            background_rows=background_rows[numbers].astype(np.int32),
+            orders=np.where(masks[filled.reshape(-1)], np.int32(0), np.int32(1)),
+            order_numbers=numbers,
+            steps=np.ones_like(numbers),
+            background_rows=background_rows[filled].astype(np.int32),
         )
         found = self._run("scores", rows, batches, lambda scores: scores)
         answer: Scores = np.moveaxis(found, 0, 1).reshape(found.shape[1], -1, found.shape[3])
