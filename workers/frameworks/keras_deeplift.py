@@ -27,8 +27,8 @@ from workers.frameworks.keras_entrances import (
     Ends,
     Entrance,
     call_in_inference,
+    grouping_of,
     run_entered,
-    shape_of,
     summed_by_feature,
 )
 from workers.frameworks.keras_paths import Scores, output_slices
@@ -125,28 +125,27 @@ def rescaled_contributions(
     # One shape of a program for all: as many background rows a time, and rows by a power of two, filled up.
     background_step = -(-count // -(-count // pairs))
     most_rows = 2 ** (max(1, pairs // background_step).bit_length() - 1)
-    shape_of_ends = f"{paths.feature_count} features {shape_of(ends)}"
+    of_features = f"{paths.feature_count} features of {grouping_of(ends)}"
     given = [tensor for end in ends for tensor in end.tensors]
 
     def rescaled(rows: NDArray[np.intp], outputs: NDArray[np.intp]) -> Rescaled:
         contributions = np.zeros((len(rows), paths.feature_count, outputs.shape[1]))
-        scores, base = np.empty(outputs.shape), np.zeros(outputs.shape)
+        own, base = np.empty(outputs.shape), np.zeros(outputs.shape)
         for chosen in chunks(len(rows), most_rows):
             together = np.arange(chosen.start, chosen.start + filled_up(chosen.stop - chosen.start))
             together = np.minimum(together, chosen.stop - 1)
             for first in range(0, count, background_step):
                 for columns in output_slices(outputs.shape[1]):
                     found = of_pairs(rows[together], first, outputs[together, columns])
-                    of_features, scores[chosen, columns], of_background = (
-                        part[: chosen.stop - chosen.start] for part in found
-                    )
-                    contributions[chosen, :, columns] += of_features
-                    base[chosen, columns] += of_background
-        return Rescaled(contributions / count, scores, base / count)
+                    values, row_scores, sums = (part[: chosen.stop - chosen.start] for part in found)
+                    contributions[chosen, :, columns] += values
+                    own[chosen, columns] = row_scores
+                    base[chosen, columns] += sums
+        return Rescaled(contributions / count, own, base / count)
 
     def of_pairs(rows: NDArray[np.intp], first: int, outputs: NDArray[np.intp]) -> list[NDArray[np.floating[Any]]]:
         shape = f"{len(rows)} rows by {background_step} with {outputs.shape[1]} outputs"
-        name = f"contributions to {shape} of {shape_of_ends}"
+        name = f"contributions to {shape} of {of_features}"
         if name not in functions:
             sizes = (*outputs.shape, background_step)
             functions[name] = _compiled(walk, scores, ends, paths.feature_count, sizes)

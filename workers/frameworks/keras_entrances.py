@@ -56,9 +56,9 @@ def tensor_of(rows: NDArray[Any], spec: TensorSpec) -> Any:
     return tensor if tensor.dtype == spec.dtype else tf.cast(tensor, spec.dtype)
 
 
-def shape_of(ends: Sequence[Ends]) -> str:
-    """Return by what a function compiled for some ends can be found again."""
-    return ", ".join(f"{end.rows.shape[1:]} by {0 if end.features is None else len(end.features)}" for end in ends)
+def grouping_of(ends: Sequence[Ends]) -> str:
+    """Return by what a model's program for some ends is found again: their shapes are the model's own."""
+    return ", ".join("single values" if end.features is None else "grouped values" for end in ends)
 
 
 def summed_by_feature(values: Any, features: Any, feature_count: int) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from workers.frameworks.keras_entrances import Ends, shape_of, summed_by_feature
+from workers.frameworks.keras_entrances import Ends, grouping_of, summed_by_feature
 from workers.frameworks.keras_program import Program
 from workers.frameworks.paths import PathGradients, Paths, Points
 from workers.frameworks.rows import chunks
@@ -36,7 +36,7 @@ def path_gradients(
         return sums
 
     def of_part(points: Points, outputs: NDArray[np.intp]) -> NDArray[np.float32]:
-        name = f"path gradients of {outputs.shape[1]} outputs by {paths.feature_count} features {shape_of(ends)}"
+        name = f"path gradients of {outputs.shape[1]} outputs by {paths.feature_count} features of {grouping_of(ends)}"
         if name not in functions:
             functions[name] = _compiled(ends, scores, paths.feature_count, outputs.shape[1])
         numbers = points.rows, points.background_rows, points.positions, points.groups, outputs

@@ -24,4 +24,5 @@ class Program:
         self._traced = tf.function(run, **options).get_concrete_function(*specs)
 
     def __call__(self, *tensors: Any) -> Any:
+        # The public way through the concrete function would look at the arguments again, and for a tape.
         return self._traced.inference_fn.call_preflattened([*tensors, *self._traced.captured_inputs])
