@@ -146,7 +146,8 @@ class Model(ABC):
     def rescaled_contributions(self, paths: Paths) -> RescaledContributions:  # noqa: ARG002 - of no paths
         """Return what gives DeepLIFT's contributions by the rescale rule, from the background rows to explained rows.
 
-        The scores beside them come from the model as it is, not from what the rule made of it.
+        The scores of the rows come from the model as it is, not from what the rule made of it: values that do not add
+        up to them show that a layer was not understood.
 
         Raises:
             JobError: ``layer_not_supported``, with the layer or operator for which no rule is known.

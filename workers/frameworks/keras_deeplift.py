@@ -189,18 +189,19 @@ def _compiled(
         leaves = [tf.zeros([row_count * each, *of_rows.shape[1:]], of_rows.dtype) for of_rows in ours]
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(leaves)
-            lifted = walk.as_scores(walk(ours, theirs, leaves).pairs)
+            walked = walk(ours, theirs, leaves)
+            of_pairs = walk.as_scores(walked.pairs)
         sums = []
         for output in tf.unstack(outputs, axis=1):
-            of_output = tf.repeat(tf.one_hot(output, lifted.shape[1]), each, axis=0)
-            found = tape.gradient(lifted, leaves, output_gradients=of_output)
+            of_output = tf.repeat(tf.one_hot(output, of_pairs.shape[1]), each, axis=0)
+            found = tape.gradient(of_pairs, leaves, output_gradients=of_output)
             total = tf.zeros([row_count, feature_count])
             for multiplier, step, (_, _, features) in zip(found, steps, entered, strict=True):
                 if multiplier is not None:
                     summed = tf.reduce_sum(tf.reshape(multiplier, step.shape) * step, 1)
                     total += summed_by_feature(summed, features, feature_count)
             sums.append(total)
-        base = tf.reduce_sum(tf.cast(scores(theirs) * is_counted, tf.float64), 0)
+        base = tf.reduce_sum(tf.cast(walk.as_scores(walked.background) * is_counted, tf.float64), 0)
         return tf.stack(sums, axis=-1), tf.gather(scores(ours), outputs, batch_dims=1), tf.gather(base, outputs)
 
     numbers = [tf.TensorSpec(shape, tf.int64) for shape in ([row_count], [], [row_count, output_count])]

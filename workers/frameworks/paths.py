@@ -84,11 +84,11 @@ PathGradients = Callable[[Points], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Rescaled:
-    """DeepLIFT's contributions to some outputs of some rows, and the model's own scores that they have to add up to.
+    """DeepLIFT's contributions to some outputs of some rows, and the scores between which they have to lead.
 
     Attributes:
         contributions: the mean over the background, shape (rows, features, outputs).
-        scores: of the rows, shape (rows, outputs).
+        scores: what the model itself gives the rows, shape (rows, outputs).
         base: the mean score of the background rows, shape (rows, outputs).
     """
 
