@@ -100,7 +100,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
     "cleanings/<int:pk>/removed/": {"get": EVERYBODY},
     "cleanings/<int:pk>/changed/": {"get": EVERYBODY},
     "cleanings/<int:pk>/replay/": {"post": ENGINEERS_AND_AUDITORS},
-    "cleanings/<int:pk>/restore/": {"post": ENGINEERS | {"erin"}},
+    "cleanings/<int:pk>/restore/": {"post": ENGINEERS_AND_AUDITORS | {"erin"}},
     "restorations/": {"get": EVERYBODY},
     "restorations/<int:pk>/": {"get": EVERYBODY},
     "explanations/": {"get": EVERYBODY, "post": ENGINEERS_AND_AUDITORS},
