@@ -8,7 +8,7 @@ changed row counts as one removed and one added.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from validators.engine.distances import Distance, distance_of
+from validators.engine.paired_rows import Block, Side, beside, blocks
 from workers.context import JobContext
 from workers.datasets.canonical import (
-    canonical_schema,
     canonical_type,
     differing_chunks,
     digest_of_rows,
@@ -27,7 +27,7 @@ from workers.datasets.canonical import (
     is_tensor,
     type_word,
 )
-from workers.datasets.duck import connect, relation_sql
+from workers.datasets.duck import connect
 from workers.datasets.reading import read_batches
 from workers.datasets.schema import Column, Schema
 from workers.protocol import JobError
@@ -52,34 +52,26 @@ _BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True)
-class Side:
-    """One of the two tables: its file, its schema, and the name that each column has in SQL."""
-
-    path: Path
-    schema: Schema
-    types: dict[str, pa.DataType]
-    row_count: int
-
-    @classmethod
-    def of(cls, path: Path, schema: Schema) -> Side:
-        file = pq.ParquetFile(path)
-        arrow = canonical_schema(file.schema_arrow)
-        return cls(path, schema, dict(zip(arrow.names, arrow.types, strict=True)), file.metadata.num_rows)
-
-    @property
-    def sql(self) -> str:
-        return f"(SELECT * FROM {relation_sql(self.path, list(self.types))})"
-
-    def column(self, name: str) -> str:
-        return f"c{list(self.types).index(name)}"
-
-
-@dataclass(frozen=True)
 class Match:
     """How rows of one side were found on the other: by a column, or by all that stands in them, and why."""
 
     column: str | None
     reason: str
+
+
+@dataclass
+class Changes:
+    """Which cells of paired rows changed.
+
+    Attributes:
+        cells: how many, of each column in which any did, in the order of the columns.
+        rows: how many rows have one.
+        blocks: the blocks that have one, and the columns in which.
+    """
+
+    cells: dict[str, int] = field(default_factory=dict)
+    rows: int = 0
+    blocks: list[tuple[Block, set[str]]] = field(default_factory=list)
 
 
 def run(context: JobContext) -> dict[str, Any]:
@@ -110,9 +102,9 @@ def run(context: JobContext) -> dict[str, Any]:
     with connect(context.folder / "work") as connection:
         match = _pair(connection, before, after, shared)
         context.progress(1, total, "steps", "comparing the cells")
-        changed = _changed_cells(connection, before, after, shared) if match.column else {}
-        listed = _write(connection, context.output(DIFFERENCES_FILE), before, after, match, changed)
-        rows = _row_counts(connection, before, after, shared, changed)
+        changes = _changes(connection, before, after, shared) if match.column else Changes()
+        listed = _write(connection, context.output(DIFFERENCES_FILE), before, after, match, changes)
+        rows = _row_counts(connection, before, after, changes)
         columns = []
         for number, name in enumerate(dict.fromkeys([*before.types, *after.types])):
             if name in shared:
@@ -120,13 +112,13 @@ def run(context: JobContext) -> dict[str, Any]:
             distance = None
             if name in shared and not is_tensor(before.types[name]):
                 distance = distance_of(connection, (before.sql, before.column(name)), (after.sql, after.column(name)))
-            columns.append(_column(name, before, after, changed.get(name, 0), distance))
+            columns.append(_column(name, before, after, changes.cells.get(name, 0), distance))
         context.progress(total - 1, total, "steps", "comparing the digests")
         places = differing_chunks(_tree(context, "before"), _tree(context, "after"))
     return {
         "matched_by": {"column": match.column, "reason": match.reason},
         "rows": rows,
-        "cells_changed": sum(changed.values()),
+        "cells_changed": sum(changes.cells.values()),
         "cells_listed": listed,
         "columns": columns,
         "places": [{"column": name, "chunk": chunk} for name, chunk in places[:MOST_PLACES]],
@@ -205,19 +197,21 @@ def _match(connection: duckdb.DuckDBPyConnection, before: Side, after: Side, sha
     return Match(name, f"Rows are matched by {name}, which is there once for every row of both versions.")
 
 
-def _changed_cells(
-    connection: duckdb.DuckDBPyConnection, before: Side, after: Side, shared: list[str]
-) -> dict[str, int]:
-    """Return how many cells of each shared column changed, where any did."""
-    counts = ", ".join(
-        f"count(*) FILTER (WHERE b.{before.column(name)} IS DISTINCT FROM a.{after.column(name)})" for name in shared
-    )
-    found = connection.execute(f"SELECT {counts} {_joined(before, after)}").fetchall()[0]
-    return {name: count for name, count in zip(shared, found, strict=True) if count}
-
-
-def _joined(before: Side, after: Side) -> str:
-    return f"FROM pairs AS p JOIN {before.sql} AS b ON b.row = p.before JOIN {after.sql} AS a ON a.row = p.after"
+def _changes(connection: duckdb.DuckDBPyConnection, before: Side, after: Side, shared: list[str]) -> Changes:
+    """Return which cells of the paired rows changed, block by block."""
+    differs = [f"b.{before.column(name)} IS DISTINCT FROM a.{after.column(name)}" for name in shared]
+    counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in [" OR ".join(differs), *differs])
+    changes, total = Changes(), dict.fromkeys(shared, 0)
+    for block in blocks(connection, before):
+        rows, *cells = connection.execute(
+            f"SELECT {counts} {beside(connection, block, before, after, shared)}"
+        ).fetchall()[0]
+        if rows:
+            changes.rows += rows
+            changes.blocks.append((block, {name for name, count in zip(shared, cells, strict=True) if count}))
+            total = {name: total[name] + count for name, count in zip(shared, cells, strict=True)}
+    changes.cells = {name: count for name, count in total.items() if count}
+    return changes
 
 
 def _write(
@@ -226,10 +220,9 @@ def _write(
     before: Side,
     after: Side,
     match: Match,
-    changed: dict[str, int],
+    changes: Changes,
 ) -> int:
     """Write the differences; return how many changed cells are listed."""
-    listed = 0
     with pq.ParquetWriter(path, DIFFERENCES_SCHEMA, compression="zstd") as writer:
         for change, side, here in (("removed", before, "before"), ("added", after, "after")):
             key = "NULL" if match.column is None else f"CAST(t.{side.column(match.column)} AS VARCHAR)"
@@ -242,21 +235,36 @@ def _write(
                     f"ANTI JOIN pairs AS p ON p.{here} = t.row ORDER BY t.row"
                 ),
             )
-        for name, count in changed.items():
-            if listed + count > MOST_CELLS or match.column is None:
-                break
-            one, other = f"b.{before.column(name)}", f"a.{after.column(name)}"
-            _drain(
-                writer,
-                connection.sql(
-                    f"SELECT 'changed', CAST(b.{before.column(match.column)} AS VARCHAR), p.before, p.after, "
-                    f"CAST($name AS VARCHAR), {_text(one, before.types[name])}, {_text(other, after.types[name])} "
-                    f"{_joined(before, after)} WHERE {one} IS DISTINCT FROM {other} ORDER BY p.before",
-                    params={"name": name},
-                ),
-            )
-            listed += count
-    return listed
+        if match.column is None:
+            return 0
+        listed = _listed(changes)
+        key = f"CAST(b.{before.column(match.column)} AS VARCHAR)"
+        for block, names in changes.blocks:
+            wanted = [name for name in listed if name in names]
+            pairs = beside(connection, block, before, after, [*dict.fromkeys([match.column, *wanted])])
+            for name in wanted:
+                one, other = f"b.{before.column(name)}", f"a.{after.column(name)}"
+                _drain(
+                    writer,
+                    connection.sql(
+                        f"SELECT 'changed', {key}, b.before, b.after, CAST($name AS VARCHAR), "
+                        f"{_text(one, before.types[name])}, {_text(other, after.types[name])} "
+                        f"{pairs} WHERE {one} IS DISTINCT FROM {other} ORDER BY b.before",
+                        params={"name": name},
+                    ),
+                )
+    return sum(changes.cells[name] for name in listed)
+
+
+def _listed(changes: Changes) -> list[str]:
+    """Return the columns whose changed cells are listed: the first ones, as long as there are not too many."""
+    names, cells = [], 0
+    for name, count in changes.cells.items():
+        cells += count
+        if cells > MOST_CELLS:
+            break
+        names.append(name)
+    return names
 
 
 def _text(expression: str, data_type: pa.DataType) -> str:
@@ -271,26 +279,18 @@ def _drain(writer: pq.ParquetWriter, result: duckdb.DuckDBPyRelation) -> None:
         writer.write_table(pa.Table.from_arrays(columns, schema=DIFFERENCES_SCHEMA))
 
 
-def _row_counts(
-    connection: duckdb.DuckDBPyConnection, before: Side, after: Side, shared: list[str], changed: dict[str, int]
-) -> dict[str, Any]:
+def _row_counts(connection: duckdb.DuckDBPyConnection, before: Side, after: Side, changes: Changes) -> dict[str, Any]:
     paired, moved = connection.execute(
         "SELECT count(*), count(*) FILTER (WHERE after < previous) FROM "
         "(SELECT after, lag(after) OVER (ORDER BY before) AS previous FROM pairs)"
     ).fetchall()[0]
-    rows_changed = 0
-    if changed:
-        anything = " OR ".join(
-            f"b.{before.column(name)} IS DISTINCT FROM a.{after.column(name)}" for name in shared if name in changed
-        )
-        rows_changed = connection.execute(f"SELECT count(*) {_joined(before, after)} WHERE {anything}").fetchall()[0][0]
     return {
         "before": before.row_count,
         "after": after.row_count,
         "added": after.row_count - paired,
         "removed": before.row_count - paired,
-        "changed": rows_changed,
-        "same": paired - rows_changed,
+        "changed": changes.rows,
+        "same": paired - changes.rows,
         "order_changed": moved > 0,
     }
 

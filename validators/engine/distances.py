@@ -84,6 +84,9 @@ def _numbers(connection: duckdb.DuckDBPyConnection, place: Place, number: str) -
 def _total_variation(connection: duckdb.DuckDBPyConnection, before: Place, after: Place) -> Distance | None:
     sides = []
     for source, column in (before, after):
+        about = connection.execute(f"SELECT approx_count_distinct({column}) FROM {source}").fetchall()[0][0]
+        if about > 2 * MOST_VALUES:
+            return None
         counted = connection.execute(
             f"SELECT CAST({column} AS VARCHAR), count(*) FROM {source} WHERE {column} IS NOT NULL "
             f"GROUP BY ALL LIMIT {MOST_VALUES + 1}"

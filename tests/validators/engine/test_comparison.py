@@ -197,6 +197,43 @@ def test_the_differences_are_those_that_a_naive_comparison_finds(tmp_path_factor
     assert by_content["rows"]["same"] == (Counter(one.values()) & Counter(other.values())).total()
 
 
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_blocks_of_rows_change_nothing_but_the_order_of_what_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shuffled: bool
+) -> None:
+    generator = np.random.default_rng(0)
+    ids, x, word = np.arange(300), generator.normal(size=300), generator.choice(["a", "b", ""], 300)
+    order = generator.permutation(300) if shuffled else np.arange(300)
+    order = order[generator.random(300) < 0.9]
+    later_x = np.where(generator.random(300) < 0.2, 9.0, x)
+    later_word = np.where(ids // 100 == 1, word, "c")
+    before = people(ids.tolist(), x=x.tolist(), word=word.tolist())
+    after = people(ids[order].tolist(), x=later_x[order].tolist(), word=later_word[order].tolist())
+
+    whole, listed_whole = compare(tmp_path, before, after)
+    monkeypatch.setattr("validators.engine.paired_rows.BLOCK_BYTES", 1_500)
+    value, listed = compare(tmp_path, before, after)
+
+    told = [tuple(entry.values()) for entry in listed]
+    assert value["rows"]["changed"] == int(((later_x != x) | (later_word != word))[order].sum())
+    assert (value["rows"], value["cells_changed"]) == (whole["rows"], whole["cells_changed"])
+    assert sorted(told, key=str) == sorted((tuple(entry.values()) for entry in listed_whole), key=str)
+    changed = [entry["row_before"] for entry in listed if entry["column"] == "x"]
+    assert changed == sorted(changed)
+    assert told != [tuple(entry.values()) for entry in listed_whole]
+
+
+def test_cells_beyond_the_limit_are_counted_and_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "MOST_CELLS", 3)
+
+    value, differences = compare(
+        tmp_path, people([1, 2], x=[1, 2], y=[1, 2], z=[1, 2]), people([1, 2], x=[3, 4], y=[3, 4], z=[3, 2])
+    )
+
+    assert (value["cells_changed"], value["cells_listed"]) == (5, 2)
+    assert [entry["column"] for entry in differences] == ["x", "x"]
+
+
 def test_the_digest_trees_that_are_kept_are_used_and_not_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
