@@ -8,13 +8,16 @@ changed row counts as one removed and one added.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from validators.engine.distances import Distance, distance_of
 from validators.engine.paired_rows import Block, Side, beside, blocks
@@ -49,6 +52,8 @@ MOST_PLACES = 200
 #: As many differences stand in the result, for a page to show.
 EXAMPLES = 30
 _BATCH_ROWS = 65_536
+#: Rows that have no other half are looked up so many at a time.
+_UNPAIRED_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,8 @@ def _pair(connection: duckdb.DuckDBPyConnection, before: Side, after: Side, shar
         f"CREATE TABLE pairs AS SELECT b.row AS before, a.row AS after FROM ({numbered.format('b')}) AS b "
         f"JOIN ({numbered.format('a')}) AS a USING (digest, copy)"
     )
+    connection.execute("DROP TABLE b_rows")
+    connection.execute("DROP TABLE a_rows")
     return match
 
 
@@ -228,13 +235,17 @@ def _write(
             key = "NULL" if match.column is None else f"CAST(t.{side.column(match.column)} AS VARCHAR)"
             rows = ["NULL", "NULL"]
             rows[("before", "after").index(here)] = "t.row"
-            _drain(
-                writer,
-                connection.sql(
-                    f"SELECT '{change}', {key}, {', '.join(rows)}, NULL, NULL, NULL FROM {side.sql} AS t "
-                    f"ANTI JOIN pairs AS p ON p.{here} = t.row ORDER BY t.row"
-                ),
-            )
+            for found in _unpaired(connection, side, here):
+                connection.register("unpaired", pa.table({"row": found}))
+                _drain(
+                    writer,
+                    connection.sql(
+                        f"SELECT '{change}', {key}, {', '.join(rows)}, NULL, NULL, NULL "
+                        f"FROM {side.between(found[0], found[-1])} AS t SEMI JOIN unpaired AS u ON u.row = t.row "
+                        "ORDER BY t.row"
+                    ),
+                )
+                connection.unregister("unpaired")
         if match.column is None:
             return 0
         listed = _listed(changes)
@@ -254,6 +265,16 @@ def _write(
                     ),
                 )
     return sum(changes.cells[name] for name in listed)
+
+
+def _unpaired(connection: duckdb.DuckDBPyConnection, side: Side, here: str) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of one side that are not in the table ``pairs``, in order, some at a time."""
+    is_paired = np.zeros(side.row_count, dtype=np.bool_)
+    for batch in connection.sql(f"SELECT {here} FROM pairs").to_arrow_reader(_BATCH_ROWS):
+        is_paired[batch.column(0).to_numpy()] = True
+    rows = np.flatnonzero(~is_paired)
+    for start in range(0, len(rows), _UNPAIRED_ROWS):
+        yield rows[start : start + _UNPAIRED_ROWS]
 
 
 def _listed(changes: Changes) -> list[str]:
