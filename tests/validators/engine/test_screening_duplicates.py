@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +14,7 @@ import pytest
 from tests.validators.planted import Planted, digits
 from tests.validators.screenings import screen
 from validators.engine.screening.near_texts import sequences_of
+from workers.datasets.canonical import tensor_array
 
 GENERATOR = np.random.default_rng
 
@@ -134,6 +138,34 @@ def test_rows_of_both_versions_are_found_although_numbers_differ_in_type(tmp_pat
     assert "row 7 of theirs/1" in found["exact_duplicates"]["rows"][0]["reason"]
     assert found.rows_of("conflicting_labels") == {3}
     assert "'other'" in found["conflicting_labels"]["rows"][0]["reason"]
+
+
+def stored_as_decimals(scale: int) -> Callable[[Any], pa.Array]:
+    return lambda values: pa.array([Decimal(f"{value:.2f}") for value in values], pa.decimal128(38, scale))
+
+
+def pairs_of(data_type: type) -> Callable[[Any], pa.Array]:
+    return lambda values: tensor_array(np.stack([np.round(100 * values)] * 2, axis=1).astype(data_type))
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [(stored_as_decimals(2), stored_as_decimals(3)), (pairs_of(np.int64), pairs_of(np.float32))],
+    ids=["decimals", "arrays"],
+)
+def test_rows_of_both_versions_are_found_although_numbers_are_stored_otherwise(
+    tmp_path: Path, here: Callable[[Any], pa.Array], there: Callable[[Any], pa.Array]
+) -> None:
+    data, other = people(), people(seed=1)
+    for name in ("age", "income"):
+        other.columns[name][7] = data.columns[name][3]
+    other.columns["label"][7] = "other"
+    data.columns["age"], other.columns["age"] = here(data.columns["age"]), there(other.columns["age"])
+
+    found = screen(tmp_path, data, purpose="evaluation", against=other)
+
+    assert found.rows_of("exact_duplicates") == {3}
+    assert found.rows_of("conflicting_labels") == {3}
 
 
 @pytest.mark.parametrize("change", ["lacks", "text"])

@@ -190,22 +190,27 @@ def _keyed(data: Screened, other: Screened | None, names: Sequence[str], target:
     """Return a SELECT of the number of each row, the two hashes of its columns and, with a target, its label.
 
     The second hash reads the columns from the last to the first and puts a letter before each text, so that values
-    which share the first by chance do not share the second. Where the two versions differ in type, numbers are of one
-    width and labels are texts. Rows without a label are left out.
+    which share the first by chance do not share the second. Where the two versions store them otherwise, numbers are
+    doubles, and labels of two types are texts. Rows without a label are left out.
     """
-    values = [_alike(data, other, name, "DOUBLE") for name in names]
+    values = [_alike(data, other, name) for name in names]
     salted = [f"'t' || {value}" if data.is_text(name) else value for name, value in zip(names, values, strict=True)]
     keys = f"hash({', '.join(values)}) AS key, hash({', '.join(reversed(salted))}, 1) AS second"
     if target is None:
         return f"SELECT row, {keys} FROM {data.relation}"
-    label = _alike(data, other, target, "VARCHAR")
+    is_one_type = other is None or data.described(target).type == other.described(target).type
+    label = data.place(target) if is_one_type else f"CAST({data.place(target)} AS VARCHAR)"
     return f"SELECT row, {keys}, {label} AS label FROM {data.relation} WHERE label IS NOT NULL"
 
 
-def _alike(data: Screened, other: Screened | None, name: str, common: str) -> str:
-    """Return a column for a SELECT, cast to a common type where the other version has it in another."""
-    is_one_type = other is None or data.described(name).type == other.described(name).type
-    return data.place(name) if is_one_type else f"CAST({data.place(name)} AS {common})"
+def _alike(data: Screened, other: Screened | None, name: str) -> str:
+    """Return a column for a SELECT; numbers that the other version stores otherwise would have other hashes."""
+    column, is_scalar = data.place(name), data.is_scalar(name)
+    if other is None or data.stored_as(name) == other.stored_as(name):
+        return column
+    if is_scalar and data.described(name).type not in NUMBER_TYPES:
+        return column
+    return f"CAST({column} AS {'DOUBLE' if is_scalar else 'DOUBLE[]'})"
 
 
 def _find_twins(context: ScreeningContext, names: Sequence[str]) -> int:

@@ -105,13 +105,16 @@ class Screened:
     def described(self, name: str) -> Column:
         return self.schema.columns[name]
 
+    def stored_as(self, name: str) -> pa.DataType:
+        return self._arrow.field(name).type
+
     def is_scalar(self, name: str) -> bool:
         """Tell whether a column holds one value a row, and not an array."""
-        return not is_tensor(self._arrow.field(name).type)
+        return not is_tensor(self.stored_as(name))
 
     def is_text(self, name: str) -> bool:
         """Tell whether a column holds one text a row."""
-        kind = self._arrow.field(name).type
+        kind = self.stored_as(name)
         return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind))
 
     def numbers(self, roles: Sequence[str] = (*CONTENT_ROLES, "metadata")) -> list[str]:
