@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.frameworks.rows import chunk_rows, chunks
+from workers.frameworks.short_walks import Mixtures, ShortWalks, differing_features, is_worthwhile
 from workers.protocol import JobError
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ GROUP_ROWS = 16
 #: goes from layer to layer stays in the processor's cache. An accelerator wants more work at a time.
 BATCH_ROWS = {"cpu": 2048, "cuda": 32_768}
 BATCH_VALUES = {"cpu": 2**20, "cuda": 2**26}
+#: What is listed at once of walks whose steps are scored one by one, unless one background row takes more, and what a
+#: step of a list takes, its credits too.
+LISTED_BYTES = 16 * 1024 * 1024
+STEP_BYTES, STEP_BYTES_OF_AN_OUTPUT = 50, 40
+#: Of so many background rows it is looked at how many features differ from a row's.
+LOOKED_AT = 100
 #: What is held at once, unless told otherwise.
 MEMORY_BYTES = 256 * 1024 * 1024
 
@@ -63,6 +70,11 @@ class CoalitionScorer(ABC):
         self._are_all: bool | None = None
         self._row_scores: Scores | None = None
         self._background_scores: Scores | None = None
+        self._scored = np.zeros(len(game.outputs), dtype=np.int64)
+
+    def scored(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return how many composed rows went through the model for walks of each row until now."""
+        return self._scored[rows]
 
     def of_rows(self) -> Scores:
         """Return the scores of the explained rows themselves, shape (rows, outputs)."""
@@ -122,6 +134,10 @@ class CoalitionScorer(ABC):
             starts, ends = self._ends(rows, background_rows)
             yield (ends[:, None] - starts)[:, :, None, None].repeat(ranks.shape[1], axis=2)
             return
+        if self._are_short(rows, background_rows):
+            yield from self._short_walks(rows, ranks, background_rows)
+            return
+        self._scored[rows] += 2 * ranks.shape[0] * ranks.shape[1] * (ranks.shape[2] - 1)
         # Where a batch has no room for all rows, they go one part after the other; only the last leaves room for walks.
         parts = list(chunks(len(rows), self._batch_rows()))
         unit = self._walks_of_a_batch(parts[-1].stop - parts[-1].start, ranks)
@@ -140,6 +156,43 @@ class CoalitionScorer(ABC):
     @abstractmethod
     def _walk(self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp]) -> Scores:
         """Do what ``walks`` does for at most ``GROUP_ROWS`` rows and at least two features, for all walks at once."""
+
+    @abstractmethod
+    def _score_each(self, rows: NDArray[np.intp], mixtures: Mixtures) -> Scores:
+        """Score mixtures of some rows, composed one by one, in batches from the first on: shape (mixtures, outputs)."""
+
+    def _short_walks(
+        self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp]
+    ) -> Iterator[Scores]:
+        """Do what ``walks`` does where many steps change nothing, so many background rows at once as fit a list."""
+        listed = 2 * len(rows) * ranks[0].size * (STEP_BYTES + STEP_BYTES_OF_AN_OUTPUT * self._game.outputs.shape[1])
+        for part in chunks(len(background_rows), max(1, LISTED_BYTES // listed)):
+            differs = self._differing(rows, background_rows[part])
+            walks = ShortWalks.along(ranks[part], background_rows[part], differs)
+            self._scored[rows] += np.bincount(walks.mixtures.rows, minlength=len(rows))
+            credits = walks.credits(self._score_each(rows, walks.mixtures), *self._ends(rows, background_rows[part]))
+            self._refuse_unless_finite(credits)
+            yield credits
+
+    def _are_short(self, rows: NDArray[np.intp], background_rows: NDArray[np.intp]) -> bool:
+        """Tell whether so many steps of walks change nothing that it pays to leave them out; some tell for all."""
+        if self._are_in_blocks(len(rows)):
+            return False
+        some = background_rows[:: -(-len(background_rows) // LOOKED_AT)]
+        row_values = sum(features.size for features in self._game.assignment.values())
+        differs = self._differing(rows, some)
+        return is_worthwhile(differs, row_values=row_values, layer_values=self._model.widths.total)
+
+    def _are_in_blocks(self, row_count: int) -> bool:  # noqa: ARG002 - what others decide by it
+        """Tell whether walks go through the first layer in blocks, where a step costs little anyway."""
+        return False
+
+    def _differing(self, rows: NDArray[np.intp], background_rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Tell which features differ, shape (rows, background rows, features)."""
+        game = self._game
+        some = {name: np.asarray(game.rows[name])[rows] for name in game.assignment}
+        others = {name: np.asarray(game.background[name])[background_rows] for name in game.assignment}
+        return differing_features(some, others, game.assignment, game.features)
 
     def _batch_rows(self) -> int:
         """Return how many composed rows go through the model at once."""
@@ -217,6 +270,21 @@ class NumpyCoalitionScorer(CoalitionScorer):
         backwards = np.take_along_axis(steps[:, :, :, 1], (features - 1 - ranks)[None, ..., None], axis=3)
         credits: Scores = (forwards + backwards) / 2
         return credits
+
+    def _score_each(self, rows: NDArray[np.intp], mixtures: Mixtures) -> Scores:
+        answer = np.empty((len(mixtures), self._game.outputs.shape[1]))
+        for part in chunks(len(mixtures), self._batch_rows()):
+            of_group, background_rows, numbers, steps = mixtures.numbers(part)
+            kept = mixtures.orders[numbers] < steps[:, None]
+            composed = {}
+            for name, features in self._game.assignment.items():
+                own, filling = self._rows[name][rows[of_group]], self._background[name][background_rows]
+                composed[name] = np.where(kept[:, features], own, filling)
+            scores = scores_of(self._model, composed, self._game.scale)
+            if not self._takes_all(scores.shape[1]):
+                scores = np.take_along_axis(scores, self._game.outputs[rows[of_group]], axis=1)
+            answer[part] = scores
+        return answer
 
     def _scores(
         self,

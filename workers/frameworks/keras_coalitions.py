@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from workers.frameworks.coalitions import MEMORY_BYTES, CoalitionScorer, Game, S
 from workers.frameworks.keras_first_layer import BLOCK_STEPS, LEAST_FEATURES, BlocksProgram, FirstLayer
 from workers.frameworks.keras_program import Program
 from workers.frameworks.rows import conform, filled_up
+from workers.frameworks.short_walks import Mixtures
 
 if TYPE_CHECKING:
     from workers.frameworks.keras_running import TensorFlowModel
@@ -104,7 +106,7 @@ class TensorFlowCoalitionScorer(CoalitionScorer):
 
     def _walk(self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp]) -> Scores:
         count, permutations, features = ranks.shape
-        if self._first_layer is not None and features > LEAST_FEATURES and self._features == [None]:
+        if self._first_layer is not None and self._are_in_blocks(len(rows)):
             return self._walk_in_blocks(self._first_layer, rows, ranks, background_rows)
         masks = 2 * permutations * (features - 1)
         unit, size = self._walks_of_a_batch(len(rows), ranks), self._masks_of_a_batch(len(rows))
@@ -138,6 +140,29 @@ class TensorFlowCoalitionScorer(CoalitionScorer):
         more = _filled_rows(starts), _filled_rows(ends), both
         answer: Scores = self._run(f"walks of {unit}", rows, batches, credits, *more)
         return answer[: len(rows)]
+
+    def _are_in_blocks(self, row_count: int) -> bool:  # noqa: ARG002 - what others decide by it
+        return self._first_layer is not None and self._game.features > LEAST_FEATURES and self._features == [None]
+
+    def _score_each(self, rows: NDArray[np.intp], mixtures: Mixtures) -> Scores:
+        if not len(mixtures):
+            return np.empty((0, self._game.outputs.shape[1]))
+        size = self._batch_rows() if self._is_compiled else min(self._batch_rows(), filled_up(len(mixtures)))
+        # How many batches are run is told at run time; only for how many there is room is part of the program.
+        batch_count = -(-len(mixtures) // size)
+        shape = filled_up(batch_count), size
+        listed = (np.resize(array, shape).astype(np.int32) for array in mixtures.numbers(slice(None)))
+        given = [
+            self._on_device(self._game.rows, _filled_rows(rows)),
+            self._background,
+            self._features,
+            self._picked(rows),
+            tf.constant(mixtures.orders, tf.int32),
+            *map(tf.constant, listed),
+        ]
+        program = _MixturesProgram(self._score_tensors, self._game.outputs.shape[1])
+        answer = self._called("mixtures", program, batch_count, given)
+        return answer.reshape(-1, answer.shape[2])[: len(mixtures)]
 
     def _walk_in_blocks(
         self,
@@ -222,6 +247,39 @@ class TensorFlowCoalitionScorer(CoalitionScorer):
             return self._model._tensors(conform(some, self._model.signature), slice(None))
 
 
+class _MixturesProgram:
+    """What is traced once: a loop over batches of rows that are composed one by one."""
+
+    def __init__(self, score: Score, outputs: int) -> None:
+        self._score = score
+        self._outputs = outputs
+
+    def __call__(
+        self,
+        count: Any,
+        group: list[Any],
+        background: list[Any],
+        features: list[Any],
+        picked: Any,
+        orders: Any,
+        rows: Any,
+        background_rows: Any,
+        order_numbers: Any,
+        steps: Any,
+    ) -> Any:
+        def scores(number: Any) -> Any:
+            kept = tf.gather(orders, order_numbers[number]) < steps[number][:, None]
+            of_group = rows[number]
+            composed = [
+                _mixed(tf.gather(values, of_group), tf.gather(filling, background_rows[number]), kept, places)
+                for values, filling, places in zip(group, background, features, strict=True)
+            ]
+            found = tf.cast(self._score(composed), tf.float64)
+            return found if picked is None else tf.gather(found, tf.gather(picked, of_group), axis=1, batch_dims=1)
+
+        return _looped(count, scores, [*steps.shape, self._outputs])
+
+
 class _Program:
     """What is traced once: a loop over batches, and what is made of all their scores."""
 
@@ -257,30 +315,40 @@ class _Program:
             found = tf.cast(tf.reshape(found, [row_count, size, found.shape[1]]), tf.float64)
             return found if picked is None else tf.gather(found, picked, axis=2, batch_dims=1)
 
-        found = tf.TensorArray(tf.float64, size=steps.shape[0], element_shape=[row_count, size, self._outputs])
-        _, found = tf.while_loop(
-            lambda number, _found: number < count,
-            lambda number, found: (number + 1, found.write(number, scores(number))),
-            (tf.constant(0), found),
-            parallel_iterations=1,
-        )
-        return self._finish(found.stack(), *more)
+        found = _looped(count, scores, [steps.shape[0], row_count, size, self._outputs])
+        return self._finish(found, *more)
+
+
+def _looped(count: Any, scores: Callable[[Any], Any], shape: list[int]) -> Any:
+    """Return the scores of so many batches, of that shape; those that are not asked for stay 0."""
+    found = tf.TensorArray(tf.float64, size=shape[0], element_shape=shape[1:])
+    _, found = tf.while_loop(
+        lambda number, _found: number < count,
+        lambda number, found: (number + 1, found.write(number, scores(number))),
+        (tf.constant(0), found),
+        parallel_iterations=1,
+    )
+    return found.stack()
 
 
 def _mixed(values: Any, filling: Any, kept: Any, places: Any) -> Any:
-    """Return rows composed under masks, shape (rows x masks, *row_shape)."""
+    """Return rows composed under masks, shape (composed rows, *row_shape).
+
+    Args:
+        values: of the rows themselves, shape (masks, *row_shape), or (rows, masks, *row_shape) where all have the same.
+        filling: shape (masks, *row_shape).
+        kept: shape (masks, features).
+        places: the feature of each value of a row; None where they are all in order.
+    """
     if places is not None:
         kept = tf.gather(kept, places, axis=1)
-    shape = [values.shape[0] * values.shape[1], *values.shape[2:]]
-    values, filling, kept = (
-        tf.reshape(values, [values.shape[0], -1]),
-        tf.reshape(filling, [1, -1]),
-        tf.reshape(kept, [1, -1]),
-    )
+    row_shape, many = filling.shape[1:], math.prod(values.shape[: len(values.shape) - len(filling.shape) + 1])
+    shape = [many // filling.shape[0], -1]
+    values, filling, kept = tf.reshape(values, shape), tf.reshape(filling, [1, -1]), tf.reshape(kept, [1, -1])
     if not values.dtype.is_floating:
-        return tf.reshape(tf.where(kept, values, filling), shape)
+        return tf.reshape(tf.where(kept, values, filling), [many, *row_shape])
     kept = tf.cast(kept, values.dtype)
-    return tf.reshape(filling * (1 - kept) + kept * values, shape)
+    return tf.reshape(filling * (1 - kept) + kept * values, [many, *row_shape])
 
 
 def _filled_rows(array: NDArray[Any]) -> NDArray[Any]:

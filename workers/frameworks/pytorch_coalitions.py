@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from workers.frameworks.coalitions import MEMORY_BYTES, CoalitionScorer, Game, Scores, batch_rows
 from workers.frameworks.pytorch_first_layer import WORTHWHILE_BLOCKS, FirstLayer, steps_of_a_block
 from workers.frameworks.rows import chunks, conform
+from workers.frameworks.short_walks import Mixtures
 
 if TYPE_CHECKING:
     from workers.frameworks.pytorch_running import TorchModel
@@ -71,7 +72,7 @@ class TorchCoalitionScorer(CoalitionScorer):
             walk[..., 0, :] = starts[:, :, None, None]
             walk[..., -1, :] = ends[:, None, None, None]
             inner = walk[..., 1:-1, :]
-            if self._first_layer is not None and features > WORTHWHILE_BLOCKS * steps_of_a_block(len(rows)):
+            if self._first_layer is not None and self._are_in_blocks(len(rows)):
                 scores = self._scores_in_blocks(self._first_layer, rows, both, numbers)
             else:
                 repeated = numbers.repeat_interleave(2 * permutations * (features - 1))
@@ -82,6 +83,24 @@ class TorchCoalitionScorer(CoalitionScorer):
             # A feature's credit is the step that its rank leads to.
             credits = steps.gather(4, both[None, ..., None].expand(steps.shape)).mean(dim=3)
             answer: Scores = credits.cpu().numpy()
+        return answer
+
+    def _are_in_blocks(self, row_count: int) -> bool:
+        return self._first_layer is not None and self._game.features > WORTHWHILE_BLOCKS * steps_of_a_block(row_count)
+
+    def _score_each(self, rows: NDArray[np.intp], mixtures: Mixtures) -> Scores:
+        answer = np.empty((len(mixtures), self._game.outputs.shape[1]))
+        with torch.no_grad():
+            group, outputs = self._on_device(self._game.rows, rows), self._tensor(self._game.outputs[rows])
+            orders = self._tensor(mixtures.orders)
+            for part in chunks(len(mixtures), self._batch_rows()):
+                of_group, background_rows, numbers, steps = map(self._tensor, mixtures.numbers(part))
+                prepared = self._prepared(orders.index_select(0, numbers) < steps[:, None], background_rows)
+                values = [values.index_select(0, of_group) for values in group]
+                scores = self._score_tensors(list(map(_mixed, values, prepared[::2], prepared[1::2])))
+                if not self._takes_all(scores.shape[1]):
+                    scores = scores.gather(1, outputs.index_select(0, of_group))
+                answer[part] = scores.cpu().numpy()
         return answer
 
     def _scores(
@@ -107,7 +126,8 @@ class TorchCoalitionScorer(CoalitionScorer):
             ]
             for batch, of_inputs in zip(several, zip(*prepared, strict=True), strict=True):
                 kept, filled = of_inputs[::2], of_inputs[1::2]
-                scores = self._score_tensors(list(map(_mixed, group, kept, filled)))
+                composed = [values.flatten(0, 1) for values in map(_mixed, group, kept, filled)]
+                scores = self._score_tensors(composed)
                 scores = self._picked(scores.view(len(rows), -1, scores.shape[-1]), outputs)
                 if answer is None:
                     answer = scores.new_empty(len(rows), len(masks), scores.shape[-1])
@@ -163,10 +183,8 @@ class TorchCoalitionScorer(CoalitionScorer):
 
 
 def _mixed(values: torch.Tensor, kept: torch.Tensor, filled: torch.Tensor) -> torch.Tensor:
-    """Return rows composed under masks, shape (rows x masks, *row_shape)."""
-    if values.is_floating_point():
-        return torch.addcmul(filled, kept, values).flatten(0, 1)
-    return torch.where(kept, values, filled).flatten(0, 1)
+    """Return rows composed under masks; all shapes are those of the rows, but for axes that are repeated."""
+    return torch.addcmul(filled, kept, values) if values.is_floating_point() else torch.where(kept, values, filled)
 
 
 def _together(batches: Iterator[slice], count: int) -> Iterator[list[slice]]:

@@ -37,6 +37,10 @@ class Coalitions:
         """Return the scores of the explained rows themselves, shape (rows, outputs)."""
         return self._scorer.of_rows()
 
+    def scored(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return how many composed rows went through the model for walks of each row until now."""
+        return self._scorer.scored(rows)
+
     def of_background(self) -> FloatArray:
         """Return all scores of the background rows, shape (background rows, all outputs of the model)."""
         return self._scorer.of_background()

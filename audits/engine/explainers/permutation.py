@@ -109,7 +109,7 @@ class PermutationExplainer(Explainer):
                 feature_names=task.players.names,
                 output_names=task.output_names,
                 output_numbers=outputs,
-                evaluations=sums.pairs * 2 * max(0, task.players.count - 1) + 1,
+                evaluations=coalitions.scored(chosen) + 1,
                 scale=task.scale,
             )
         task.progress(task.row_count, task.row_count, "")

@@ -155,6 +155,19 @@ def test_few_background_rows_get_more_pairs(generator: np.random.Generator) -> N
     assert answer.evaluations[0] == 16 * 2 * 2 * 3 + 1
 
 
+def test_features_that_are_equal_in_both_rows_cost_nothing(generator: np.random.Generator) -> None:
+    """The evaluations that are told are the rows that the model saw, and a feature that never differs has no value."""
+    rows, background = generator.normal(size=(1, 9)), generator.normal(size=(20, 9))
+    background[:, :4] = rows[0, :4]
+    model, apart = curved_model(9), curved_model(9)
+    answer = explain(permutation(tolerance=0.0, maximum_sweeps=3), model, rows, background)
+    assert answer.evaluations.tolist() == [3 * 2 * 20 * 2 * 4 + 1]
+    assert model.rows_seen == answer.evaluations[0] + len(background)
+    assert not answer.flat_values[0, :4].any()
+    assert not answer.flat_errors[0, :4].any()
+    np.testing.assert_allclose(answer.scores, apart.logits({"features": rows}))
+
+
 @pytest.mark.parametrize("memory_bytes", [1, 100_000, 2**30])
 def test_the_memory_changes_no_bit(memory_bytes: int, generator: np.random.Generator) -> None:
     weights = generator.normal(size=(6, 2))
