@@ -92,10 +92,11 @@ class TorchCoalitionScorer(CoalitionScorer):
         answer = np.empty((len(mixtures), self._game.outputs.shape[1]))
         with torch.no_grad():
             group, outputs = self._on_device(self._game.rows, rows), self._tensor(self._game.outputs[rows])
-            orders = self._tensor(mixtures.orders)
+            # Compared in place and as floats, which takes a third of the time of a mask of truth values.
+            orders = self._tensor(mixtures.orders).float()
             for part in chunks(len(mixtures), self._batch_rows()):
                 of_group, background_rows, numbers, steps = map(self._tensor, mixtures.numbers(part))
-                prepared = self._prepared(orders.index_select(0, numbers) < steps[:, None], background_rows)
+                prepared = self._prepared(orders.index_select(0, numbers).lt_(steps.float()[:, None]), background_rows)
                 values = [values.index_select(0, of_group) for values in group]
                 scores = self._score_tensors(list(map(_mixed, values, prepared[::2], prepared[1::2])))
                 if not self._takes_all(scores.shape[1]):
@@ -163,8 +164,8 @@ class TorchCoalitionScorer(CoalitionScorer):
             kept = masks if features is None else masks.index_select(1, features)
             kept = kept.view(len(masks), *background.shape[1:])
             filled = background.index_select(0, background_rows)
+            kept = kept.to(filled.dtype if filled.is_floating_point() else torch.bool)
             if filled.is_floating_point():
-                kept = kept.to(filled.dtype)
                 filled = filled.addcmul_(filled, kept, value=-1)
             prepared += [kept, filled]
         return prepared
