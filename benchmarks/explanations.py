@@ -8,7 +8,8 @@ budgets found, and medians of processor time are compared. A side that does not 
 time is told as a lower bound.
 
 ``python -m benchmarks.explanations`` runs the cases that take minutes, on one thread. ``ASSAY_BENCH_CASES=all`` runs
-all, or those named (``mlp,wide``); ``ASSAY_BENCH_THREADS=1,0`` runs each on one thread and on all.
+all, or those named (``mlp,wide``); ``ASSAY_BENCH_THREADS=1,0`` runs each on one thread and on all;
+``ASSAY_BENCH_PEER_SECONDS=60`` gives a run of a side more than 6 seconds before it is the last.
 """
 
 from __future__ import annotations
