@@ -18,7 +18,7 @@ Scores = NDArray[np.float64]
 
 #: What a row composed on its own costs more than one composed with others, in values of layers that could be computed
 #: meanwhile: so many, and so many for each value of a row.
-OWN_COST = 100
+OWN_COST = 200
 OWN_COST_OF_A_VALUE = 2
 
 
