@@ -345,7 +345,7 @@ def _mixed(values: Any, filling: Any, kept: Any, places: Any) -> Any:
     row_shape, many = filling.shape[1:], math.prod(values.shape[: len(values.shape) - len(filling.shape) + 1])
     shape = [many // filling.shape[0], -1]
     values, filling, kept = tf.reshape(values, shape), tf.reshape(filling, [1, -1]), tf.reshape(kept, [1, -1])
-    # A choice between tensors of one shape is one pass; where it has to be repeated for rows, it is slower than products.
+    # A choice between tensors of one shape is one pass; where one is repeated for rows, it is slower than products.
     if shape[0] == 1 or not values.dtype.is_floating:
         return tf.reshape(tf.where(kept, values, filling), [many, *row_shape])
     kept = tf.cast(kept, values.dtype)
