@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from audits.engine.explainers.base import CHUNK_ROWS, Attribution, FloatArray, Task
 from audits.engine.explainers.coalitions import SCORE_BYTES, Coalitions
 
+#: A value below this share of the row's largest worth is what rounding leaves of a sum that is 0.
+ROUNDING = 2.0**-44
 #: Explained rows that are enumerated together, so that progress is told now and then.
 ROWS_TOGETHER = 64
 
@@ -77,9 +79,12 @@ def enumerated(
         known[:, is_all] = worths.of_all[chosen][:, None]
         if inner.any():
             known[:, inner] = worths(chosen, masks[inner])
+        values = np.einsum("fs,rso->rfo", weights, known)
+        largest = np.maximum(known.max(axis=1, keepdims=True), -known.min(axis=1, keepdims=True))
+        values[np.abs(values) < ROUNDING * largest] = 0
         shape = (len(chosen), *task.players.grid, output_count)
         yield Attribution(
-            values=np.einsum("fs,rso->rfo", weights, known).reshape(shape),
+            values=values.reshape(shape),
             base_values=worths.of_none[chosen],
             errors=np.zeros(shape),
             data=task.players.data({name: values[chosen] for name, values in task.rows.items()}),

@@ -99,6 +99,18 @@ def test_exact_values_follow_the_definition(generator: np.random.Generator) -> N
             np.testing.assert_allclose(answer.values[row, :, output], expected, atol=1e-12)
 
 
+def test_the_exact_value_of_a_feature_that_the_model_does_not_look_at_is_0(generator: np.random.Generator) -> None:
+    """And not what rounding leaves of it, which a page would tell as 6.9e-18."""
+    weights = generator.normal(size=(7, 2))
+    weights[3] = 0
+    model = NumpyModel(
+        lambda _weights, inputs: np.sin(inputs["features"] @ weights), inputs={"features": (7,)}, outputs=2
+    )
+    answer = explain(ExactExplainer(), model, generator.normal(size=(4, 7)), generator.normal(size=(9, 7)))
+    assert not answer.values[:, 3].any()
+    assert answer.values[:, np.arange(7) != 3].all()
+
+
 def test_two_standard_errors_hold_the_exact_value_about_95_times_in_100(generator: np.random.Generator) -> None:
     """Over many seeds, rows, features and outputs; FACTS has 92 to 96 %, and the naive error would give 100 %."""
     model = curved_model(8)
