@@ -8,7 +8,7 @@ changed row counts as one removed and one added.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,8 +106,12 @@ def run(context: JobContext) -> dict[str, Any]:
     context.progress(0, total, "steps", "finding the rows of one in the other")
     with connect(context.folder / "work") as connection:
         match = _pair(connection, before, after, shared)
-        context.progress(1, total, "steps", "comparing the cells")
-        changes = _changes(connection, before, after, shared) if match.column else Changes()
+
+        def tell(share: float) -> None:
+            context.progress(1 + share, total, "steps", "comparing the cells")
+
+        tell(0)
+        changes = _changes(connection, before, after, shared, tell) if match.column else Changes()
         listed = _write(connection, context.output(DIFFERENCES_FILE), before, after, match, changes)
         rows = _row_counts(connection, before, after, changes)
         columns = []
@@ -204,8 +208,10 @@ def _match(connection: duckdb.DuckDBPyConnection, before: Side, after: Side, sha
     return Match(name, f"Rows are matched by {name}, which is there once for every row of both versions.")
 
 
-def _changes(connection: duckdb.DuckDBPyConnection, before: Side, after: Side, shared: list[str]) -> Changes:
-    """Return which cells of the paired rows changed, block by block."""
+def _changes(
+    connection: duckdb.DuckDBPyConnection, before: Side, after: Side, shared: list[str], tell: Callable[[float], None]
+) -> Changes:
+    """Return which cells of the paired rows changed, block by block; ``tell`` hears what share of them is done."""
     differs = [f"b.{before.column(name)} IS DISTINCT FROM a.{after.column(name)}" for name in shared]
     counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in [" OR ".join(differs), *differs])
     changes, total = Changes(), dict.fromkeys(shared, 0)
@@ -217,6 +223,7 @@ def _changes(connection: duckdb.DuckDBPyConnection, before: Side, after: Side, s
             changes.rows += rows
             changes.blocks.append((block, {name for name, count in zip(shared, cells, strict=True) if count}))
             total = {name: total[name] + count for name, count in zip(shared, cells, strict=True)}
+        tell((block.before[1] + 1) / before.row_count)
     changes.cells = {name: count for name, count in total.items() if count}
     return changes
 

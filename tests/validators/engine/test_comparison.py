@@ -223,6 +223,20 @@ def test_blocks_of_rows_change_nothing_but_the_order_of_what_is_listed(
     assert told != [tuple(entry.values()) for entry in listed_whole]
 
 
+def test_progress_goes_on_block_by_block_while_cells_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("validators.engine.paired_rows.BLOCK_BYTES", 1_500)
+    rows = people(list(range(300)), x=np.arange(300.0).tolist())
+    compare(tmp_path, rows, rows)
+    (messages,) = tmp_path.glob("job-*/messages")
+    told = [json.loads(line) for line in messages.read_text().splitlines()]
+    assert [entry["done"] for entry in told] == sorted(entry["done"] for entry in told)
+    shares = [entry["done"] - 1 for entry in told if entry["message"] == "comparing the cells"]
+    assert len(shares) > 3
+    assert (shares[0], shares[-1]) == (0, 1)
+
+
 def test_cells_beyond_the_limit_are_counted_and_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "MOST_CELLS", 3)
 
