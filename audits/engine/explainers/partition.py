@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audits.engine.explainers.base import Attribution, FloatArray, Task
+from audits.engine.explainers.coalitions import Coalitions
 from audits.engine.explainers.enumeration import enumerated
 from audits.engine.explainers.hierarchy import Hierarchy
-from audits.engine.explainers.permutation import Orders, PermutationExplainer, PermutationParameters
+from audits.engine.explainers.orders import IndependentOrders, Orders
+from audits.engine.explainers.permutation import PermutationExplainer, PermutationParameters
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class PartitionExplainer(PermutationExplainer):
         for part in super().parts(task, first=first):
             yield replace(part, hierarchy=hierarchy.linkage)
 
-    def orders(self, task: Task) -> Orders:
-        return Hierarchy.of_task(task).draw
+    def orders(self, task: Task, coalitions: Coalitions) -> Orders:
+        return IndependentOrders(task, Hierarchy.of_task(task).draw)
 
 
 def coalitions_of(hierarchy: Hierarchy, limit: int) -> tuple[NDArray[np.bool_], FloatArray] | None:

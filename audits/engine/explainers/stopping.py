@@ -11,6 +11,9 @@ from audits.engine.explainers.base import FloatArray
 #: left for the luck of a row that is looked at after every sweep and stops when its error happens to look small.
 BEYOND = 0.025
 
+#: Squared differences behind a standard error, at the least; fewer make it too uncertain to stop on.
+DEGREES_OF_FREEDOM = 16
+
 
 def are_settled(values: FloatArray, errors: FloatArray, tolerance: float, degrees_of_freedom: int) -> NDArray[np.bool_]:
     """Tell which rows keep a tolerance: *no* value's error is beyond that share of the row's largest value.
