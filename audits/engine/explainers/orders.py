@@ -21,12 +21,12 @@ GROUP_ROWS = 5
 class Orders(ABC):
     """Two orders of the features for each background row and sweep; the reverse of an order is as likely as the order.
 
-    A sweep is *fresh*, which is drawn independently of all others, or the *companion* of the sweep before it, which
-    repeats that sweep in another way. A fresh sweep gives each background row two replicates; its companion completes
-    both of them and adds none.
+    A sweep is *fresh*, drawn independently of all others, or the *companion* of the fresh one before it, whose orders
+    follow from that one's. What a companion finds belongs to the same two replicates of each background row, and only
+    replicates are independent of each other.
 
     Attributes:
-        has_companions: whether some sweep is a companion.
+        has_companions: whether any sweep is a companion.
     """
 
     has_companions: bool = False
@@ -54,7 +54,10 @@ class Orders(ABC):
 
 
 class IndependentOrders(Orders):
-    """Orders that have nothing to do with each other, drawn by a function of a generator and their number."""
+    """Orders that have nothing to do with each other, drawn by a function of a generator and their number.
+
+    The function has to draw the reverse of an order as often as the order.
+    """
 
     def __init__(self, task: Task, draw: Callable[[np.random.Generator, int], Ranks]) -> None:
         super().__init__(task)
@@ -67,17 +70,17 @@ class IndependentOrders(Orders):
 class BalancedOrders(Orders):
     """Orders in which each feature stands at all distances from the middle, above all against near background rows.
 
-    An order is the ranking of keys, one a feature, each uniform on [0, 1). As the reverse of an order is walked too, a
-    key u counts as 1 - u does, so that its distance from 1/2 is what is spread evenly: within a group of near
-    background rows each equal part of [0, 1/2) is taken by one order, and within such a part the groups take different
-    parts of it (a Latin hypercube over all orders, nested in the groups). On which side of 1/2 a key lies is free.
+    An order is the ranking of keys, one a feature. As its reverse is walked too, a key u does what 1 - u does, so that
+    distances from 1/2 are what is spread evenly: of the equal parts of [0, 1/2) each order of a group of near
+    background rows takes another one, and within such a part each group does (a Latin hypercube over all orders, nested
+    in the groups). On which side of 1/2 a key lies is free.
 
-    Each order by itself is uniform over all permutations, so that values are unbiased: the stratum of a key is uniform
-    over all strata, for each feature by a permutation of its own, hence its keys are independent and uniform. Only
-    orders of different background rows or of one depend on each other within a sweep.
+    Each order by itself is uniform over all permutations, so that values are unbiased: the place that permutations of
+    its own give a feature is uniform over all parts of parts, so that the keys of one order are independent, each
+    uniform on [0, 1), and rank in any way with the same chance. What depends on each other is the orders of a sweep.
 
-    The companion of a sweep shifts each of its orders by half their length, which is uniform, too: a feature near the
-    middle comes to an end.
+    The companion of a sweep shifts each order by half its length, which makes uniform orders of uniform ones: features
+    of the middle come to the ends.
 
     Sources: McKay, Beckman, Conover, "A Comparison of Three Methods for Selecting Values of Input Variables in the
     Analysis of Output from a Computer Code", Technometrics 21 (1979), for Latin hypercubes.
@@ -90,7 +93,7 @@ class BalancedOrders(Orders):
         groups = near_groups(background_scores)
         self._group_count = len(groups)
         self._group_orders = 2 * max(len(group) for group in groups)
-        # A group that is smaller than others leaves some of its orders out.
+        # All groups draw as many orders as the largest; smaller ones leave some out.
         slots = np.empty((task.background_count, 2), dtype=np.intp)
         for number, group in enumerate(groups):
             slots[group] = number * self._group_orders + np.arange(2 * len(group)).reshape(-1, 2)
@@ -104,19 +107,25 @@ class BalancedOrders(Orders):
         return shifted
 
     def _fresh(self, generator: np.random.Generator) -> Ranks:
-        return ranks_of(self._keys(generator)[self._slots])
+        keys = balanced_keys(generator, self._group_count, self._group_orders, self._shape[2])
+        return ranks_of(keys[self._slots])
 
-    def _keys(self, generator: np.random.Generator) -> FloatArray:
-        """Draw the keys of all orders of all groups, shape (groups * orders of a group, features)."""
-        features, count = self._shape[2], self._group_count * self._group_orders
-        numbers = np.arange(count).reshape(self._group_orders, self._group_count).T
-        strata = np.broadcast_to(numbers, (features, *numbers.shape))
-        # Each part of a group is given to the groups by chance, then the parts of each group to its orders.
-        strata = generator.permuted(generator.permuted(strata, axis=1), axis=2)
-        # One draw from [-1, 1) is the side, by its sign, and the place within the stratum.
-        drawn = generator.uniform(-1, 1, size=(features, count))
-        distances = (strata.reshape(features, count) + np.abs(drawn)) / (2 * count)
-        return np.ascontiguousarray((0.5 + np.copysign(distances, drawn)).T)
+
+def balanced_keys(generator: np.random.Generator, groups: int, orders: int, features: int) -> FloatArray:
+    """Draw keys whose distances from 1/2 are balanced within groups of so many orders, and over all groups.
+
+    Returns:
+        Keys in [0, 1) of the orders of one group after the other, shape (groups * orders, features).
+    """
+    count = groups * orders
+    numbers = np.arange(count).reshape(orders, groups).T
+    parts = np.broadcast_to(numbers, (features, groups, orders))
+    # The parts of a part go to the groups by chance, then those of a group to its orders.
+    parts = generator.permuted(generator.permuted(parts, axis=1), axis=2)
+    # One draw gives the side, by its sign, and the place within the part.
+    drawn = generator.uniform(-1, 1, size=(features, count))
+    distances = (parts.reshape(features, count) + np.abs(drawn)) / (2 * count)
+    return np.ascontiguousarray((0.5 + np.copysign(distances, drawn)).T)
 
 
 def ranks_of(keys: FloatArray) -> Ranks:
@@ -130,8 +139,8 @@ def ranks_of(keys: FloatArray) -> Ranks:
 def near_groups(points: FloatArray, size: int = GROUP_ROWS) -> list[NDArray[np.intp]]:
     """Part points into the fewest groups of at most so many, of points that are near each other.
 
-    Points are halved along the axis in which they are widest, and each half again (a k-d tree). Of points that are the
-    same along an axis the first come first, so that the points alone decide.
+    Points are halved along the axis on which they lie widest apart, and each half again (as in a k-d tree). Of points
+    that are the same there the first come first, so that the points alone decide.
 
     Args:
         points: shape (points, axes).
@@ -146,10 +155,15 @@ def near_groups(points: FloatArray, size: int = GROUP_ROWS) -> list[NDArray[np.i
         if count == 1:
             groups.append(numbers)
             continue
-        some = points[numbers]
-        widest = np.argmax(some.max(axis=0) - some.min(axis=0))
-        numbers = numbers[np.argsort(some[:, widest], kind="stable")]
+        numbers = _along_widest(points, numbers)
         half = count // 2
         cut = len(numbers) * half // count
         waiting += [(numbers[cut:], count - half), (numbers[:cut], half)]
     return groups
+
+
+def _along_widest(points: FloatArray, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Sort some of the points along the axis on which they lie widest apart."""
+    some = points[numbers]
+    widest = np.argmax(some.max(axis=0) - some.min(axis=0))
+    return numbers[np.argsort(some[:, widest], kind="stable")]

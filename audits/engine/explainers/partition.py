@@ -44,6 +44,7 @@ class PartitionExplainer(PermutationExplainer):
     Where the hierarchy allows few coalitions (``maximum_coalitions``), all of them are scored against every background
     row, and the values are exact. Otherwise orders that respect the hierarchy are drawn and walked with their reverse,
     which respects it too, one background row a pair, with the standard error and the stop of `PermutationExplainer`.
+    Such orders cannot be shifted by half nor their features be placed freely, so that all of them are independent.
     No branch is left unexpanded: a value that is not known well has an error that says so.
 
     Sources: Owen, "Values of Games with a Priori Unions" (1977); Winter, "A Value for Cooperative Games with Levels
@@ -64,7 +65,7 @@ class PartitionExplainer(PermutationExplainer):
         for part in super().parts(task, first=first):
             yield replace(part, hierarchy=hierarchy.linkage)
 
-    def orders(self, task: Task, coalitions: Coalitions) -> Orders:
+    def orders(self, task: Task, coalitions: Coalitions) -> Orders:  # noqa: ARG002 - scores decide nothing here
         return IndependentOrders(task, Hierarchy.of_task(task).draw)
 
 

@@ -55,13 +55,13 @@ class PermutationExplainer(Explainer):
     credited with the change it makes; the reversed permutation is walked too (an antithetic pair), which cancels the
     effect of order for pairwise interactions. A *sweep* walks two pairs against every background row, so that each is
     used equally often: then base value (their mean score) and values add up to the row's score by construction, but
-    for rounding. All explained rows share the permutations. `BalancedOrders` tells how they are drawn: balanced over
-    near background rows, and where it can be afforded every second sweep completes the one before it.
+    for rounding. All explained rows share the permutations. `BalancedOrders` says how they are drawn: balanced over
+    near background rows, and every second sweep is a companion of the one before, where memory allows it.
 
-    The standard error is stratified: within each background row, from the difference of its two pairs, or of what they
-    are together with their companions. The variance between background rows is no error, since all of them are used.
-    The balance makes the true error smaller than the stated one, never larger on the networks that were measured. Rows
-    stop one by one after a sweep; stopping on an estimated error makes that estimate slightly too small, which
+    The standard error is stratified: within each background row, from the difference of two independent replicates,
+    each a pair or a pair with its companion. The variance between background rows is no error, since all of them are
+    used; what balance takes from the variance is not taken from the error, which is then rather too large. Rows stop
+    one by one after a sweep; stopping on an estimated error makes that estimate slightly too small, which
     `DEGREES_OF_FREEDOM` keeps small.
 
     The same task on the same machine gives the same values, bit for bit, whatever the memory and wherever a
@@ -145,22 +145,22 @@ def _sum_bytes(task: Task) -> int:
 
 
 def _difference_dtype(task: Task) -> np.dtype[np.floating[Any]]:
-    """Return the precision that differences are kept in: that of the scores, but for half of it."""
+    """Return how differences are kept: float32 does for an error, but not for scores that may leave its range."""
     return np.dtype(np.float64 if task.model.signature.output.dtype == "float64" else np.float32)
 
 
 class _Sums:
     """The running sums of a few rows over the pairs of permutations walked for them.
 
-    A replicate is a pair against a background row, or the pair and its companion. The errors come from the differences
-    of two replicates. Where there are companions, the differences of the last sweep are kept until it has its own.
+    The errors come from the differences of two replicates against each background row: of its pairs in a sweep, or of
+    its pairs in a sweep and its companion. So a sweep's differences are kept where it may get one.
     """
 
     def __init__(self, row_count: int, task: Task, *, keeps_differences: bool) -> None:
         shape = (task.players.count, task.outputs.shape[1])
         self._total = np.zeros((row_count, *shape))
-        # Of the replicates that are complete, and of those of the last sweep, which a companion would replace: a sum of
-        # squares from which nothing is taken away cannot become negative.
+        # A companion replaces the squares of the sweep before. They are held apart, since a sum from which something is
+        # taken away could become negative in rounding.
         self._squares = np.zeros((row_count, *shape))
         self._open_squares = np.zeros((row_count, *shape))
         kept = (row_count, task.background_count if keeps_differences else 0, *shape)
