@@ -20,7 +20,7 @@ from audits.engine.explainers.players import Players
 from tests.audits.engine.explained import NumpyModel, all_outputs, curved_model, flat_players
 
 TOLERANCE = 0.15
-SEEDS = range(16)
+SEEDS = range(32)
 
 #: Method -> the estimator at a tolerance. Of the hierarchy, orders are drawn although it would be small enough to be
 #: exact.
