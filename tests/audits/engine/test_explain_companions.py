@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from audits.engine.explainers import permutation
 from audits.engine.explainers.base import Attribution, Task
@@ -19,6 +20,13 @@ from tests.audits.engine.explained import NumpyModel, all_outputs, curved_model,
 
 #: Background rows that give enough differences at once, so that the second sweep is a companion.
 ENOUGH = 20
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Run on one thread, as a job does by default: for models this small, more of them only wait for each other."""
+    with threadpool_limits(1):
+        yield
 
 
 def small_task(background_count: int = ENOUGH, features: int = 6, *, rows: int = 3, seed: int = 3) -> Task:
