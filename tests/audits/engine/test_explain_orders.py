@@ -68,6 +68,12 @@ class TestBalance:
             np.sort((self.distances * 120).astype(int), axis=0), np.arange(60)[:, None].repeat(200, axis=1)
         )
 
+    def test_which_sixth_of_a_tenth_falls_to_a_group_is_chance(self) -> None:
+        """Each key is uniform, so the first group is no nearer to the middle than others."""
+        parts = (self.distances * 120).astype(int) % 6
+        counts = [np.bincount(group.reshape(-1), minlength=6) for group in parts.reshape(6, -1)]
+        assert min(chisquare(of_group).pvalue for of_group in counts) > 1e-3
+
     def test_features_have_nothing_to_do_with_each_other(self) -> None:
         likeness = np.corrcoef(self.keys, rowvar=False) - np.eye(200)
         assert abs(likeness.mean()) < 0.01
@@ -151,8 +157,7 @@ class TestNearGroups:
         assert all(len(np.unique(points[group], axis=0)) == 1 for group in near_groups(points))
 
     def test_points_that_are_the_same_stay_in_order(self) -> None:
-        groups = near_groups(np.zeros((10, 1)))
-        np.testing.assert_array_equal(groups, [np.arange(5), np.arange(5, 10)])
+        np.testing.assert_array_equal(near_groups(np.zeros((1000, 2))), np.arange(1000).reshape(200, 5))
 
     def test_many_rows_of_many_outputs_take_one_copy_of_them(self) -> None:
         points = np.random.default_rng(0).normal(size=(4000, 1000))

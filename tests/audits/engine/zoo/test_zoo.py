@@ -19,8 +19,9 @@ from workers.frameworks.loading import load_model
 from workers.protocol import JobError
 
 FRAMEWORKS = {"keras": (keras_kit.write, "model.keras"), "pytorch": (pytorch_kit.write, "model.pt2")}
-#: Small errors make for a sharp comparison; with the usual ones it takes a large mistake to be seen.
-SETTINGS = {"permutation": {"tolerance": 0.02, "maximum_sweeps": 256}}
+#: Small errors make for a sharp comparison; with the usual ones it takes a large mistake to be seen. And errors of many
+#: sweeps are sure enough that none of 18,000 values is off by more than four of them: at 2 %, one run in eight has one.
+SETTINGS = {"permutation": {"tolerance": 0.01, "maximum_sweeps": 256}}
 CELLS = [(network, framework, method) for network in ZOO for framework in FRAMEWORKS for method in BUILT_IN]
 
 
