@@ -134,14 +134,14 @@ def _rows_together(task: Task) -> int:
 
 def _can_keep_differences(task: Task) -> bool:
     """Tell whether rows that walk together have room for a difference against each background row beside their sums."""
-    values = task.players.count * task.outputs.shape[1]
+    values = task.players.count * int(task.outputs.shape[1])
     row_bytes = _sum_bytes(task) + _difference_dtype(task).itemsize * values * task.background_count
     return _rows_together(task) * row_bytes <= SCORE_BYTES
 
 
 def _sum_bytes(task: Task) -> int:
     """Return what the sums of one row take, with what is computed from them."""
-    return 8 * 8 * task.players.count * task.outputs.shape[1]
+    return 8 * 8 * task.players.count * int(task.outputs.shape[1])
 
 
 def _difference_dtype(task: Task) -> np.dtype[np.floating[Any]]:

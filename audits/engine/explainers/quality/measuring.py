@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audits.engine.explainers.base import Attribution, Task
-from audits.engine.explainers.permutation import DEGREES_OF_FREEDOM
 from audits.engine.explainers.quality.agreement import agreement
 from audits.engine.explainers.quality.background import background_sensitivity
 from audits.engine.explainers.quality.base import Measure, Sample, Subject, evaluations_of
@@ -18,6 +17,7 @@ from audits.engine.explainers.quality.faithfulness import faithfulness
 from audits.engine.explainers.quality.randomisation import randomisation
 from audits.engine.explainers.quality.stability import stability
 from audits.engine.explainers.quality.summary import ErrorSummary
+from audits.engine.explainers.stopping import DEGREES_OF_FREEDOM
 from audits.engine.measures import Bounds
 
 #: Explained rows on which the costly measures are taken.
