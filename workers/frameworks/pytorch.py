@@ -29,6 +29,7 @@ from workers.frameworks.pytorch_graph import (
 )
 from workers.frameworks.pytorch_model import Run, TrainableModel
 from workers.frameworks.pytorch_paths import Scores
+from workers.frameworks.pytorch_reentrance import is_reentrant
 from workers.frameworks.pytorch_running import environment, flat, prepare
 from workers.frameworks.rescaling import scores_not_found
 from workers.frameworks.rows import demand_signature
@@ -62,6 +63,10 @@ class PyTorchModel(TrainableModel):
 
     def layers(self) -> list[dict[str, Any]]:
         return describe(self._module)
+
+    @property
+    def is_reentrant(self) -> bool:
+        return self.device == "cpu" and is_reentrant(self._inference_on("logits").graph)
 
     def _run(self, *, training: bool, answer: Answer) -> Run:
         key = (training, answer)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,16 +12,20 @@ from numpy.typing import NDArray
 
 from workers.frameworks.coalitions import MEMORY_BYTES, CoalitionScorer, Game, Scores, batch_rows
 from workers.frameworks.pytorch_first_layer import WORTHWHILE_BLOCKS, FirstLayer, steps_of_a_block
+from workers.frameworks.pytorch_threads import beside, operators_on_one_thread, share_of
 from workers.frameworks.rows import chunks, conform
 from workers.frameworks.short_walks import Mixtures
 
 if TYPE_CHECKING:
+    from workers.frameworks.base import Inputs
     from workers.frameworks.pytorch_running import TorchModel
 
 #: Composed rows of one batch on the processor, at the most: an operator of oneDNN takes 10 us before its first row.
 PROCESSOR_ROWS = 4096
 #: Masks and shares of the background are prepared for so many batches at once that they stay in the caches.
 PREPARED_BYTES = 2 * 1024 * 1024
+#: What is there of a batch at a time, in tensors of float32 as wide as the widest layer.
+LAYERS_AT_ONCE = 3
 
 #: Gives the scores of rows, one tensor an input, as floats of shape (rows, outputs).
 Score = Callable[[list[torch.Tensor]], torch.Tensor]
@@ -48,6 +52,8 @@ class TorchCoalitionScorer(CoalitionScorer):
         self._first_layer = first_layer
         self._model: TorchModel = model
         self._rows_a_batch = batch_rows(model, at_most=PROCESSOR_ROWS if model.device == "cpu" else None)
+        self._is_reentrant = model.is_reentrant
+        self._threads = self._batches_at_once() if self._is_reentrant else 1
         self._background = self._on_device(game.background, np.arange(len(next(iter(game.background.values())))))
         self._mask_bytes = sum(2 * tensor[0].nbytes for tensor in self._background)
         self._features = [self._features_of(spec.name) for spec in model.signature.inputs]
@@ -55,16 +61,29 @@ class TorchCoalitionScorer(CoalitionScorer):
     def _batch_rows(self) -> int:
         return self._rows_a_batch
 
+    def _batches_at_once(self) -> int:
+        """Return how many batches are scored beside each other: one a thread, if the memory has room for them."""
+        batch_bytes = PREPARED_BYTES + LAYERS_AT_ONCE * 4 * self._rows_a_batch * self._model.widths.widest
+        return max(1, min(torch.get_num_threads(), self._memory_bytes // batch_bytes))
+
+    def _in_chunks(self, inputs: Inputs, outputs: NDArray[np.intp] | None = None) -> Scores:
+        with self._processor():
+            return super()._in_chunks(inputs, outputs)
+
+    def _processor(self) -> AbstractContextManager[None]:
+        """Return a context in which operators take as many threads as they may while this model is scored."""
+        return operators_on_one_thread() if self._is_reentrant else nullcontext()
+
     def _score(self, rows: NDArray[np.intp], masks: NDArray[np.bool_], background_rows: NDArray[np.intp]) -> Scores:
-        with torch.no_grad():
+        with torch.no_grad(), self._processor():
             parts = chunks(len(masks), self._masks_of_a_batch(len(rows)))
             scores = self._scores(rows, self._tensor(masks), self._tensor(background_rows), parts)
-            answer: Scores = scores.double().cpu().numpy()
+            answer: Scores = scores.cpu().numpy()
         return answer
 
     def _walk(self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp]) -> Scores:
         _, permutations, features = ranks.shape
-        with torch.no_grad():
+        with torch.no_grad(), self._processor():
             starts, ends = map(self._tensor, self._ends(rows, background_rows))
             orders, numbers = self._tensor(ranks), self._tensor(background_rows)
             both = torch.stack([orders, features - 1 - orders], dim=2)
@@ -114,11 +133,9 @@ class TorchCoalitionScorer(CoalitionScorer):
         """Return the scores of every row of a group under every mask, shape (rows, masks, outputs)."""
         group = [values[:, None] for values in self._on_device(self._game.rows, rows)]
         outputs = self._tensor(self._game.outputs[rows])[:, None]
-        # Scores go where they stay. Small tensors that are kept, made between large ones that go, would cut the heap
-        # into pieces that no large one fits, and it would grow from batch to batch.
-        answer: torch.Tensor | None = None
-        count = max(1, PREPARED_BYTES // (self._mask_bytes * self._masks_of_a_batch(len(rows))))
-        for several in _together(batches, count):
+        answer = self._room(len(rows), len(masks))
+
+        def score(several: list[slice]) -> None:
             whole = slice(several[0].start, several[-1].stop)
             sizes = [batch.stop - batch.start for batch in several]
             prepared = [
@@ -129,11 +146,12 @@ class TorchCoalitionScorer(CoalitionScorer):
                 kept, filled = of_inputs[::2], of_inputs[1::2]
                 composed = [values.flatten(0, 1) for values in map(_mixed, group, kept, filled)]
                 scores = self._score_tensors(composed)
-                scores = self._picked(scores.view(len(rows), -1, scores.shape[-1]), outputs)
-                if answer is None:
-                    answer = scores.new_empty(len(rows), len(masks), scores.shape[-1])
-                answer[:, batch] = scores
-        assert answer is not None
+                answer[:, batch] = self._picked(scores.view(len(rows), -1, scores.shape[-1]), outputs)
+
+        cut = list(batches)
+        fitting = max(1, PREPARED_BYTES // (self._mask_bytes * self._masks_of_a_batch(len(rows))))
+        together = min(fitting, share_of(len(cut), self._threads))
+        beside(score, [cut[some] for some in chunks(len(cut), together)], threads=self._threads)
         return answer
 
     def _scores_in_blocks(
@@ -143,13 +161,28 @@ class TorchCoalitionScorer(CoalitionScorer):
         (group,), (background,), (features,) = self._on_device(self._game.rows, rows), self._background, self._features
         outputs = self._tensor(self._game.outputs[rows])[:, None]
         size = min(steps_of_a_block(len(rows)), self._masks_of_a_batch(len(rows)))
-        parts = []
-        for number, orders in zip(background_rows.tolist(), both.flatten(1, 2), strict=True):
-            for order in orders:
-                ranks = order if features is None else order[features]
-                for scores in first_layer.along(group.flatten(1), background[number].flatten(), ranks, size):
-                    parts.append(self._picked(scores, outputs))
-        return torch.cat(parts, dim=1)
+        orders = both.flatten(0, 2)
+        starts = background_rows.repeat_interleave(len(orders) // len(background_rows)).tolist()
+        answer = self._room(len(rows), len(orders), both.shape[-1] - 1)
+
+        def score(number: int) -> None:
+            ranks = orders[number] if features is None else orders[number][features]
+            start = 0
+            for scores in first_layer.along(group.flatten(1), background[starts[number]].flatten(), ranks, size):
+                stop = start + scores.shape[1]
+                answer[:, number, start:stop] = self._picked(scores, outputs)
+                start = stop
+
+        beside(score, range(len(orders)), threads=self._threads)
+        return answer.flatten(1, 2)
+
+    def _room(self, *shape: int) -> torch.Tensor:
+        """Return room for the wanted scores of so many rows under so many masks.
+
+        Scores go where they stay. Small tensors that are kept, made between large ones that go, would cut the heap
+        into pieces that no large one fits, and it would grow from batch to batch.
+        """
+        return torch.empty(*shape, self._game.outputs.shape[1], dtype=torch.float64, device=self._model.device)
 
     def _picked(self, scores: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
         """Return the scores that are wanted of each row: ``outputs`` has shape (rows, 1, outputs)."""
@@ -186,11 +219,6 @@ class TorchCoalitionScorer(CoalitionScorer):
 def _mixed(values: torch.Tensor, kept: torch.Tensor, filled: torch.Tensor) -> torch.Tensor:
     """Return rows composed under masks; all shapes are those of the rows, but for axes that are repeated."""
     return torch.addcmul(filled, kept, values) if values.is_floating_point() else torch.where(kept, values, filled)
-
-
-def _together(batches: Iterator[slice], count: int) -> Iterator[list[slice]]:
-    while several := list(itertools.islice(batches, count)):
-        yield several
 
 
 def _masks_along(both: torch.Tensor) -> torch.Tensor:

@@ -52,6 +52,14 @@ class TorchModel(Model):
         """Whether the output itself is what scores are computed from."""
         return self.signature.output.kind != "probabilities"
 
+    @property
+    def is_reentrant(self) -> bool:
+        """Whether several threads of the processor may run the model at once, each with the answers that it has alone.
+
+        Code of a package or a script may keep something from call to call.
+        """
+        return False
+
     def coalition_scorer(self, game: Game, *, memory_bytes: int = MEMORY_BYTES) -> TorchCoalitionScorer:
         if game.scale == "probabilities":
             demand_probabilities(self)
