@@ -81,6 +81,7 @@ def test_a_graph_that_keeps_or_draws_something_is_not_reentrant(module: type[nn.
     assert not is_reentrant(inference_graph(module()))
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes self.layer:UserWarning")
 @pytest.mark.parametrize("module", [WritesToACopy, WritesToWhatItComputes, HasAConstant, Recurrent])
 def test_a_graph_that_only_computes_is_reentrant(module: type[nn.Module]) -> None:
     assert is_reentrant(inference_graph(module()))

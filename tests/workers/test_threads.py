@@ -99,16 +99,22 @@ def test_an_interruption_of_the_wait_comes_out_when_the_thread_is_done(monkeypat
             assert interrupted.wait(PATIENCE_SECONDS)
             finished.set()
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt), operators_on_one_thread():
-        patched.setattr(threading.Thread, "join", interrupted_once)
+    monkeypatch.setattr(threading.Thread, "join", interrupted_once)
+    with pytest.raises(KeyboardInterrupt), operators_on_one_thread():
         beside(work, range(2), threads=2)
     assert finished.is_set()
 
 
 def test_operators_have_their_threads_again_after_a_failure() -> None:
-    with pytest.raises(ValueError, match="wrong"), operators_on_one_thread():
-        assert torch.get_num_threads() == 1
+    found: list[int] = []
+
+    def broken(_item: int) -> None:
+        found.append(torch.get_num_threads())
         raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"), operators_on_one_thread():
+        beside(broken, range(2), threads=1)
+    assert found == [1]
     assert torch.get_num_threads() == 2
 
 

@@ -22,7 +22,7 @@ from tests.workers.loaded_models import load, rows
 from tests.workers.test_packages import load as load_package
 from workers.frameworks import pytorch_coalitions
 from workers.frameworks.base import Model
-from workers.frameworks.coalitions import MEMORY_BYTES, Game, Scores
+from workers.frameworks.coalitions import MEMORY_BYTES, CoalitionScorer, Game, Scores
 from workers.frameworks.loading import load_model
 from workers.frameworks.pytorch_running import TorchModel
 from workers.protocol import JobError
@@ -101,13 +101,32 @@ def scored(model: Model, game: Game) -> list[Scores]:
     return [scorer.of_rows(), scorer.of_background(), scorer.of_coalitions(ROWS, *random_masks(game, 200)), *walked]
 
 
-def test_the_number_of_threads_changes_no_bit(played: tuple[Model, Game]) -> None:
+def check_bits(model: Model, game: Game) -> None:
     answers = {}
     for count in (1, 2, 4):
         with threads(count):
-            answers[count] = scored(*played)
+            answers[count] = scored(model, game)
     for found in zip(*answers.values(), strict=True):
         assert all(np.array_equal(found[0], other) for other in found[1:])
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes self.lstm:UserWarning")
+def test_the_number_of_threads_changes_no_bit(played: tuple[Model, Game]) -> None:
+    check_bits(*played)
+
+
+def test_the_number_of_threads_changes_no_bit_of_walks_that_leave_steps_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CoalitionScorer, "_are_short", lambda *_: True)
+    model = load(tiny_models.mlp(tmp_path / "model.pt2", inputs=12, hidden=16))
+    alike = np.arange(12) < 6
+    game = game_of(
+        {"features": np.where(alike, 1, rows(3, 12))},
+        {"features": np.where(alike, 1, rows(5, 12, seed=2))},
+        outputs=3,
+    )
+    check_bits(model, game)
 
 
 @dataclass

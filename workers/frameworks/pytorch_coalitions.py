@@ -109,11 +109,12 @@ class TorchCoalitionScorer(CoalitionScorer):
 
     def _score_each(self, rows: NDArray[np.intp], mixtures: Mixtures) -> Scores:
         answer = np.empty((len(mixtures), self._game.outputs.shape[1]))
-        with torch.no_grad():
+        with torch.no_grad(), self._processor():
             group, outputs = self._on_device(self._game.rows, rows), self._tensor(self._game.outputs[rows])
             # Compared in place and as floats, which takes a third of the time of a mask of truth values.
             orders = self._tensor(mixtures.orders).float()
-            for part in chunks(len(mixtures), self._batch_rows()):
+
+            def score(part: slice) -> None:
                 of_group, background_rows, numbers, steps = map(self._tensor, mixtures.numbers(part))
                 prepared = self._prepared(orders.index_select(0, numbers).lt_(steps.float()[:, None]), background_rows)
                 values = [values.index_select(0, of_group) for values in group]
@@ -121,6 +122,8 @@ class TorchCoalitionScorer(CoalitionScorer):
                 if not self._takes_all(scores.shape[1]):
                     scores = scores.gather(1, outputs.index_select(0, of_group))
                 answer[part] = scores.cpu().numpy()
+
+            beside(score, list(chunks(len(mixtures), self._batch_rows())), threads=self._threads)
         return answer
 
     def _scores(
