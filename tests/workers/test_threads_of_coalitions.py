@@ -178,7 +178,7 @@ def test_code_that_may_keep_something_runs_once_at_a_time_on_all_threads(
     assert calls.operator_threads == {2}
 
 
-@pytest.mark.parametrize(("memory_bytes", "count"), [(MEMORY_BYTES, 2), (2**20, 1)], ids=["room for two", "for one"])
+@pytest.mark.parametrize(("memory_bytes", "count"), [(MEMORY_BYTES, 2), (2**17, 1)], ids=["room for two", "for one"])
 def test_as_many_batches_at_once_as_the_memory_has_room_for(
     memory_bytes: int, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
