@@ -2,8 +2,8 @@
 
 An operator of a small network is over before a second thread has taken its part of it, and where other processes want
 the processor too, the threads of OpenMP wait for each other many times as long as they compute. Python's threads leave
-the interpreter's lock inside operators, and a batch needs no other one. How an operator adds may depend on its number of
-threads; with one, the bits of an answer do not depend on the machine's.
+the interpreter's lock inside operators, and a batch needs no other one. How an operator adds may depend on its number
+of threads; with one, the bits of an answer do not depend on how many there are.
 """
 
 from __future__ import annotations
