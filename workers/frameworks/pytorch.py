@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,7 +65,7 @@ class PyTorchModel(TrainableModel):
     def layers(self) -> list[dict[str, Any]]:
         return describe(self._module)
 
-    @property
+    @cached_property
     def is_reentrant(self) -> bool:
         return self.device == "cpu" and is_reentrant(self._inference_on("logits").graph)
 

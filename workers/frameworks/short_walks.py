@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.frameworks.rows import chunks
+
 Scores = NDArray[np.float64]
 
 #: What a row composed on its own costs more than one composed with others, in values of layers that could be computed
 #: meanwhile: so many, and so many for each value of a row.
 OWN_COST = 200
 OWN_COST_OF_A_VALUE = 2
+#: Values of rows that are compared with values of background rows at once.
+COMPARED_VALUES = 2**20
 
 
 @dataclass(frozen=True)
@@ -147,17 +151,21 @@ def differing_features(
         flat = numbers.reshape(-1)
         order = flat.argsort(kind="stable")
         present, firsts = np.unique(flat[order], return_index=True)
-        others = np.asarray(background[name]).reshape(background_count, -1)
-        for row, values in enumerate(np.asarray(rows[name]).reshape(row_count, -1)):
-            unequal = others != values
-            if np.issubdtype(others.dtype, np.floating):
-                unequal |= np.signbit(others) != np.signbit(values)
+        others = np.asarray(background[name]).reshape(background_count, -1)[:, order]
+        own = np.asarray(rows[name]).reshape(row_count, -1)[:, order]
+        for some in chunks(row_count, max(1, COMPARED_VALUES // max(1, others.size))):
+            unequal = _are_unequal(own[some, None], others)
             if len(present) < len(flat):
-                unequal = np.logical_or.reduceat(unequal[:, order], firsts, axis=1)
-            else:
-                unequal = unequal[:, order]
-            differs[row][:, present] |= unequal
+                unequal = np.logical_or.reduceat(unequal, firsts, axis=2)
+            differs[some, :, present] |= unequal
     return differs
+
+
+def _are_unequal(values: NDArray[Any], others: NDArray[Any]) -> NDArray[np.bool_]:
+    unequal: NDArray[np.bool_] = values != others
+    if np.issubdtype(others.dtype, np.floating):
+        unequal |= np.signbit(values) != np.signbit(others)
+    return unequal
 
 
 def is_worthwhile(differs: NDArray[np.bool_], *, row_values: int, layer_values: int) -> bool:
