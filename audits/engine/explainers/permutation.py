@@ -189,20 +189,23 @@ class _Sums:
             are_companions: whether the pairs complete the replicates of the sweep before.
         """
         background_rows = slice(first, first + credits.shape[1])
+        # Of all rows there is a view; copies of large sums would cut the heap into pieces.
+        chosen = slice(None) if len(rows) == len(self.pairs) else rows
         sums = credits[:, :, 0] + credits[:, :, 1]
         differences = credits[:, :, 0] - credits[:, :, 1]
         if first == 0:
-            self._squares[rows] += 0 if are_companions else self._open_squares[rows]
-            self._open_squares[rows] = 0
+            if not are_companions:
+                self._squares[chosen] += self._open_squares[chosen]
+            self._open_squares[chosen] = 0
         if are_companions:
-            differences += self._differences[rows, background_rows]
+            differences += self._differences[chosen, background_rows]
         elif self._keeps_differences:
-            self._differences[rows, background_rows] = differences
+            self._differences[chosen, background_rows] = differences
         kept_squares = self._squares if are_companions else self._open_squares
-        total, squares = self._total[rows], kept_squares[rows]
+        total, squares = self._total[chosen], kept_squares[chosen]
         np.square(differences, out=differences)
         for place in range(credits.shape[1]):
             total += sums[:, place]
             squares += differences[:, place]
-        self._total[rows], kept_squares[rows] = total, squares
-        self.pairs[rows] += 2 * credits.shape[1]
+        self._total[chosen], kept_squares[chosen] = total, squares
+        self.pairs[chosen] += 2 * credits.shape[1]
