@@ -80,7 +80,7 @@ class TorchCoalitionScorer(CoalitionScorer):
         with torch.no_grad(), self._processor():
             parts = chunks(len(masks), self._masks_of_a_batch(len(rows)))
             scores = self._scores(rows, self._tensor(masks), self._tensor(background_rows), parts)
-            answer: Scores = scores.cpu().numpy()
+            answer: Scores = scores.double().cpu().numpy()
         return answer
 
     def _walk(self, rows: NDArray[np.intp], ranks: NDArray[np.intp], background_rows: NDArray[np.intp]) -> Scores:
@@ -187,7 +187,8 @@ class TorchCoalitionScorer(CoalitionScorer):
         Scores go where they stay. Small tensors that are kept, made between large ones that go, would cut the heap
         into pieces that no large one fits, and it would grow from batch to batch.
         """
-        return torch.empty(*shape, self._game.outputs.shape[1], dtype=torch.float64, device=self._model.device)
+        dtype = torch.float32 if self._game.scale == "logits" else torch.float64
+        return torch.empty(*shape, self._game.outputs.shape[1], dtype=dtype, device=self._model.device)
 
     def _picked(self, scores: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
         """Return the scores that are wanted of each row: ``outputs`` has shape (rows, 1, outputs)."""
