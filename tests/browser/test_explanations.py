@@ -114,3 +114,14 @@ def test_a_row_and_a_feature_are_chosen_with_the_forms_of_the_page(signed_in, li
     assert page.locator("#row h2").inner_text() == "One row: item-5"
     assert "f2" in page.locator("#chart-dependence figcaption").inner_text()
     assert signed_in.problems == []
+
+
+def test_every_value_of_a_row_has_its_error_in_sight(signed_in, live_server) -> None:
+    """Also beside features whose names are as long as those of real tables."""
+    names = np.array([f"worst_fractal_dimension_{place}" for place in range(12)])
+    explanation = attribution_files.explanation({**table(80, 12), "feature_names": names}, unit="price")
+    page = signed_in.page
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(live_server.url + address(explanation))
+    shown, wanted = page.locator("#row .scroll.apart").evaluate("box => [box.clientWidth, box.scrollWidth]")
+    assert wanted <= shown

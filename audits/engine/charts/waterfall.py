@@ -79,7 +79,7 @@ def waterfall_table(entry: Mapping[str, Any], *, feature_names: Sequence[str]) -
     rows = [
         [feature_names[place], entry["data"][place], entry["values"][place], entry["errors"][place]] for place in order
     ]
-    return {"columns": ["feature", "value of the feature", "attribution", "standard error"], "rows": rows}
+    return {"columns": ["feature", "its value", "attribution", "standard error"], "rows": rows}
 
 
 def _waterfall_line(
