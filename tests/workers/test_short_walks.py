@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def table() -> Game:
 
 
 def differences(game: Game) -> np.ndarray:
-    return differing_features(game.rows, game.background, game.assignment, game.features)
+    everyone = np.arange(len(next(iter(game.background.values()))))
+    return differing_features(game.rows, game.background, everyone, game.assignment, game.features)
 
 
 def check(model: Model, game: Game) -> np.ndarray:
@@ -152,19 +154,32 @@ class TestWhatIsTogether:
 class TestWhatDiffers:
     def test_value_by_value(self) -> None:
         rows, background = np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 5.0, 3.0], [0.0, 2.0, 3.0]])
-        found = differing_features({"x": rows}, {"x": background}, {"x": np.arange(3)}, 3)
+        found = differing_features({"x": rows}, {"x": background}, np.arange(len(background)), {"x": np.arange(3)}, 3)
         assert found.tolist() == [[[False, True, False], [True, False, False]]]
 
     def test_a_feature_differs_in_any_of_its_values_and_inputs(self) -> None:
         rows = {"x": np.array([[1, 2, 3]]), "y": np.array([[7]])}
         background = {"x": np.array([[1, 2, 4], [1, 2, 3]]), "y": np.array([[7], [8]])}
-        found = differing_features(rows, background, {"x": np.array([0, 2, 0]), "y": np.array([2])}, 3)
+        found = differing_features(rows, background, np.arange(2), {"x": np.array([0, 2, 0]), "y": np.array([2])}, 3)
         assert found.tolist() == [[[True, False, False], [False, False, True]]]
 
     def test_zeros_of_another_sign_and_values_that_are_not_numbers(self) -> None:
         rows, background = np.array([[0.0, np.nan, 0.0]]), np.array([[-0.0, np.nan, 0.0]])
-        found = differing_features({"x": rows}, {"x": background}, {"x": np.arange(3)}, 3)
+        found = differing_features({"x": rows}, {"x": background}, np.arange(len(background)), {"x": np.arange(3)}, 3)
         assert found.tolist() == [[[True, True, False]]]
+
+    def test_large_rows_are_compared_in_little_memory(self) -> None:
+        """A background row at a time, and not a copy of all of them."""
+        rows, background = coarse(2, 3 * 2**18), coarse(40, 3 * 2**18, seed=2)
+        patches = np.arange(3 * 2**18) // 2**18
+        tracemalloc.start()
+        try:
+            found = differing_features({"x": rows}, {"x": background}, np.arange(40), {"x": patches}, 3)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert found.shape == (2, 40, 3)
+        assert peak < background.nbytes / 2
 
 
 def test_a_score_that_is_no_number_is_refused(mlp: Model, table: Game) -> None:

@@ -191,8 +191,7 @@ class CoalitionScorer(ABC):
         """Tell which features differ, shape (rows, background rows, features)."""
         game = self._game
         some = {name: np.asarray(game.rows[name])[rows] for name in game.assignment}
-        others = {name: np.asarray(game.background[name])[background_rows] for name in game.assignment}
-        return differing_features(some, others, game.assignment, game.features)
+        return differing_features(some, game.background, background_rows, game.assignment, game.features)
 
     def _batch_rows(self) -> int:
         """Return how many composed rows go through the model at once."""

@@ -22,7 +22,7 @@ Scores = NDArray[np.float64]
 #: meanwhile: so many, and so many for each value of a row.
 OWN_COST = 200
 OWN_COST_OF_A_VALUE = 2
-#: Values of rows that are compared with values of background rows at once.
+#: Values of rows that are compared with values of background rows at once, unless one background row has more.
 COMPARED_VALUES = 2**20
 
 
@@ -130,34 +130,37 @@ class ShortWalks:
 def differing_features(
     rows: Mapping[str, NDArray[Any]],
     background: Mapping[str, NDArray[Any]],
+    background_rows: NDArray[np.intp],
     assignment: Mapping[str, NDArray[np.intp]],
     features: int,
 ) -> NDArray[np.bool_]:
-    """Tell which features differ between rows and background rows, in any of their values.
+    """Tell which features differ between rows and some background rows, in any of their values.
 
     Zeros of different sign differ, since a model may divide by them, and so do two values that are not a number.
 
     Args:
         rows, background: input name -> values, shape (rows, *row_shape).
+        background_rows: numbers of those that are compared.
         assignment: input name -> feature number of each value of one row.
         features: how many features there are.
 
     Returns:
         Truth of shape (rows, background rows, features).
     """
-    row_count, background_count = (len(next(iter(inputs.values()))) for inputs in (rows, background))
-    differs = np.zeros((row_count, background_count, features), dtype=bool)
+    row_count = len(next(iter(rows.values())))
+    differs = np.zeros((row_count, len(background_rows), features), dtype=bool)
     for name, numbers in assignment.items():
         flat = numbers.reshape(-1)
         order = flat.argsort(kind="stable")
         present, firsts = np.unique(flat[order], return_index=True)
-        others = np.asarray(background[name]).reshape(background_count, -1)[:, order]
-        own = np.asarray(rows[name]).reshape(row_count, -1)[:, order]
-        for some in chunks(row_count, max(1, COMPARED_VALUES // max(1, others.size))):
-            unequal = _are_unequal(own[some, None], others)
+        own, others = np.asarray(rows[name]).reshape(row_count, 1, -1), np.asarray(background[name])
+        for part in chunks(len(background_rows), max(1, COMPARED_VALUES // max(1, own.size))):
+            unequal = _are_unequal(own, others[background_rows[part]].reshape(-1, len(flat)))
             if len(present) < len(flat):
-                unequal = np.logical_or.reduceat(unequal, firsts, axis=2)
-            differs[some, :, present] |= unequal
+                unequal = np.logical_or.reduceat(unequal[..., order], firsts, axis=2)
+            elif not np.array_equal(order, np.arange(len(flat))):
+                unequal = unequal[..., order]
+            differs[:, part, present] |= unequal
     return differs
 
 
